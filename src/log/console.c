@@ -1,0 +1,119 @@
+/* The console as a log sink that never blocks.
+ *
+ * A terminal stopped with Ctrl-S, a full pipe, a reader that hangs: none of them may stop PID 1 or
+ * the launcher. The descriptor's own flags stay as they are, because the open file description is
+ * shared with the shell or the programs outside. */
+#include "log/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum way { WAY_NONE, WAY_NONBLOCKING, WAY_SOCKET, WAY_POLL };
+
+static struct {
+    int fd;
+    enum way way;
+    bool own, colour, kmsg;
+} console = {.fd = -1};
+
+static const char *const colours[LOG_LEVELS] = {
+    [LOG_FATAL] = "\033[1;31m", [LOG_ERROR] = "\033[31m", [LOG_WARNING] = "\033[33m",
+    [LOG_INFO] = "\033[32m",    [LOG_DEBUG] = "\033[34m",
+};
+
+void console_init(int fd, bool colour)
+{
+    struct stat stat;
+    char path[32];
+
+    if (console.own)
+        close(console.fd);
+    console.fd = fd;
+    console.way = WAY_NONE;
+    console.own = false;
+    console.colour = colour && isatty(fd);
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return;
+    console.way = S_ISSOCK(stat.st_mode) ? WAY_SOCKET : WAY_POLL;
+    if (!S_ISCHR(stat.st_mode) && !S_ISFIFO(stat.st_mode))
+        return;
+    text_format(path, sizeof path, "/proc/self/fd/%d", fd);
+    int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own < 0)
+        return;
+    console.fd = own;
+    console.own = true;
+    console.way = WAY_NONBLOCKING;
+}
+
+void console_allow_kmsg(void)
+{
+    console.kmsg = true;
+}
+
+size_t console_write(const char *bytes, size_t count)
+{
+    struct pollfd ready = {.fd = console.fd, .events = POLLOUT};
+    ssize_t done = -1;
+
+    switch (console.way) {
+    case WAY_NONE:
+        break;
+    case WAY_SOCKET:
+        done = send(console.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    case WAY_POLL:
+        if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
+            break;
+        /* A pipe that is ready takes PIPE_BUF bytes at once. */
+        done = write(console.fd, bytes, count < 4096 ? count : 4096);
+        break;
+    case WAY_NONBLOCKING:
+        done = write(console.fd, bytes, count);
+        break;
+    }
+    return done > 0 ? (size_t)done : 0;
+}
+
+/* The kernel's own log takes what the console did not. It drops what it has no room for. */
+static void write_kmsg(enum log_level level, const char *line, size_t bytes)
+{
+    static const int priorities[LOG_LEVELS] = {2, 3, 4, 6, 7};
+    char storage[LOG_LINE_BYTES + 32];
+    struct text text;
+
+    int fd = open("/dev/kmsg", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0)
+        return;
+    text_init(&text, storage, sizeof storage);
+    text_printf(&text, "<%d>conit: ", 8 * 3 + priorities[level]); /* facility daemon */
+    text_add_bytes(&text, line, bytes);
+    if (write(fd, text.data, text.used_bytes) < 0) { /* nowhere left to say it */
+    }
+    close(fd);
+}
+
+void console_sink(void *context, enum log_level level, const char *line, size_t bytes)
+{
+    char storage[LOG_LINE_BYTES + 32];
+    struct text text;
+    (void)context;
+
+    text_init(&text, storage, sizeof storage);
+    if (console.colour && bytes > 4 && line[0] != '{') {
+        text_add(&text, colours[level]);
+        text_add_bytes(&text, line, 4);
+        text_add(&text, "\033[0m");
+        text_add_bytes(&text, line + 4, bytes - 4);
+    } else {
+        text_add_bytes(&text, line, bytes);
+    }
+    size_t done = console_write(text.data, text.used_bytes);
+    if (done < text.used_bytes && console.kmsg)
+        write_kmsg(level, line, bytes);
+}

@@ -1,0 +1,111 @@
+/* Hand-over: the messages between init and its two children, over a SOCK_SEQPACKET pair each.
+ *
+ * init keeps what must survive a child: descriptors, each under a key. Every message is one
+ * `struct hand_over_message`, sent whole; descriptors go beside it as SCM_RIGHTS, the i-th with
+ * keys[i]. A receiver that sees another version, another size or a cut control message
+ * (MSG_CTRUNC) answers REFUSED with the keys. Unknown types are skipped. Numbers are never reused.
+ *
+ *   child → init                                init → child
+ *   STORE     count × (key, descriptor)         HELD      count × (key, descriptor), then
+ *   DROP      count × key                       HELD_DONE once, after the last
+ *   READY                                       ENDED     count × (pid, wait status)
+ *   PROGRESS  text: what is waited for          SIGNAL    argument: a signal init was sent
+ *   SHUT_DOWN argument: enum shut_down          DRAIN     (to the journal) write all, then DRAINED
+ *   UPGRADE                                     LINE      (to the journal) text: a line of init's
+ *   DRAINED                                               own, level in `argument`
+ *   REFUSED   count × key                       REFUSED   count × key: not held, table full
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HAND_OVER_VERSION   1
+#define HAND_OVER_KEYS_MAX  240 /* descriptors in one message; the kernel's SCM_MAX_FD is 253 */
+#define HAND_OVER_ENDED_MAX 120
+
+enum hand_over_type {
+    HAND_OVER_STORE = 1,
+    HAND_OVER_DROP = 2,
+    HAND_OVER_READY = 3,
+    HAND_OVER_PROGRESS = 4,
+    HAND_OVER_SHUT_DOWN = 5,
+    HAND_OVER_UPGRADE = 6,
+    HAND_OVER_DRAINED = 7,
+    HAND_OVER_REFUSED = 8,
+    HAND_OVER_HELD = 16,
+    HAND_OVER_HELD_DONE = 17,
+    HAND_OVER_ENDED = 18,
+    HAND_OVER_SIGNAL = 19,
+    HAND_OVER_DRAIN = 20,
+    HAND_OVER_LINE = 21,
+};
+
+/* To whom a held descriptor is given when it starts again: bits, so one can be both's. */
+enum hand_over_owner { OWNER_LAUNCHER = 1, OWNER_JOURNAL = 2 };
+
+/* How the machine ends. The numbers are on the wire. */
+enum shut_down {
+    SHUT_DOWN_NONE = 0,
+    SHUT_DOWN_POWEROFF = 1,
+    SHUT_DOWN_REBOOT = 2,
+    SHUT_DOWN_HALT = 3,
+    SHUT_DOWN_KEXEC = 4,
+    SHUT_DOWN_HOWS
+};
+
+struct hand_over_ended {
+    int32_t pid;
+    int32_t status; /* as waitpid(2) gives it */
+};
+
+struct hand_over_message {
+    uint16_t version, type;
+    uint32_t owner;   /* STORE, DROP: bits of enum hand_over_owner */
+    uint32_t count;   /* entries below, or bytes of text */
+    int32_t argument; /* SIGNAL: its number; SHUT_DOWN: how (| SHUT_DOWN_FORCE); LINE: log level */
+    int32_t status;   /* SHUT_DOWN: exit status of a container's init; SIGNAL: sender's pid */
+    union {
+        uint32_t keys[HAND_OVER_KEYS_MAX];
+        struct hand_over_ended ended[HAND_OVER_ENDED_MAX];
+        char text[HAND_OVER_KEYS_MAX * 4];
+    };
+};
+
+#define SHUT_DOWN_FORCE 0x100 /* skip the services: init ends everything itself at once */
+
+/* Keys: small numbers, because init finds a key by indexing. The launcher's own first, then one
+ * for each service slot. The journal has keys of its own; a service's pipe is owned by both. */
+enum hand_over_key {
+    KEY_CONTROL_SOCKET = 0,
+    KEY_STATE = 1,         /* memfd: one record a service */
+    KEY_DEFINITIONS = 2,   /* memfd: the service files in force */
+    KEY_CGROUP = 3,        /* the locked folder of our cgroups */
+    KEY_JOURNAL_STATE = 8, /* the journal's memfd */
+    KEY_JOURNAL_SPOOL = 9,
+    KEY_SERVICE_FIRST = 16, /* + slot: the service's output pipe, opened O_RDWR */
+    KEY_MAX = 131072        /* keys are below this */
+};
+
+/* Descriptors a child of init finds open at its start. */
+enum child_fd {
+    CHILD_FD_INIT = 3, /* its pair with init */
+    CHILD_FD_LINK = 4, /* its end of the pair between launcher and journal */
+};
+
+/* The signals that end the machine, and how. Rows end with signal 0. SIGRTMIN+N are run-time
+ * values, so this is a function. Returns SHUT_DOWN_NONE for another signal. */
+enum shut_down shut_down_of_signal(int signal);
+
+/* "poweroff", "reboot", "halt", "kexec". */
+const char *shut_down_name(enum shut_down how);
+
+/* Sends one message with `fd_count` descriptors. Never blocks. Returns 0, -EAGAIN when the
+ * socket is full, or -errno. Pure transport: version is filled in. */
+int hand_over_send(int socket, struct hand_over_message *message, const int *fds, size_t fd_count);
+
+/* Receives one message and up to HAND_OVER_KEYS_MAX descriptors (close-on-exec), which become the
+ * caller's. Never blocks. Returns 1 for a message, 0 for the end of the stream (no process holds
+ * the other side), -EAGAIN when there is none, -EPROTO for one that is malformed (its descriptors
+ * are closed), or -errno. `fds` has room for HAND_OVER_KEYS_MAX. */
+int hand_over_receive(int socket, struct hand_over_message *message, int *fds, size_t *ret_count);

@@ -1,0 +1,58 @@
+/* The messages between launcher and journal, over the SOCK_SEQPACKET pair that init holds.
+ *
+ * Because init holds both ends, neither side sees the other go: a message sent while the other is
+ * down waits in the socket. Every message of the launcher has a sequence number, counted up for
+ * the life of the state (it is kept in the state memfd); the journal acknowledges the highest it
+ * has carried out. The launcher keeps what is not acknowledged and sends it again after a HELLO;
+ * the journal skips numbers it has carried out already (the highest is in its own memfd).
+ *
+ *   launcher → journal                               journal → launcher
+ *   REGISTER  id, name, flags, folder, descriptor    HELLO    sequence: highest carried out
+ *   EVENT     id, level, text                        ACK      sequence
+ *   RUN_ENDED id                                     DRAINED  id: the token
+ *   FORGET    id: name is free, nothing more comes   NOTE     text: for the launcher's log
+ *   DRAIN     id: a token that comes back
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOURNAL_LINK_VERSION 1
+
+enum journal_link_type {
+    JOURNAL_REGISTER = 1,
+    JOURNAL_EVENT = 2,
+    JOURNAL_RUN_ENDED = 3,
+    JOURNAL_FORGET = 4,
+    JOURNAL_DRAIN = 5,
+    JOURNAL_HELLO = 16,
+    JOURNAL_ACK = 17,
+    JOURNAL_DRAINED = 18,
+    JOURNAL_NOTE = 19,
+};
+
+enum journal_flag {
+    JOURNAL_FLAG_CONSOLE = 1, /* its lines also go to the console */
+};
+
+/* The reserved name of our own messages' journal, and its id: no service slot has it. */
+#define JOURNAL_OWN_NAME "conit"
+#define JOURNAL_OWN_ID   UINT32_MAX
+
+#define JOURNAL_LINK_NAME_BYTES 208
+#define JOURNAL_LINK_TEXT_BYTES 1200
+
+struct journal_link_message {
+    uint16_t version, type;
+    uint32_t id; /* the service's slot, or a token */
+    uint64_t sequence;
+    uint32_t flags;
+    uint32_t level;                     /* syslog's 0 to 7 */
+    char name[JOURNAL_LINK_NAME_BYTES]; /* REGISTER; ends in NUL */
+    char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME */
+};
+
+/* As hand_over_send and hand_over_receive, with at most one descriptor. *ret_fd is -1 for none. */
+int journal_link_send(int socket, struct journal_link_message *message, int fd);
+int journal_link_receive(int socket, struct journal_link_message *message, int *ret_fd);

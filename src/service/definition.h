@@ -1,0 +1,121 @@
+/* A service's definition: what its file says, with every default filled in. Plain data.
+ *
+ * Made by config/, read by the launcher. One definition and all it points to is one arena: it is
+ * freed as a whole by definition_destroy() (config/definition-parse.h) and never changed after it
+ * was made. Names are not resolved here: whether `needs` names something is the graph's business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SERVICE_NAME_MAX_BYTES 200
+
+enum service_type { TYPE_DAEMON, TYPE_TASK, TYPE_FORKING, TYPE_TARGET, SERVICE_TYPES };
+
+/* A program and its arguments: NULL-terminated; NULL when there is none. argv[0] without a slash
+ * is looked up on the service's PATH. */
+typedef char **argv_t;
+
+/* A list of commands: NULL-terminated array of argv; NULL when there is none. */
+typedef argv_t *commands_t;
+
+/* Names: NULL-terminated; NULL when there is none. */
+typedef char **names_t;
+
+#define TIME_NEVER_MS UINT32_MAX
+
+enum condition_kind { WHEN_EXISTS, WHEN_KERNEL_ARG, WHEN_EXECUTABLE };
+
+struct condition {
+    enum condition_kind kind;
+    bool negated;     /* `not: …` */
+    const char *word; /* the path or the kernel argument */
+};
+
+enum ready_kind {
+    READY_EXEC, /* the program was executed; for a task its exit with 0 */
+    READY_NOTIFY,
+    READY_FD,
+    READY_PID_FILE,
+    READY_FILE,
+    READY_TCP,
+    READY_UNIX,
+    READY_LOG,
+    READY_COMMAND,
+    READY_KINDS
+};
+
+enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER, RESTART_POLICIES };
+
+enum kill_mode { KILL_ALL, KILL_GROUP, KILL_MAIN, KILL_MODES };
+
+#define RESTART_NO_LIMIT UINT32_MAX
+
+struct restart {
+    enum restart_policy policy;
+    uint32_t delay_ms, max_ms, reset_after_ms;
+    uint32_t factor_percent; /* 200: twice as long each time */
+    uint32_t jitter_percent;
+    uint32_t limit; /* restarts in a row; RESTART_NO_LIMIT */
+};
+
+struct stop {
+    int signal;
+    uint32_t timeout_ms; /* TIME_NEVER_MS: no SIGKILL */
+    argv_t exec;
+    enum kill_mode kill;
+};
+
+struct limit {
+    int resource;        /* RLIMIT_… */
+    uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+/* Who a service runs as, looked up when the definition was made. */
+struct identity {
+    bool set; /* false: as the launcher, root */
+    uid_t uid;
+    gid_t gid;
+    gid_t *groups; /* supplementary ones */
+    size_t group_count;
+    const char *user_name, *home, *shell; /* NULL when there is no such entry in passwd */
+};
+
+struct definition {
+    const char *name;
+    const char *path;        /* the file it is from */
+    const char *description; /* NULL: none */
+    const char *logs;        /* folder of its own for its journal, NULL: LOGS/NAME */
+    uint64_t keys_given;     /* bit N: key row N (config/keys.h) stands in the file */
+
+    argv_t argv;        /* exec and args, or the shell that runs `script`; NULL for a target */
+    const char *script; /* as written, for showing; argv runs it */
+    commands_t before_start, after_start, before_stop, after_stop;
+    argv_t reload_command;
+    int reload_signal; /* 0: none */
+
+    names_t needs, wants, after, before, conflicts, provides;
+    struct condition *when;
+    size_t when_count;
+
+    enum service_type type;
+    enum ready_kind ready;
+    uint32_t start_timeout_ms; /* TIME_NEVER_MS */
+    struct stop stop;
+    struct restart restart;
+    bool enabled, essential, console;
+
+    struct identity identity;
+    const char *user, *group; /* as written */
+    names_t groups;
+    const char *dir, *root; /* NULL: "/" and no chroot */
+    mode_t umask;
+    names_t env;            /* "KEY=value", in the order of the file */
+    const char *tty;        /* NULL: none */
+    const char *stdin_path; /* NULL: /dev/null */
+    struct limit *limits;
+    size_t limit_count;
+};
