@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define MESSAGE_COLUMNS 44
+/* The message takes 44 columns, and two blanks stand before the first field. */
+#define MESSAGE_COLUMNS 45
 #define SINKS_MAX       2
 
 static const struct {
