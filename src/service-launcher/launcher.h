@@ -1,0 +1,84 @@
+/* What the launcher's files share: one `struct launcher`, and who may ask what of it. */
+#pragma once
+
+#include "loop/loop.h"
+#include "protocol/hand-over.h"
+#include "service/manager.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct control;
+struct executor;
+struct init_link;
+struct journal_client;
+
+struct launcher_options {
+    const char *const *services; /* folders, later ones outrank; NULL-terminated */
+    const char *runtime, *logs, *config;
+    bool container;
+};
+
+struct launcher {
+    struct launcher_options options;
+    struct loop loop;
+    struct manager manager;
+    struct executor *executor;
+    struct init_link *init_link;
+    struct journal_client *journal;
+    struct control *control;
+    const char *title, *version; /* the system file's; NULL */
+    uint64_t started_at_ns;
+    bool booted;
+};
+
+/* ---- what control.c asks of the rest ------------------------------------------------------- */
+
+/* One line of what a reload found. */
+enum reload_change { RELOAD_NEW, RELOAD_CHANGED, RELOAD_GONE, RELOAD_BROKEN, RELOAD_UNCHANGED };
+
+struct reload_entry {
+    enum reload_change change;
+    const char *name;
+    uint64_t keys;      /* CHANGED: bits of config/keys.h */
+    bool needs_restart; /* CHANGED: and it runs */
+    const char *errors; /* BROKEN: the reason, one error a line */
+};
+
+struct reload_report {
+    struct reload_entry *entries; /* sorted by name */
+    size_t count;
+    char *warnings; /* one a line, or NULL */
+};
+
+/* Reads the service files again and puts them in force; with `dry_run` only says what would be.
+ * With `start` new enabled services are started. Returns 0 or -errno (nothing changed). The report
+ * is the caller's: reload_report_finish(). */
+int launcher_reload(struct launcher *launcher, bool dry_run, bool start,
+                    struct reload_report *ret_report);
+void reload_report_finish(struct reload_report *report);
+
+/* Begins to end the machine: services in order (none with `force`), then init does the rest. */
+void launcher_shut_down(struct launcher *launcher, enum shut_down how, bool force);
+
+/* The processes of a service, by its cgroup, else its main process and hook: pids in `pids`;
+ * returns how many there are, of which at most `room` were stored. */
+size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pids, size_t room);
+
+/* Memory of its cgroup in bytes, or of its main process; -errno when it cannot be known. */
+int64_t executor_memory_bytes(struct executor *executor, uint32_t slot);
+
+/* The process id the record has, 0 for none. */
+int32_t executor_main_pid(struct executor *executor, uint32_t slot);
+
+/* ---- what the rest asks of control.c ------------------------------------------------------- */
+
+/* Listens on `listen_fd` (a SOCK_STREAM unix socket, non-blocking, owned by control from now on).
+ * Returns 0 or -errno. */
+int control_create(struct launcher *launcher, int listen_fd, struct control **ret);
+void control_destroy(struct control *control);
+
+/* A service's state has changed: for clients that follow events. Cheap when nobody does. */
+void control_service_changed(struct control *control, struct service *service,
+                             enum service_state before);

@@ -1,0 +1,104 @@
+/* The state of every service, as it lives in the memfd that init holds: what a launcher that was
+ * killed finds again. docs/state.md is the page on it.
+ *
+ * A record's changing part is there twice; `live` says which half counts. A change fills the other
+ * half and then becomes valid by the one aligned store of `live`: what is half-written counts as
+ * not written. The pids are outside, because the kernel itself writes them (CLONE_PARENT_SETTID)
+ * before the child runs. Times are absolute CLOCK_BOOTTIME in nanoseconds. */
+#pragma once
+
+#include "service/definition.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define STATE_MAGIC   0x74696e6f63ull /* "conit" */
+#define STATE_VERSION 1
+
+/* How a process ended. `kind` 0: not known or did not run. */
+enum exit_kind { EXIT_NONE = 0, EXIT_CODE = 1, EXIT_SIGNAL = 2 };
+
+/* Why a state is what it is: the words are in reason.c. `service` is a slot, or SLOT_NONE. */
+enum reason_code {
+    REASON_NONE,
+    REASON_NEED_FAILED,    /* needs X, which failed */
+    REASON_NEED_STOPPED,   /* needs X, which was stopped */
+    REASON_NEED_DONE,      /* needs X, which has ended */
+    REASON_NEED_BROKEN,    /* needs X, whose file does not load */
+    REASON_NEED_RESTARTED, /* needs X, which is being restarted */
+    REASON_NEED_BLOCKED,   /* needs X, which cannot start */
+    REASON_NEED_MISSING,   /* needs NAME, which no service is called: number = index of the need */
+    REASON_CONFLICT,       /* conflicts with X, which runs or comes first */
+    REASON_WAITS_FOR,      /* waits for X */
+    REASON_WAITS_TO_END,   /* waits for X to stop first */
+    REASON_STOPPED,        /* asked to stop */
+    REASON_RESTARTING,     /* asked to restart */
+    REASON_SHUT_DOWN,      /* the machine is going down */
+    REASON_EXITED,         /* exited with N */
+    REASON_SIGNALED,       /* ended by signal N */
+    REASON_START_TIME_OUT, /* was not ready after N ms */
+    REASON_STOP_TIME_OUT,  /* did not stop in N ms and was killed */
+    REASON_STEP_FAILED,    /* start failed: step, errno */
+    REASON_HOOK_FAILED,    /* before-start failed: exit */
+    REASON_LIMIT,          /* restarted N times in a row */
+    REASON_WHEN,           /* condition N is not met */
+    REASON_BROKEN,         /* see its errors */
+    REASON_CYCLE,          /* in a cycle */
+    REASON_CODES
+};
+
+#define SLOT_NONE UINT32_MAX
+
+struct reason {
+    uint16_t code;
+    uint16_t step; /* enum spawn_step of REASON_STEP_FAILED */
+    uint32_t service;
+    int32_t number;
+};
+
+struct service_body {
+    uint8_t state;        /* enum service_state */
+    uint8_t wanted;       /* 1: to be up */
+    uint8_t by_hand;      /* a person stopped it: stays down until a person starts it */
+    uint8_t blocked;      /* kept or taken down by a need: comes back with it */
+    uint8_t restarting;   /* goes down to come up again */
+    uint8_t exit_kind;    /* how the last run ended */
+    uint8_t failed_start; /* this run's start failed or timed out */
+    uint8_t was_ready;    /* this run got ready */
+    uint8_t timed_out;    /* 1: start, 2: stop */
+    uint8_t gone;         /* its definition is gone: forgotten when it has stopped */
+    uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
+    uint8_t reserved;
+    int32_t exit_value;
+    struct reason reason;
+    uint32_t restarts; /* since a person last started it */
+    uint32_t in_row;   /* restarts since it was last up for reset-after */
+    uint32_t hook;     /* which hook of this step runs */
+    uint32_t reserved2;
+    uint64_t since_ns;      /* the state began */
+    uint64_t ready_ns;      /* this run got ready; 0: has not */
+    uint64_t deadline_ns;   /* the state's timer; 0: none */
+    uint64_t invocation[2]; /* this run's id */
+};
+
+struct service_record {
+    char name[SERVICE_NAME_MAX_BYTES + 8]; /* "": the slot is free */
+    uint32_t live;                         /* 0 or 1 */
+    int32_t main_pid, hook_pid;            /* written by the kernel; 0: none */
+    uint32_t spawning; /* 1: main, 2: hook: set before clone3, cleared when it is settled */
+    uint64_t main_start_ticks, hook_start_ticks; /* field 22 of /proc/PID/stat; 0: not known */
+    struct service_body body[2];
+};
+
+struct state_header {
+    uint64_t magic;
+    uint32_t version, record_bytes;
+    uint32_t slots;      /* records that follow, free ones too */
+    uint32_t shut_down;  /* enum shut_down: the machine is on its way down */
+    int32_t exit_status; /* of the essential service that caused it */
+    uint32_t essential_slot;
+    uint64_t link_sequence; /* of journal-link.h */
+    uint64_t generation;    /* how many launchers have had this state */
+    uint32_t booted;        /* the boot's services were told to start */
+    uint32_t reserved[5];
+};
