@@ -1,0 +1,92 @@
+/* The launcher's side of its link with the journal (protocol/journal-link.h).
+ *
+ * Nothing here ever waits. Every message is kept on the heap until the journal acknowledges it,
+ * and sent again when a new journal says HELLO; events are bounded, registrations never are
+ * dropped. What does not fit into the socket now is sent when it can be read from the other side.
+ *
+ * Who writes a service's pipe, in this order: STORE it with init, then journal_client_register(),
+ * and the program is executed only once its registration is in the kernel's queue. So whoever is
+ * killed, its output is found again. A launcher that was restarted registers every service it
+ * adopts once more: the journal knows a pipe it reads already, and does nothing then. */
+#pragma once
+
+#include "base/list.h"
+#include "loop/loop.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define JOURNAL_CLIENT_EVENTS_MAX 4096 /* events not yet acknowledged; more are dropped, counted   \
+                                        */
+
+/* A drain under way, embedded in the object that waits for it. A zeroed one is unset. */
+struct journal_drain {
+    struct list node;
+    uint32_t token;
+    bool pending;
+    void (*on_drained)(struct journal_drain *drain); /* may free what it is embedded in */
+};
+
+struct journal_client {
+    struct loop *loop;
+    struct loop_fd source;
+    struct loop_timer retry;
+    uint64_t *sequence;  /* in the state memfd: the last number given out */
+    struct list queue;   /* struct queued: not acknowledged, oldest first */
+    struct list *unsent; /* the first of them that is not in the socket; &queue: none */
+    struct list drains;
+    uint32_t last_token;
+    size_t events;        /* in the queue */
+    uint64_t lost_events; /* dropped and not reported yet */
+    /* Set by the owner after init, each may be NULL. on_registered: the registration for which
+     * journal_client_register() said -EAGAIN is in the kernel's queue now. on_note: a word of the
+     * journal for the launcher's log. */
+    void (*on_registered)(void *context, uint32_t id);
+    void (*on_note)(void *context, uint32_t level, const char *text);
+    void *context;
+};
+
+/* `fd` stays the caller's and outlives the client; so does *sequence. Returns 0 or -errno. */
+int journal_client_init(struct journal_client *client, struct loop *loop, int fd,
+                        uint64_t *sequence);
+
+/* Frees what is queued; pending drains are forgotten without a call. */
+void journal_client_finish(struct journal_client *client);
+
+/* Gives the read end of a service's output pipe (any description of the pipe will do: the journal
+ * opens its own) to the journal. `folder` NULL: LOGS/NAME. `flags`: enum journal_flag. `fd` is
+ * taken in every case.
+ * Returns 0 when the message is in the kernel's queue; -EAGAIN when it is queued here, and
+ * on_registered will tell; -ENOMEM or -EINVAL (name or folder too long) when nothing is sent. */
+int journal_client_register(struct journal_client *client, uint32_t id, const char *name,
+                            const char *folder, uint32_t flags, int fd);
+
+/* Whether a registration of this service is still waiting to get into the kernel's queue. */
+bool journal_client_is_waiting(const struct journal_client *client, uint32_t id);
+
+/* A line about the service in its journal; `level` is syslog's 0 to 7. With JOURNAL_OWN_ID it is a
+ * line of the journal `conit`. Line ends in it become blanks. Never fails: what cannot be kept is
+ * counted, and said in the journal later. */
+void journal_client_event(struct journal_client *client, uint32_t id, uint32_t level,
+                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* For a log sink: `bytes` of one line, a line end at its end is left out. */
+void journal_client_line(struct journal_client *client, uint32_t id, uint32_t level,
+                         const char *line, size_t bytes);
+
+/* The run is over: its unfinished line is ended, after what it printed was read. 0 or -ENOMEM. */
+int journal_client_run_ended(struct journal_client *client, uint32_t id);
+
+/* The id gets free: what is left in the pipe is written, then the journal forgets it.
+ * 0 or -ENOMEM. */
+int journal_client_forget(struct journal_client *client, uint32_t id);
+
+/* Calls on_drained once everything that was printed before this call is in the files. Asked for
+ * again when the journal is restarted; there is no time-out. 0 or -ENOMEM. */
+int journal_client_drain(struct journal_client *client, struct journal_drain *drain,
+                         void (*on_drained)(struct journal_drain *drain));
+
+/* Forgets a drain, set or not. */
+void journal_drain_cancel(struct journal_drain *drain);
