@@ -92,6 +92,7 @@ struct definition {
     uint64_t keys_given;     /* bit N: key row N (config/keys.h) stands in the file */
 
     argv_t argv;        /* exec and args, or the shell that runs `script`; NULL for a target */
+    size_t args_count;  /* so many words at the end of argv are those of `args` */
     const char *script; /* as written, for showing; argv runs it */
     commands_t before_start, after_start, before_stop, after_stop;
     argv_t reload_command;
