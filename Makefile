@@ -1,0 +1,88 @@
+# The front door: Meson and Ninja do the work, in build/. `make help` lists what there is.
+
+PREFIX ?= /usr
+DESTDIR ?=
+MESON ?= meson
+NINJA ?= ninja
+STRIP ?= strip
+JOBS ?= $(shell nproc)
+PYTHON ?= python3
+# Where warnings are errors: in CI. A newer compiler's new warning stops nobody else.
+WERROR := $(if $(CI),true,false)
+
+
+.PHONY: all compile help needs small large test-build test test-fast run lint format bench \
+	install uninstall image create_disk package start_vm kill_vm sync clean
+
+all: small large ## build every program, static, into out/
+	@scripts/collect out build/small build/large
+compile: all ## gonit's name for it
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z_-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+# Two build folders of one description: the programs that need no library against musl (init stays
+# below 100 KB that way), those with libyaml and jansson against the distribution's C library.
+small: build/small/build.ninja
+	@$(NINJA) -C build/small -j $(JOBS) --quiet
+large: build/large/build.ninja
+	@$(NINJA) -C build/large -j $(JOBS) --quiet
+
+build/small/build.ninja: | needs
+	CC=musl-gcc $(MESON) setup build/small -Dprograms=small -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+build/large/build.ninja: | needs
+	$(MESON) setup build/large -Dprograms=large -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+
+needs:
+	@scripts/install-needs --check build
+
+# What the tests run against: every program and unit test under the address and the undefined
+# behaviour sanitizer, flat in build/test/flat as out/ is.
+test-build: build/test/build.ninja
+	@$(NINJA) -C build/test -j $(JOBS) --quiet
+	@scripts/collect build/test/flat build/test
+build/test/build.ninja: | needs
+	$(MESON) setup build/test -Dstatic=false -Dtests=true -Dbuildtype=debug \
+		-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=$(WERROR)
+
+test: ## install what is missing, build, run every test (TESTS="-k PATTERN" picks)
+	@scripts/install-needs build test vm lint
+	@$(MAKE) --no-print-directory all test-build
+	@tests/run $(TESTS)
+test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
+	@scripts/install-needs build test
+	@$(MAKE) --no-print-directory test-build
+	@tests/run --build asan unit lint pidns $(TESTS)
+
+run: ## boot a small machine in QEMU; ROOT=9p boots from a host folder
+	@scripts/install-needs build vm
+	@$(MAKE) --no-print-directory all
+	@vm/run $(if $(ROOT),--root $(ROOT)) $(RUN)
+
+lint: ## format, layers, lengths, words, cppcheck
+	@tests/run --build asan lint
+format: ## clang-format over all C files
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+bench: all ## measure sizes, memory and speed
+	@bench/run $(BENCH)
+
+install: all ## into DESTDIR and PREFIX; LINK_INIT=1 also makes /sbin/init a link to init
+	@scripts/install-tree "$(DESTDIR)" "$(PREFIX)" $(if $(filter 1,$(LINK_INIT)),--link-init)
+uninstall: ## remove what install put there (configuration stays)
+	@scripts/install-tree --remove "$(DESTDIR)" "$(PREFIX)"
+
+# gonit's names.
+image: all ## the VM's disk, build/vm/root.img, made without root
+	@scripts/install-needs vm
+	@vm/run --image-only
+create_disk: image
+package: image
+start_vm: run
+kill_vm: ## end the VM that make run started from this folder, and no other
+	@vm/run --kill
+sync: ## not needed: the image is written whole, never while it is mounted
+	@echo "nothing to do: the image is made whole by mke2fs and never mounted on this machine"
+
+clean: ## remove build/ and out/
+	rm -rf build out
