@@ -34,9 +34,11 @@ struct service {
     uint32_t slot; /* index in manager->services and of its record */
     bool dirty, in_use;
     const struct definition *definition; /* NULL while broken */
-    const char *errors;      /* broken: its errors, one a line; owned by the launcher; else NULL */
-    uint32_t request_serial; /* of the newest request that named it */
-    uint8_t request_verb;    /* of that request: enum request_verb */
+    const char *errors;       /* broken: its errors, one a line; owned by the launcher; else NULL */
+    uint32_t request_serial;  /* of the newest request that named it */
+    const char *cycle;        /* "in a cycle: …" while it is in one; else NULL; the manager's */
+    const char *missing_need; /* the first of its needs that names nothing; NULL: none */
+    uint8_t request_verb;     /* of that request: enum request_verb */
 };
 
 struct manager_ops {
@@ -77,15 +79,23 @@ struct request_item {
     bool taken_along; /* not named by the client: it needs, or is needed by, one that was */
 };
 
-/* A client's wish about services. The caller owns it and calls manager_cancel() before it goes. */
+/* A client's wish about services. The caller owns it and calls manager_cancel() before it goes.
+ * `items` is from malloc: the caller fills in the slots of the `count` services that were named and
+ * frees it in the end; the manager may grow it to append those that are taken along. */
 struct request {
     struct list link; /* in manager->requests while pending */
     enum request_verb verb;
-    struct request_item *items; /* the caller's array, `named` of them filled in by it */
+    struct request_item *items;
     size_t count, pending;
     void (*on_done)(struct request *request); /* all items are settled; never called from inside
                                                  manager_request() */
     void *context;
+};
+
+/* A name and whose it is. */
+struct manager_name {
+    const char *name; /* its own or a provided one; NULL: a free place of the table */
+    uint32_t slot;
 };
 
 struct manager {
@@ -94,8 +104,14 @@ struct manager {
     struct service *services;       /* [slots] */
     struct service_record *records; /* [slots], in the memfd */
     struct state_header *header;
-    uint32_t slots; /* used and free */
+    uint32_t slots;      /* used and free */
+    uint32_t active;     /* services that are not idle */
+    uint32_t first_free; /* no free slot is below it */
     struct graph graph;
+    struct manager_name *names; /* a hash table of a power of two places */
+    uint32_t name_places;
+    char **cycle_texts; /* what services' `cycle` points to */
+    size_t cycle_count;
     uint32_t *queue; /* dirty slots, a ring of `slots` entries */
     uint32_t queue_begin, queue_count;
     struct list requests;
@@ -129,12 +145,46 @@ const char *service_state_shown(const struct manager *manager, const struct serv
 void service_reason(const struct manager *manager, const struct service *service,
                     struct text *text);
 
-/* The service of that name, or that provides that name; NULL when there is none. */
-struct service *manager_find(struct manager *manager, const char *name);
+/* "cannot execute its program": the words of an enum start_step. */
+const char *service_step_words(unsigned step);
 
-/* Begins a request about the services of its items (their slots are filled in). What is to be
- * done at once is done by the next manager_settle(). Returns how many items are pending: with 0
- * the request is settled, on_done will not be called. */
+/* "SIGTERM", "SIGRTMIN+3", "signal 99". */
+void service_signal_name(int signal, char *storage, size_t size_bytes);
+
+/* The service of that name, or that provides that name; NULL when there is none. */
+struct service *manager_find(const struct manager *manager, const char *name);
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+/* `records` has `slots` entries and lives as long as the manager. Returns 0 or -ENOMEM. */
+int manager_init(struct manager *manager, const struct manager_ops *ops, void *context,
+                 struct state_header *header, struct service_record *records, uint32_t slots);
+void manager_finish(struct manager *manager);
+
+/* More slots (the records have grown in place). Returns 0 or -ENOMEM (nothing changed). */
+int manager_grow(struct manager *manager, uint32_t slots);
+
+/* Takes a free slot for a service of that name; NULL when all are taken: manager_grow() first. */
+struct service *manager_add(struct manager *manager, const char *name);
+
+/* Forgets an idle service: its slot is free. */
+void manager_forget(struct manager *manager, struct service *service);
+
+/* To be called after services were added, changed or forgotten: resolves names, builds the graph,
+ * breaks the members of cycles, marks everything dirty. `order` is gonit's list of names, each
+ * after the one before it (NULL-terminated, or NULL). `warn` is told what is odd but not wrong; may
+ * be NULL. Returns 0, or -ENOMEM: then the old graph stays in force. */
+int manager_resolve(struct manager *manager, char *const *order,
+                    void (*warn)(void *context, const char *service, const char *text));
+
+/* ---- wishes -------------------------------------------------------------------------------- */
+
+/* Wants these slots up, with all they need and want, as the boot does: what a person stopped stays
+ * down; of two that conflict the later in name order is refused. */
+void manager_want(struct manager *manager, const uint32_t *slots, size_t count);
+
+/* Begins a request about the services of its items. Actions follow in the next manager_settle().
+ * Returns how many items are pending: with 0 the request is settled, and on_done is not called. */
 size_t manager_request(struct manager *manager, struct request *request);
 
 /* Forgets a pending request: what it began goes on. */
@@ -142,3 +192,23 @@ void manager_cancel(struct manager *manager, struct request *request);
 
 /* All services down, in order. Idempotent. */
 void manager_shut_down(struct manager *manager);
+
+/* ---- the machine --------------------------------------------------------------------------- */
+
+/* Something happened to a service. The executor calls this. */
+void manager_event(struct manager *manager, struct service *service, enum service_event event);
+
+/* Looks at every dirty service until none is left, then tells the requests that are settled. */
+void manager_settle(struct manager *manager);
+
+/* Marks a service to be looked at in the next manager_settle(). */
+void manager_mark(struct manager *manager, struct service *service);
+
+/* The first service that is neither idle nor has given up, for "waiting for …"; NULL for none. */
+struct service *manager_first_active(const struct manager *manager);
+
+/* Changes of the record that only the executor knows of. They become valid as one. */
+struct service_body *manager_edit(struct manager *manager, struct service *service,
+                                  struct service_body *storage);
+void manager_commit(struct manager *manager, struct service *service,
+                    const struct service_body *body);

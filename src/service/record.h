@@ -49,9 +49,31 @@ enum reason_code {
 
 #define SLOT_NONE UINT32_MAX
 
+/* Where a start can fail. The words are in reason.c, and are told with the errno. */
+enum start_step {
+    STEP_NONE,
+    STEP_PIPE,
+    STEP_HAND_OVER,
+    STEP_CGROUP,
+    STEP_STDIN,
+    STEP_TTY,
+    STEP_CLONE,
+    STEP_DESCRIPTORS,
+    STEP_SESSION,
+    STEP_CONTROL_TTY,
+    STEP_LIMITS,
+    STEP_ROOT,
+    STEP_GROUPS,
+    STEP_GROUP,
+    STEP_USER,
+    STEP_DIR,
+    STEP_EXECUTE,
+    STEPS
+};
+
 struct reason {
     uint16_t code;
-    uint16_t step; /* enum spawn_step of REASON_STEP_FAILED */
+    uint16_t step; /* enum start_step of REASON_STEP_FAILED */
     uint32_t service;
     int32_t number;
 };
@@ -68,13 +90,14 @@ struct service_body {
     uint8_t timed_out;    /* 1: start, 2: stop */
     uint8_t gone;         /* its definition is gone: forgotten when it has stopped */
     uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
-    uint8_t reserved;
+    uint8_t asked;        /* this run was told to stop: its end is no failure */
     int32_t exit_value;
-    struct reason reason;
-    uint32_t restarts; /* since a person last started it */
-    uint32_t in_row;   /* restarts since it was last up for reset-after */
-    uint32_t hook;     /* which hook of this step runs */
-    uint32_t reserved2;
+    struct reason reason; /* of the state, for people */
+    struct reason cause;  /* why it is kept or taken down, while it is */
+    uint32_t restarts;    /* since a person last started it */
+    uint32_t in_row;      /* restarts since it was last up for reset-after */
+    uint32_t hook;        /* which hook of this step runs */
+    uint32_t reserved;
     uint64_t since_ns;      /* the state began */
     uint64_t ready_ns;      /* this run got ready; 0: has not */
     uint64_t deadline_ns;   /* the state's timer; 0: none */

@@ -1,0 +1,32 @@
+/* What the manager's own files share. Nobody else includes this. */
+#pragma once
+
+#include "service/manager.h"
+
+/* What a need is worth to a service that needs it. */
+enum standing { STANDS_UP, STANDS_COMING, STANDS_GONE };
+
+/* Whether a service is to be down now. */
+static inline bool must_go(const struct manager *manager, const struct service_body *body)
+{
+    return manager->shutting_down || !body->wanted || body->blocked || body->restarting;
+}
+
+static inline bool is_idle(const struct service_body *body)
+{
+    return machine_states[body->state].idle;
+}
+
+/* Marks a service and all that are tied to it in the graph. */
+void manager_mark_around(struct manager *manager, struct service *service);
+
+/* Marks every service. */
+void manager_mark_all(struct manager *manager);
+
+/* Settles one service: manager-settle.c. */
+void settle_service(struct manager *manager, struct service *service);
+
+/* Looks whether pending requests are settled: manager-request.c. */
+void check_requests(struct manager *manager);
+
+struct reason reason_of(enum reason_code code, uint32_t slot, int32_t number);

@@ -1,0 +1,351 @@
+/* Wishes: what the boot and what people want, and when they have got it.
+ *
+ * A wish is spread at once over all it touches (needs and wants of what is to start), with an
+ * explicit stack; what follows from it is the settling's business. Every service remembers the
+ * newest request that named it, so an older one knows when it was overtaken. */
+#include "service/manager-internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- wanting up ---------------------------------------------------------------------------- */
+
+struct wave {
+    struct manager *manager;
+    uint32_t serial;
+    enum request_verb verb;
+    bool by_person;
+    uint32_t *stack; /* [slots]: each slot is pushed at most once in a wave */
+    size_t depth;
+};
+
+/* A conflict ends with one of the two wanted: the one that is being started, or, when both are, the
+ * one that comes first by name. Returns false when `service` is the one that loses. */
+static bool win_conflict(struct wave *wave, struct service *service, struct service *other)
+{
+    struct manager *manager = wave->manager;
+    struct service_body body;
+    bool both = other->request_serial == wave->serial && service_body(manager, other)->wanted;
+    struct service *loser = other, *winner = service;
+
+    if (both && strcmp(service_name(manager, service), service_name(manager, other)) > 0) {
+        loser = service;
+        winner = other;
+    }
+    manager_edit(manager, loser, &body);
+    if (!body.wanted && is_idle(&body) && loser == other)
+        return true;
+    body.wanted = 0;
+    body.cause = reason_of(REASON_CONFLICT, winner->slot, 0);
+    if (is_idle(&body))
+        body.reason = body.cause;
+    manager_commit(manager, loser, &body);
+    loser->request_serial = wave->serial;
+    loser->request_verb = REQUEST_STOP;
+    manager_mark_around(manager, loser);
+    if (both && (body.state == STATE_STOPPED || body.state == STATE_WAITING))
+        manager_event(manager, loser, EVENT_BLOCKED);
+    return loser != service;
+}
+
+static bool win_conflicts(struct wave *wave, struct service *service)
+{
+    const struct graph *graph = &wave->manager->graph;
+    struct service *services = wave->manager->services;
+    size_t count;
+    const struct edge *edges = graph_after(graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++)
+        if (edges[i].kind == EDGE_CONFLICT &&
+            !win_conflict(wave, service, &services[edges[i].slot]))
+            return false;
+    edges = graph_before(graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++)
+        if (edges[i].kind == EDGE_CONFLICT &&
+            !win_conflict(wave, service, &services[edges[i].slot]))
+            return false;
+    return true;
+}
+
+/* A person's start forgets what has failed, and ends a back-off at once. */
+static void start_afresh(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    if (body.state != STATE_FAILED && body.state != STATE_BACKING_OFF &&
+        body.state != STATE_STOPPED)
+        return;
+    body.restarts = body.in_row = 0;
+    body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
+    manager_commit(manager, service, &body);
+    if (body.state != STATE_STOPPED)
+        manager_event(manager, service, EVENT_WAIT);
+}
+
+static void push(struct wave *wave, struct service *service)
+{
+    if (service->request_serial == wave->serial)
+        return;
+    service->request_serial = wave->serial;
+    service->request_verb = (uint8_t)wave->verb;
+    wave->stack[wave->depth++] = service->slot;
+}
+
+static void want(struct wave *wave, struct service *service)
+{
+    struct manager *manager = wave->manager;
+    struct service_body body;
+    size_t count;
+
+    if (!service->definition || service_state(manager, service) == STATE_BROKEN)
+        return;
+    manager_edit(manager, service, &body);
+    body.wanted = 1;
+    body.by_hand = 0;
+    if (is_idle(&body))
+        body.blocked = 0;
+    manager_commit(manager, service, &body);
+    if (!win_conflicts(wave, service))
+        return;
+    if (wave->by_person)
+        start_afresh(manager, service);
+    manager_mark_around(manager, service);
+
+    const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct service *other = &manager->services[edges[i].slot];
+        bool by_hand = service_body(manager, other)->by_hand;
+        /* Only a person's start brings back what a person stopped, and only where it is needed. */
+        if (edges[i].kind == EDGE_NEED && (!by_hand || wave->by_person))
+            push(wave, other);
+        else if (edges[i].kind == EDGE_WANT && !by_hand)
+            push(wave, other);
+    }
+}
+
+static void run_wave(struct wave *wave)
+{
+    while (wave->depth)
+        want(wave, &wave->manager->services[wave->stack[--wave->depth]]);
+}
+
+void manager_want(struct manager *manager, const uint32_t *slots, size_t count)
+{
+    struct wave wave = {.manager = manager,
+                        .serial = ++manager->next_serial,
+                        .verb = REQUEST_START,
+                        .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
+    for (size_t i = 0; i < count && wave.stack; i++) {
+        struct service *service = &manager->services[slots[i]];
+        if (service_body(manager, service)->by_hand)
+            continue;
+        push(&wave, service);
+        run_wave(&wave);
+    }
+    free(wave.stack);
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+static void want_down(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.wanted = 0;
+    body.by_hand = 1;
+    body.blocked = body.restarting = 0;
+    body.cause = reason_of(REASON_STOPPED, SLOT_NONE, 0);
+    bool calm = body.state == STATE_FAILED || body.state == STATE_SKIPPED;
+    if (calm || body.state == STATE_STOPPED)
+        body.reason = body.cause;
+    manager_commit(manager, service, &body);
+    if (calm)
+        manager_event(manager, service, EVENT_STOP);
+    manager_mark_around(manager, service);
+}
+
+static void want_again(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.restarts = body.in_row = 0;
+    if (body.state == STATE_SKIPPED) {
+        manager_commit(manager, service, &body);
+        manager_event(manager, service, EVENT_WAIT);
+    } else {
+        body.restarting = !is_idle(&body) || body.state == STATE_DONE;
+        manager_commit(manager, service, &body);
+    }
+    manager_mark_around(manager, service);
+}
+
+/* Adds to the request every service that needs one of its items and runs: it goes down with it. */
+static void take_along(struct manager *manager, struct request *request)
+{
+    for (size_t at = 0; at < request->count; at++) {
+        size_t count;
+        const struct edge *edges = graph_before(&manager->graph, request->items[at].slot, &count);
+        for (size_t i = 0; i < count; i++) {
+            struct service *service = &manager->services[edges[i].slot];
+            const struct service_body *body = service_body(manager, service);
+            if (edges[i].kind != EDGE_NEED || is_idle(body) ||
+                service->request_serial == manager->next_serial)
+                continue;
+            struct request_item *grown =
+                reallocarray(request->items, request->count + 1, sizeof *grown);
+            if (!grown)
+                return; /* it is stopped all the same, it is only not told */
+            request->items = grown;
+            service->request_serial = manager->next_serial;
+            service->request_verb = (uint8_t)request->verb;
+            grown[request->count++] = (struct request_item){
+                .slot = service->slot, .serial = manager->next_serial, .taken_along = true};
+        }
+    }
+}
+
+static bool refuse(const struct manager *manager, const struct service *service,
+                   struct request_item *item, enum request_verb verb)
+{
+    item->outcome = OUTCOME_REFUSED;
+    if (manager->shutting_down && verb != REQUEST_STOP)
+        item->why = "the system is going down";
+    else if (!service->definition && verb != REQUEST_STOP)
+        item->why = "its file does not load";
+    else if (service->cycle && verb != REQUEST_STOP)
+        item->why = "it is in a cycle";
+    else
+        item->outcome = OUTCOME_PENDING;
+    return item->outcome == OUTCOME_REFUSED;
+}
+
+static bool nothing_to_do(const struct service_body *body, enum request_verb verb)
+{
+    if (verb == REQUEST_START)
+        return machine_states[body->state].up && body->wanted && !body->restarting &&
+               !body->blocked;
+    if (verb == REQUEST_STOP)
+        return (body->state == STATE_STOPPED || body->state == STATE_BROKEN) && !body->wanted;
+    return false;
+}
+
+static void begin(struct manager *manager, struct request *request, struct wave *wave,
+                  struct request_item *item)
+{
+    struct service *service = &manager->services[item->slot];
+    item->serial = wave->serial;
+    if (refuse(manager, service, item, request->verb))
+        return;
+    if (nothing_to_do(service_body(manager, service), request->verb))
+        item->outcome = OUTCOME_ALREADY;
+    switch (request->verb) {
+    case REQUEST_STOP:
+        service->request_serial = wave->serial;
+        service->request_verb = REQUEST_STOP;
+        want_down(manager, service);
+        break;
+    case REQUEST_RESTART:
+    case REQUEST_START:
+        if (item->outcome == OUTCOME_ALREADY)
+            break;
+        push(wave, service);
+        run_wave(wave);
+        if (request->verb == REQUEST_RESTART)
+            want_again(manager, service);
+        break;
+    case REQUEST_VERBS:
+        break;
+    }
+}
+
+/* How an item stands now. */
+static enum outcome outcome_of(const struct manager *manager, struct request_item *item,
+                               enum request_verb verb)
+{
+    const struct service *service = &manager->services[item->slot];
+    const struct service_body *body = service_body(manager, service);
+
+    if (service->request_serial != item->serial &&
+        (service->request_verb == REQUEST_STOP) != (verb == REQUEST_STOP)) {
+        item->by = (enum request_verb)service->request_verb;
+        return OUTCOME_OVERTAKEN;
+    }
+    if (verb == REQUEST_STOP) {
+        bool down = is_idle(body) && (item->taken_along || body->state != STATE_DONE);
+        return down && body->state != STATE_WAITING ? OUTCOME_DONE : OUTCOME_PENDING;
+    }
+    if (body->restarting)
+        return OUTCOME_PENDING;
+    if (machine_states[body->state].up && !must_go(manager, body))
+        return OUTCOME_DONE;
+    if (body->state == STATE_FAILED || body->state == STATE_BROKEN ||
+        body->state == STATE_BACKING_OFF)
+        return OUTCOME_FAILED;
+    if (body->state == STATE_STOPPED && (!body->wanted || body->blocked || manager->shutting_down))
+        return item->taken_along ? OUTCOME_PENDING : OUTCOME_FAILED;
+    return OUTCOME_PENDING;
+}
+
+static void check_request(struct manager *manager, struct request *request)
+{
+    request->pending = 0;
+    for (size_t i = 0; i < request->count; i++) {
+        struct request_item *item = &request->items[i];
+        if (item->outcome == OUTCOME_PENDING)
+            item->outcome = outcome_of(manager, item, request->verb);
+        request->pending += item->outcome == OUTCOME_PENDING;
+    }
+}
+
+size_t manager_request(struct manager *manager, struct request *request)
+{
+    struct wave wave = {.manager = manager,
+                        .serial = ++manager->next_serial,
+                        .verb = request->verb,
+                        .by_person = true,
+                        .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
+    list_init(&request->link);
+    request->pending = 0;
+    if (request->verb != REQUEST_START)
+        take_along(manager, request);
+    for (size_t i = 0; i < request->count; i++) {
+        struct request_item *item = &request->items[i];
+        item->outcome = OUTCOME_PENDING;
+        if (!wave.stack) {
+            item->outcome = OUTCOME_REFUSED;
+            item->why = "out of memory";
+        } else if (!item->taken_along) {
+            begin(manager, request, &wave, item);
+        }
+        request->pending += item->outcome == OUTCOME_PENDING;
+    }
+    free(wave.stack);
+    if (request->pending)
+        list_append(&manager->requests, &request->link);
+    return request->pending;
+}
+
+void manager_cancel(struct manager *manager, struct request *request)
+{
+    (void)manager;
+    list_remove(&request->link);
+}
+
+/* on_done may cancel other requests, so the walk begins again after each call. */
+void check_requests(struct manager *manager)
+{
+    bool again = true;
+    while (again) {
+        again = false;
+        list_for_each(node, &manager->requests)
+        {
+            struct request *request = container_of(node, struct request, link);
+            check_request(manager, request);
+            if (request->pending)
+                continue;
+            list_remove(&request->link);
+            request->on_done(request);
+            again = true;
+            break;
+        }
+    }
+}

@@ -1,0 +1,297 @@
+/* Names and edges: what definitions say in words becomes the graph, cycles are broken. */
+#include "base/text.h"
+#include "service/manager-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef void warn_function(void *context, const char *service, const char *text);
+
+/* ---- names --------------------------------------------------------------------------------- */
+
+/* FNV-1a, 32 bits. */
+static uint32_t hash_of(const char *name)
+{
+    uint32_t hash = 2166136261u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 16777619u;
+    return hash;
+}
+
+/* The place where the name is, or would be. */
+static struct manager_name *place_of(const struct manager *manager, const char *name)
+{
+    uint32_t at = hash_of(name) & (manager->name_places - 1);
+    while (manager->names[at].name && strcmp(manager->names[at].name, name) != 0)
+        at = (at + 1) & (manager->name_places - 1);
+    return &manager->names[at];
+}
+
+struct service *manager_find(const struct manager *manager, const char *name)
+{
+    if (!manager->name_places)
+        return NULL;
+    const struct manager_name *place = place_of(manager, name);
+    return place->name ? &manager->services[place->slot] : NULL;
+}
+
+/* A provided name is answered by the first enabled one by name order; a real name outranks it. */
+static void provide(struct manager *manager, const struct service *service, const char *name)
+{
+    struct manager_name *place = place_of(manager, name);
+    if (!place->name) {
+        *place = (struct manager_name){name, service->slot};
+        return;
+    }
+    const struct service *holder = &manager->services[place->slot];
+    if (strcmp(service_name(manager, holder), name) == 0 || holder == service)
+        return;
+    bool better_enabled = service->definition->enabled && !holder->definition->enabled;
+    bool same_enabled = service->definition->enabled == holder->definition->enabled;
+    if (better_enabled ||
+        (same_enabled && strcmp(service_name(manager, service), service_name(manager, holder)) < 0))
+        *place = (struct manager_name){name, service->slot};
+}
+
+static int build_names(struct manager *manager)
+{
+    size_t count = 0;
+    uint32_t places = 16;
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        const struct definition *definition = manager->services[i].definition;
+        count += manager->services[i].in_use;
+        for (size_t j = 0; definition && definition->provides && definition->provides[j]; j++)
+            count++;
+    }
+    while (places < count * 2)
+        places *= 2;
+    struct manager_name *names = calloc(places, sizeof *names);
+    if (!names)
+        return -ENOMEM;
+    free(manager->names);
+    manager->names = names;
+    manager->name_places = places;
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        struct service *service = &manager->services[i];
+        if (service->in_use)
+            *place_of(manager, service_name(manager, service)) =
+                (struct manager_name){service_name(manager, service), i};
+    }
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        struct service *service = &manager->services[i];
+        names_t provides = service->definition ? service->definition->provides : NULL;
+        for (size_t j = 0; provides && provides[j]; j++)
+            provide(manager, service, provides[j]);
+    }
+    return 0;
+}
+
+/* ---- edges --------------------------------------------------------------------------------- */
+
+struct building {
+    struct manager *manager;
+    struct graph *graph;
+    const uint32_t *in_cycle; /* edges inside one are left out; NULL: none are */
+    warn_function *warn;
+    int failed;
+};
+
+static void add_edge(struct building *b, uint32_t from, uint32_t to, enum edge_kind kind)
+{
+    if (b->in_cycle && kind != EDGE_CONFLICT && b->in_cycle[from] &&
+        b->in_cycle[from] == b->in_cycle[to])
+        return;
+    if (!b->failed)
+        b->failed = graph_add(b->graph, from, to, kind);
+}
+
+static void add_names(struct building *b, struct service *service, names_t names,
+                      enum edge_kind kind, const char *key)
+{
+    for (size_t i = 0; names && names[i]; i++) {
+        const struct service *other = manager_find(b->manager, names[i]);
+        if (other) {
+            bool reversed = strcmp(key, "before") == 0;
+            add_edge(b, reversed ? other->slot : service->slot,
+                     reversed ? service->slot : other->slot, kind);
+        } else if (kind == EDGE_NEED && !service->missing_need) {
+            service->missing_need = names[i];
+        } else if (kind != EDGE_NEED && kind != EDGE_CONFLICT && b->warn) {
+            char text[SERVICE_NAME_MAX_BYTES + 64];
+            text_format(text, sizeof text, "'%s' names '%s', and no service has that name", key,
+                        names[i]);
+            b->warn(b->manager->context, service_name(b->manager, service), text);
+        }
+    }
+}
+
+static int add_edges(struct building *b, char *const *order)
+{
+    const struct service *last = NULL;
+    for (uint32_t i = 0; i < b->manager->slots; i++) {
+        struct service *service = &b->manager->services[i];
+        const struct definition *definition = service->definition;
+        service->missing_need = NULL;
+        if (!service->in_use || !definition)
+            continue;
+        add_names(b, service, definition->needs, EDGE_NEED, "needs");
+        add_names(b, service, definition->wants, EDGE_WANT, "wants");
+        add_names(b, service, definition->after, EDGE_ORDER, "after");
+        add_names(b, service, definition->before, EDGE_ORDER, "before");
+        add_names(b, service, definition->conflicts, EDGE_CONFLICT, "conflicts");
+    }
+    for (size_t i = 0; order && order[i]; i++) {
+        const struct service *next = manager_find(b->manager, order[i]);
+        if (next && last && next != last)
+            add_edge(b, next->slot, last->slot, EDGE_ORDER);
+        last = next ? next : last;
+    }
+    return b->failed ? b->failed : graph_build(b->graph);
+}
+
+/* ---- cycles -------------------------------------------------------------------------------- */
+
+/* "in a cycle: a → b → a": each comes after the next. */
+static char *cycle_text(const struct manager *manager, const uint32_t *path, int length)
+{
+    size_t size = 64;
+    for (int i = 0; i < length; i++)
+        size += strlen(manager->records[path[i]].name) + 8;
+    size += strlen(manager->records[path[0]].name);
+    char *storage = malloc(size);
+    if (!storage)
+        return NULL;
+    struct text text;
+    text_init(&text, storage, size);
+    text_add(&text, "in a cycle, each after the next: ");
+    for (int i = 0; i < length; i++)
+        text_printf(&text, "%s, ", manager->records[path[i]].name);
+    text_add(&text, manager->records[path[0]].name);
+    return storage;
+}
+
+struct cycle_naming {
+    struct manager *manager;
+    const struct graph *graph;
+    const uint32_t *in_cycle;
+    uint32_t *path;     /* [nodes] */
+    const char **texts; /* [nodes]: the text of the cycle a node is on */
+    char **owned;
+    size_t count, room;
+};
+
+/* A shortest cycle through the node, in words, for all that are on it: a ring of ten thousand has
+ * one text and not ten thousand. */
+static int name_cycle(struct cycle_naming *naming, uint32_t node)
+{
+    int length = graph_cycle_path(naming->graph, naming->in_cycle, node, naming->path);
+    if (length < 0)
+        return length;
+    if (naming->count == naming->room) {
+        size_t room = naming->room ? naming->room * 2 : 8;
+        char **grown = reallocarray(naming->owned, room, sizeof *grown);
+        if (!grown)
+            return -ENOMEM;
+        naming->owned = grown;
+        naming->room = room;
+    }
+    char *text = cycle_text(naming->manager, naming->path, length);
+    if (!text)
+        return -ENOMEM;
+    naming->owned[naming->count++] = text;
+    for (int i = 0; i < length; i++)
+        if (!naming->texts[naming->path[i]])
+            naming->texts[naming->path[i]] = text;
+    return 0;
+}
+
+static void free_texts(char **texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(texts[i]);
+    free(texts);
+}
+
+/* Names the cycles in their members; those that run go on and are refused when they have ended. */
+static int mark_cycles(struct manager *manager, const struct graph *graph, const uint32_t *in_cycle)
+{
+    struct cycle_naming naming = {.manager = manager, .graph = graph, .in_cycle = in_cycle};
+    size_t nodes = graph->nodes;
+    int failed = 0;
+    naming.path = calloc(nodes + 1, sizeof *naming.path);
+    naming.texts = calloc(nodes + 1, sizeof *naming.texts);
+    if (!naming.path || !naming.texts)
+        failed = -ENOMEM;
+    for (uint32_t i = 0; i < nodes && !failed; i++)
+        if (in_cycle[i] && !naming.texts[i])
+            failed = name_cycle(&naming, i);
+    if (failed) {
+        free_texts(naming.owned, naming.count);
+    } else {
+        for (uint32_t i = 0; i < nodes; i++) {
+            struct service *service = &manager->services[i];
+            bool was = service->cycle != NULL;
+            service->cycle = naming.texts[i];
+            if (was && !service->cycle && service->definition)
+                manager_event(manager, service, EVENT_LOADED);
+        }
+        free_texts(manager->cycle_texts, manager->cycle_count);
+        manager->cycle_texts = naming.owned;
+        manager->cycle_count = naming.count;
+    }
+    free(naming.path);
+    free(naming.texts);
+    return failed;
+}
+
+/* The whole of it, on a graph beside the one in force. */
+static int resolve(struct manager *manager, char *const *order, warn_function *warn,
+                   uint32_t *in_cycle, struct graph *ret_graph)
+{
+    struct graph graph = {0};
+    struct building building = {.manager = manager, .graph = &graph, .warn = warn};
+    int failed = build_names(manager);
+    if (!failed)
+        failed = graph_init(&graph, manager->slots);
+    if (!failed)
+        failed = add_edges(&building, order);
+    int sets = failed ? failed : graph_find_cycles(&graph, in_cycle);
+    if (sets >= 0)
+        failed = mark_cycles(manager, &graph, in_cycle);
+    else
+        failed = sets;
+    if (!failed && sets > 0) {
+        graph_finish(&graph);
+        building.in_cycle = in_cycle;
+        building.warn = NULL;
+        failed = graph_init(&graph, manager->slots);
+        if (!failed)
+            failed = add_edges(&building, order);
+    }
+    if (failed)
+        graph_finish(&graph);
+    else
+        *ret_graph = graph;
+    return failed;
+}
+
+int manager_resolve(struct manager *manager, char *const *order, warn_function *warn)
+{
+    struct graph graph;
+    uint32_t *in_cycle = calloc(manager->slots + 1, sizeof *in_cycle);
+    if (!in_cycle)
+        return -ENOMEM;
+    int failed = resolve(manager, order, warn, in_cycle, &graph);
+    free(in_cycle);
+    if (failed)
+        return failed;
+    graph_finish(&manager->graph);
+    manager->graph = graph;
+    manager->active = 0;
+    for (uint32_t i = 0; i < manager->slots; i++)
+        if (manager->services[i].in_use && !is_idle(service_body(manager, &manager->services[i])))
+            manager->active++;
+    manager_mark_all(manager);
+    return 0;
+}

@@ -1,0 +1,316 @@
+/* Settling: one service is looked at, with its neighbours' states and wishes, and given the event
+ * that brings it nearer to its own wish. Each rule is a small function; the order of the rules is
+ * in settle_service(). */
+#include "service/manager-internal.h"
+
+static struct service *other_of(const struct manager *manager, const struct edge *edge)
+{
+    return &manager->services[edge->slot];
+}
+
+/* ---- needs --------------------------------------------------------------------------------- */
+
+/* What `need` is worth to the service whose body is `of`. */
+static enum standing standing(const struct manager *manager, const struct service_body *of,
+                              const struct service *need)
+{
+    const struct service_body *body = service_body(manager, need);
+
+    if (body->state == STATE_BROKEN || manager->shutting_down)
+        return STANDS_GONE;
+    if (body->restarting && body->wanted && !body->blocked)
+        return is_idle(body) ? STANDS_COMING : STANDS_GONE;
+    if (!body->wanted || body->blocked)
+        return STANDS_GONE;
+    /* A daemon that ended well counts as started, but not for those that it took down by it. */
+    if (body->state == STATE_DONE && of->blocked && of->cause.code == REASON_NEED_DONE &&
+        of->cause.service == need->slot)
+        return STANDS_GONE;
+    if (machine_states[body->state].up)
+        return STANDS_UP;
+    return body->state == STATE_FAILED ? STANDS_GONE : STANDS_COMING;
+}
+
+static struct reason why_gone(const struct manager *manager, const struct service *need)
+{
+    const struct service_body *body = service_body(manager, need);
+    enum reason_code code = REASON_NEED_STOPPED;
+
+    if (body->state == STATE_BROKEN)
+        code = REASON_NEED_BROKEN;
+    else if (body->restarting)
+        code = REASON_NEED_RESTARTED;
+    else if (body->state == STATE_FAILED)
+        code = REASON_NEED_FAILED;
+    else if (body->state == STATE_DONE && body->wanted)
+        code = REASON_NEED_DONE;
+    else if (body->blocked && !machine_states[body->state].idle)
+        code = REASON_NEED_BLOCKED;
+    return reason_of(code, need->slot, 0);
+}
+
+/* A daemon that ended well takes down what ran on it, but not what was started later. */
+static bool ended_under(const struct manager *manager, const struct service *need,
+                        const struct service_body *dependant)
+{
+    const struct service_body *body = service_body(manager, need);
+    return body->state == STATE_DONE && need->definition && need->definition->type != TYPE_TASK &&
+           body->since_ns > dependant->since_ns;
+}
+
+static bool find_gone_need(const struct manager *manager, const struct service *service,
+                           const struct service_body *body, struct reason *ret_why)
+{
+    size_t count;
+    const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
+    bool active = !is_idle(body);
+
+    if (service->missing_need && !active) {
+        *ret_why = reason_of(REASON_NEED_MISSING, SLOT_NONE, 0);
+        return true;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (edges[i].kind != EDGE_NEED)
+            continue;
+        const struct service *need = other_of(manager, &edges[i]);
+        if (standing(manager, body, need) == STANDS_GONE ||
+            (active && ended_under(manager, need, body))) {
+            *ret_why = why_gone(manager, need);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A run of its own has been judged, or it has nothing to start: needs mean nothing to it now. */
+static bool needs_matter(const struct service_body *body)
+{
+    switch ((enum service_state)body->state) {
+    case STATE_BROKEN:
+    case STATE_DONE:
+    case STATE_SKIPPED:
+        return false;
+    case STATE_FAILED:
+        return body->blocked;
+    default:
+        return true;
+    }
+}
+
+/* Sets or clears `blocked`, and gives an idle service the event that follows from it. */
+static void settle_needs(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    struct reason why;
+    manager_edit(manager, service, &body);
+
+    if (!body.wanted || manager->shutting_down || !needs_matter(&body))
+        return;
+    if (find_gone_need(manager, service, &body, &why)) {
+        bool was_blocked = body.blocked;
+        body.blocked = 1;
+        body.cause = why;
+        if (is_idle(&body))
+            body.reason = why;
+        manager_commit(manager, service, &body);
+        if (was_blocked)
+            return;
+        manager_mark_around(manager, service);
+        if (is_idle(&body))
+            manager_event(manager, service, EVENT_BLOCKED);
+    } else if (body.blocked) {
+        body.blocked = 0;
+        body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
+        manager_commit(manager, service, &body);
+        manager_mark_around(manager, service);
+        if (body.state == STATE_FAILED || body.state == STATE_STOPPED)
+            manager_event(manager, service, EVENT_WAIT);
+    }
+}
+
+/* ---- up ------------------------------------------------------------------------------------ */
+
+/* Whether an order edge to `other` still holds a start back: it is on its way up. One that backs
+ * off has had its try. */
+static bool is_coming_up(const struct manager *manager, const struct service *other)
+{
+    const struct service_body *body = service_body(manager, other);
+    if (must_go(manager, body) && !(body->restarting && body->wanted && !body->blocked))
+        return false;
+    return machine_states[body->state].going_up || body->state == STATE_WAITING ||
+           body->state == STATE_STOPPED || body->restarting;
+}
+
+/* The first service this one has to wait for before it starts; SLOT_NONE: none. */
+static uint32_t waits_for(const struct manager *manager, const struct service *service,
+                          const struct service_body *body)
+{
+    size_t count;
+    const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct service *other = other_of(manager, &edges[i]);
+        bool wait = false;
+        switch ((enum edge_kind)edges[i].kind) {
+        case EDGE_NEED:
+            wait = standing(manager, body, other) != STANDS_UP;
+            break;
+        case EDGE_WANT:
+        case EDGE_ORDER:
+            wait = is_coming_up(manager, other);
+            break;
+        case EDGE_CONFLICT:
+            wait = !is_idle(service_body(manager, other));
+            break;
+        }
+        if (wait)
+            return other->slot;
+    }
+    edges = graph_before(&manager->graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++)
+        if (edges[i].kind == EDGE_CONFLICT &&
+            !is_idle(service_body(manager, other_of(manager, &edges[i]))))
+            return edges[i].slot;
+    return SLOT_NONE;
+}
+
+static void settle_start(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    size_t condition = 0;
+    manager_edit(manager, service, &body);
+    uint32_t other = waits_for(manager, service, &body);
+
+    if (other != SLOT_NONE) {
+        if (body.state == STATE_WAITING && body.reason.code == REASON_WAITS_FOR &&
+            body.reason.service == other)
+            return;
+        body.reason = reason_of(REASON_WAITS_FOR, other, 0);
+        manager_commit(manager, service, &body);
+        if (body.state != STATE_WAITING)
+            manager_event(manager, service, EVENT_WAIT);
+        return;
+    }
+    if (!manager->ops->conditions_met(manager->context, service->definition, &condition)) {
+        body.reason = reason_of(REASON_WHEN, SLOT_NONE, (int32_t)condition);
+        manager_commit(manager, service, &body);
+        manager_event(manager, service, EVENT_SKIP);
+        return;
+    }
+    manager_event(manager, service, EVENT_START);
+}
+
+/* ---- down ---------------------------------------------------------------------------------- */
+
+/* A task that has run has nothing to stop but what its file says is to be run then. */
+static bool has_stop_hooks(const struct service *service)
+{
+    const struct definition *definition = service->definition;
+    return definition && (definition->stop.exec || definition->before_stop);
+}
+
+/* Whether `other`, which comes after, has to be down before this one may stop. */
+static bool holds_up_stop(const struct manager *manager, const struct service *other,
+                          enum edge_kind kind)
+{
+    const struct service_body *body = service_body(manager, other);
+    if (kind == EDGE_CONFLICT)
+        return false;
+    if (body->state == STATE_DONE)
+        return manager->shutting_down && has_stop_hooks(other);
+    if (is_idle(body))
+        return false;
+    return kind == EDGE_NEED || must_go(manager, body) || machine_states[body->state].going_down;
+}
+
+static uint32_t waits_to_end(const struct manager *manager, const struct service *service)
+{
+    size_t count;
+    const struct edge *edges = graph_before(&manager->graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++)
+        if (holds_up_stop(manager, other_of(manager, &edges[i]), edges[i].kind))
+            return edges[i].slot;
+    return SLOT_NONE;
+}
+
+static struct reason why_down(const struct manager *manager, const struct service_body *body)
+{
+    if (manager->shutting_down)
+        return reason_of(REASON_SHUT_DOWN, SLOT_NONE, 0);
+    if (body->blocked)
+        return body->cause;
+    if (body->restarting)
+        return reason_of(REASON_RESTARTING, SLOT_NONE, 0);
+    if (body->cause.code == REASON_CONFLICT)
+        return body->cause;
+    return reason_of(REASON_STOPPED, SLOT_NONE, 0);
+}
+
+static void settle_stop(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    uint32_t other = waits_to_end(manager, service);
+
+    if (other != SLOT_NONE) {
+        if (body.reason.code == REASON_WAITS_TO_END && body.reason.service == other)
+            return;
+        body.reason = reason_of(REASON_WAITS_TO_END, other, 0);
+        manager_commit(manager, service, &body);
+        return;
+    }
+    body.cause = body.reason = why_down(manager, &body);
+    body.asked = 1;
+    manager_commit(manager, service, &body);
+    manager_event(manager, service, EVENT_STOP);
+}
+
+/* An idle service that is to be down. What failed or was skipped keeps saying so. */
+static void settle_idle_down(struct manager *manager, struct service *service,
+                             const struct service_body *body)
+{
+    bool done_by_wish = body->state == STATE_DONE && (!body->wanted || body->restarting);
+
+    if (done_by_wish || (body->state == STATE_DONE && has_stop_hooks(service)))
+        settle_stop(manager, service);
+    else if (body->state == STATE_WAITING || body->state == STATE_BACKING_OFF)
+        settle_stop(manager, service);
+}
+
+/* ---- all ----------------------------------------------------------------------------------- */
+
+static void end_restarting(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.restarting = 0;
+    manager_commit(manager, service, &body);
+    manager_mark_around(manager, service);
+}
+
+void settle_service(struct manager *manager, struct service *service)
+{
+    if (service->slot >= manager->graph.nodes)
+        return;
+    if (service->cycle && is_idle(service_body(manager, service)) &&
+        service_state(manager, service) != STATE_BROKEN) {
+        manager_event(manager, service, EVENT_BROKEN);
+        return;
+    }
+    if (!service->definition || service_state(manager, service) == STATE_BROKEN)
+        return;
+    settle_needs(manager, service);
+
+    const struct service_body *body = service_body(manager, service);
+    bool idle = is_idle(body);
+    if (idle && body->restarting && body->state != STATE_DONE) {
+        end_restarting(manager, service);
+        body = service_body(manager, service);
+    }
+    if (must_go(manager, body) && idle)
+        settle_idle_down(manager, service, body);
+    else if (must_go(manager, body) && !machine_states[body->state].going_down)
+        settle_stop(manager, service);
+    else if (idle && !must_go(manager, body) &&
+             (body->state == STATE_STOPPED || body->state == STATE_WAITING))
+        settle_start(manager, service);
+}

@@ -1,0 +1,303 @@
+/* The manager's core: slots and records, the queue of dirty services, and the one place where the
+ * machine is stepped and a state is written. */
+#include "service/manager-internal.h"
+#include "service/restart.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct reason reason_of(enum reason_code code, uint32_t slot, int32_t number)
+{
+    return (struct reason){.code = (uint16_t)code, .service = slot, .number = number};
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+int manager_init(struct manager *manager, const struct manager_ops *ops, void *context,
+                 struct state_header *header, struct service_record *records, uint32_t slots)
+{
+    memset(manager, 0, sizeof *manager);
+    manager->ops = ops;
+    manager->context = context;
+    manager->header = header;
+    manager->records = records;
+    list_init(&manager->requests);
+    int failed = graph_init(&manager->graph, 0);
+    if (!failed)
+        failed = graph_build(&manager->graph);
+    if (!failed)
+        failed = manager_grow(manager, slots);
+    if (failed)
+        manager_finish(manager);
+    return failed;
+}
+
+void manager_finish(struct manager *manager)
+{
+    for (size_t i = 0; i < manager->cycle_count; i++)
+        free(manager->cycle_texts[i]);
+    free(manager->cycle_texts);
+    graph_finish(&manager->graph);
+    free(manager->services);
+    free(manager->queue);
+    free(manager->names);
+    manager->services = NULL;
+    manager->queue = NULL;
+    manager->names = NULL;
+    manager->slots = 0;
+}
+
+/* The ring is unrolled into the new one, so that what is queued stays queued. */
+int manager_grow(struct manager *manager, uint32_t slots)
+{
+    struct service *services = reallocarray(manager->services, slots + 1, sizeof *services);
+    if (!services)
+        return -ENOMEM;
+    manager->services = services;
+    uint32_t *queue = calloc(slots + 1, sizeof *queue);
+    if (!queue)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < manager->queue_count; i++)
+        queue[i] = manager->queue[(manager->queue_begin + i) % manager->slots];
+    free(manager->queue);
+    manager->queue = queue;
+    manager->queue_begin = 0;
+    for (uint32_t i = manager->slots; i < slots; i++)
+        services[i] = (struct service){.slot = i, .in_use = manager->records[i].name[0] != 0};
+    manager->slots = slots;
+    return 0;
+}
+
+struct service *manager_add(struct manager *manager, const char *name)
+{
+    size_t length = strlen(name);
+    for (; manager->first_free < manager->slots; manager->first_free++) {
+        struct service *service = &manager->services[manager->first_free];
+        struct service_record *record = &manager->records[service->slot];
+        if (service->in_use || length >= sizeof record->name)
+            continue;
+        memset(record, 0, sizeof *record);
+        record->body[0].state = STATE_BROKEN; /* until a definition loads */
+        record->body[0].since_ns = manager->ops->now_ns(manager->context);
+        /* The name makes the record count, so it comes last. */
+        memcpy(record->name + 1, name + 1, length);
+        __atomic_store_n(&record->name[0], name[0], __ATOMIC_RELEASE);
+        *service = (struct service){.slot = service->slot, .in_use = true};
+        manager->first_free++;
+        return service;
+    }
+    return NULL;
+}
+
+void manager_forget(struct manager *manager, struct service *service)
+{
+    __atomic_store_n(&manager->records[service->slot].name[0], 0, __ATOMIC_RELEASE);
+    *service = (struct service){.slot = service->slot, .dirty = service->dirty};
+    if (service->slot < manager->first_free)
+        manager->first_free = service->slot;
+}
+
+/* ---- the record ---------------------------------------------------------------------------- */
+
+struct service_body *manager_edit(struct manager *manager, struct service *service,
+                                  struct service_body *storage)
+{
+    *storage = *service_body(manager, service);
+    return storage;
+}
+
+void manager_commit(struct manager *manager, struct service *service,
+                    const struct service_body *body)
+{
+    struct service_record *record = &manager->records[service->slot];
+    uint32_t other = !(record->live & 1);
+    record->body[other] = *body;
+    __atomic_store_n(&record->live, other, __ATOMIC_RELEASE);
+}
+
+/* ---- the queue ----------------------------------------------------------------------------- */
+
+void manager_mark(struct manager *manager, struct service *service)
+{
+    if (service->dirty || !service->in_use)
+        return;
+    service->dirty = true;
+    manager->queue[(manager->queue_begin + manager->queue_count++) % manager->slots] =
+        service->slot;
+}
+
+void manager_mark_around(struct manager *manager, struct service *service)
+{
+    size_t count;
+    manager_mark(manager, service);
+    if (service->slot >= manager->graph.nodes)
+        return;
+    const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++)
+        manager_mark(manager, &manager->services[edges[i].slot]);
+    edges = graph_before(&manager->graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++)
+        manager_mark(manager, &manager->services[edges[i].slot]);
+}
+
+void manager_mark_all(struct manager *manager)
+{
+    for (uint32_t i = 0; i < manager->slots; i++)
+        manager_mark(manager, &manager->services[i]);
+}
+
+void manager_settle(struct manager *manager)
+{
+    while (manager->queue_count) {
+        struct service *service = &manager->services[manager->queue[manager->queue_begin]];
+        manager->queue_begin = (manager->queue_begin + 1) % manager->slots;
+        manager->queue_count--;
+        service->dirty = false;
+        if (service->in_use)
+            settle_service(manager, service);
+    }
+    check_requests(manager);
+}
+
+void manager_shut_down(struct manager *manager)
+{
+    if (manager->shutting_down)
+        return;
+    manager->shutting_down = true;
+    manager_mark_all(manager);
+}
+
+struct service *manager_first_active(const struct manager *manager)
+{
+    for (uint32_t i = 0; i < manager->slots && manager->active; i++)
+        if (manager->services[i].in_use && !is_idle(service_body(manager, &manager->services[i])))
+            return &manager->services[i];
+    return NULL;
+}
+
+/* ---- the machine --------------------------------------------------------------------------- */
+
+static struct reason reason_of_end(const struct definition *definition,
+                                   const struct service_body *body)
+{
+    if (body->failed_start && body->timed_out)
+        return reason_of(REASON_START_TIME_OUT, SLOT_NONE, (int32_t)definition->start_timeout_ms);
+    if (body->failed_start)
+        return body->reason; /* the executor wrote it */
+    if (body->exit_kind == EXIT_SIGNAL)
+        return reason_of(REASON_SIGNALED, SLOT_NONE, body->exit_value);
+    if (body->exit_value)
+        return reason_of(REASON_EXITED, SLOT_NONE, body->exit_value);
+    return reason_of(REASON_NONE, SLOT_NONE, 0);
+}
+
+/* Decides how the run that has just ended counts, and notes it in the record. */
+static enum service_event judge(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    uint64_t now = manager->ops->now_ns(manager->context);
+    manager_edit(manager, service, &body);
+    bool asked = body.asked || must_go(manager, &body);
+    struct verdict verdict = restart_judge(service->definition, &body, asked, now);
+
+    if (verdict.event == EVENT_ENDED_ASKED)
+        body.reason = body.timed_out == 2 ? reason_of(REASON_STOP_TIME_OUT, SLOT_NONE,
+                                                      (int32_t)service->definition->stop.timeout_ms)
+                                          : body.cause;
+    else if (verdict.limit_reached)
+        body.reason = reason_of(REASON_LIMIT, SLOT_NONE, (int32_t)verdict.in_row);
+    else
+        body.reason = reason_of_end(service->definition, &body);
+    body.restarts = verdict.restarts;
+    body.in_row = verdict.in_row;
+    if (verdict.event == EVENT_ENDED_AGAIN) {
+        uint32_t random = manager->ops->random(manager->context, RESTART_RANDOM_BOUND);
+        body.deadline_ns =
+            now + NS_PER_MS * restart_delay_ms(&service->definition->restart, body.in_row, random);
+    }
+    manager_commit(manager, service, &body);
+    return verdict.event;
+}
+
+static int exit_status_of(const struct service_body *body)
+{
+    if (body->exit_kind == EXIT_SIGNAL)
+        return 128 + body->exit_value;
+    if (body->exit_kind == EXIT_CODE && !body->failed_start)
+        return body->exit_value;
+    return 1;
+}
+
+/* An essential service that ended for good takes the system with it. One that is about to start
+ * again, or was only switched to another definition, has not. */
+static void check_essential(struct manager *manager, struct service *service,
+                            const struct service_body *body)
+{
+    bool ended = body->state == STATE_DONE || body->state == STATE_FAILED ||
+                 (body->state == STATE_STOPPED && (!body->wanted || body->blocked));
+    if (!ended || manager->shutting_down || !service->definition || !service->definition->essential)
+        return;
+    manager->ops->essential_ended(manager->context, service, exit_status_of(body));
+}
+
+/* The only function that writes a state. */
+static void enter(struct manager *manager, struct service *service, enum service_state next,
+                  unsigned actions)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    enum service_state before = body.state;
+    const struct machine_state *old = &machine_states[before], *new = &machine_states[next];
+    uint64_t now = manager->ops->now_ns(manager->context);
+
+    body.state = (uint8_t)next;
+    if (old->shown != new->shown)
+        body.since_ns = now;
+    if (actions & ACTION_BEGIN_RUN) {
+        body.failed_start = body.timed_out = body.was_ready = body.retry = body.asked = 0;
+        body.ready_ns = 0;
+        body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
+    }
+    if (actions & ACTION_FAILED_START)
+        body.failed_start = 1;
+    if (actions & ACTION_TIMED_OUT)
+        body.timed_out = old->going_up ? 1 : 2;
+    if (next == STATE_RUNNING) {
+        body.was_ready = 1;
+        body.ready_ns = now;
+        body.reason = reason_of(REASON_NONE, SLOT_NONE, 0);
+    }
+    manager_commit(manager, service, &body);
+    manager->active += old->idle && !new->idle;
+    manager->active -= !old->idle && new->idle;
+    if (before == next)
+        return;
+    manager->ops->changed(manager->context, service, before);
+    manager_mark_around(manager, service);
+    if (!old->idle && new->idle)
+        check_essential(manager, service, &body);
+}
+
+void manager_event(struct manager *manager, struct service *service, enum service_event event)
+{
+    while (event != EVENT_NONE) {
+        enum service_state state = service_state(manager, service);
+        const struct machine_cell *cell = &machine_cells[state][event];
+        if (cell->kind != CELL_MOVE) {
+            if (cell->kind != CELL_IGNORE)
+                manager->ops->impossible(manager->context, service, event);
+            return;
+        }
+        unsigned own = ACTION_JUDGE | ACTION_FAILED_START | ACTION_TIMED_OUT;
+        unsigned actions = cell->actions;
+        enter(manager, service, cell->next, actions);
+        event = EVENT_NONE;
+        if (actions & ~own)
+            event = manager->ops->act(manager->context, service, actions & ~own);
+        if (actions & ACTION_JUDGE)
+            event = judge(manager, service);
+    }
+}

@@ -1,0 +1,174 @@
+/* Reasons in words. One row a code: `%s` is the other service, `%d` the number. */
+#include "base/text.h"
+#include "service/manager.h"
+
+#include <signal.h>
+#include <string.h>
+
+enum reason_kind { WORDS, OTHER, NUMBER_ONLY, MS, SIGNAL, STEP, NAME_OF_NEED, CONDITION, ERRORS };
+
+static const struct {
+    enum reason_kind kind;
+    const char *words;
+} reasons[REASON_CODES] = {
+    [REASON_NONE] = {WORDS, ""},
+    [REASON_NEED_FAILED] = {OTHER, "needs %s, which failed"},
+    [REASON_NEED_STOPPED] = {OTHER, "needs %s, which was stopped"},
+    [REASON_NEED_DONE] = {OTHER, "needs %s, which has ended"},
+    [REASON_NEED_BROKEN] = {OTHER, "needs %s, whose file does not load"},
+    [REASON_NEED_RESTARTED] = {OTHER, "needs %s, which is being restarted"},
+    [REASON_NEED_BLOCKED] = {OTHER, "needs %s, which cannot start"},
+    [REASON_NEED_MISSING] = {NAME_OF_NEED, "needs %s, and no service has that name"},
+    [REASON_CONFLICT] = {OTHER, "conflicts with %s"},
+    [REASON_WAITS_FOR] = {OTHER, "waits for %s"},
+    [REASON_WAITS_TO_END] = {OTHER, "waits for %s to stop first"},
+    [REASON_STOPPED] = {WORDS, "was asked to stop"},
+    [REASON_RESTARTING] = {WORDS, "is being restarted"},
+    [REASON_SHUT_DOWN] = {WORDS, "the system is going down"},
+    [REASON_EXITED] = {NUMBER_ONLY, "exited with %d"},
+    [REASON_SIGNALED] = {SIGNAL, "ended by %s"},
+    [REASON_START_TIME_OUT] = {MS, "was not ready after %s"},
+    [REASON_STOP_TIME_OUT] = {MS, "did not stop within %s and was killed"},
+    [REASON_STEP_FAILED] = {STEP, "%s: %s"},
+    [REASON_HOOK_FAILED] = {NUMBER_ONLY, "before-start number %d failed"},
+    [REASON_LIMIT] = {NUMBER_ONLY, "ended again after %d restarts in a row"},
+    [REASON_WHEN] = {CONDITION, "%s"},
+    [REASON_BROKEN] = {ERRORS, ""},
+    [REASON_CYCLE] = {ERRORS, ""},
+};
+
+static void add_ms(struct text *text, uint32_t ms)
+{
+    if (ms % 1000)
+        text_printf(text, "%u ms", ms);
+    else
+        text_printf(text, "%u s", ms / 1000);
+}
+
+static void add_condition(struct text *text, const struct service *service, int32_t index)
+{
+    static const char *const kinds[] = {[WHEN_EXISTS] = "exists",
+                                        [WHEN_KERNEL_ARG] = "kernel-arg",
+                                        [WHEN_EXECUTABLE] = "executable"};
+    const struct definition *definition = service->definition;
+    if (!definition || index < 0 || (size_t)index >= definition->when_count)
+        return;
+    const struct condition *condition = &definition->when[index];
+    text_printf(text, "not met: %s%s: %s", condition->negated ? "not " : "", kinds[condition->kind],
+                condition->word);
+}
+
+void service_reason(const struct manager *manager, const struct service *service, struct text *text)
+{
+    const struct reason *reason = &service_body(manager, service)->reason;
+    size_t rows = sizeof reasons / sizeof *reasons;
+    const char *other = "a service that is gone", *words;
+
+    if (reason->code >= rows)
+        return;
+    if (reason->service < manager->slots && manager->records[reason->service].name[0])
+        other = manager->records[reason->service].name;
+    words = reasons[reason->code].words;
+/* The formats are this file's own rows. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    switch (reasons[reason->code].kind) {
+    case WORDS:
+        text_add(text, words);
+        break;
+    case OTHER:
+        text_printf(text, words, other);
+        break;
+    case NUMBER_ONLY:
+        text_printf(text, words, (int)reason->number);
+        break;
+    case MS: {
+        char storage[32];
+        struct text time;
+        text_init(&time, storage, sizeof storage);
+        add_ms(&time, (uint32_t)reason->number);
+        text_printf(text, words, storage);
+        break;
+    }
+    case SIGNAL: {
+        char storage[32];
+        service_signal_name(reason->number, storage, sizeof storage);
+        text_printf(text, words, storage);
+        break;
+    }
+    case STEP:
+        text_printf(text, words, service_step_words(reason->step), strerror(reason->number));
+        if (reason->step == STEP_EXECUTE && service->definition && service->definition->argv)
+            text_printf(text, " (%s)", service->definition->argv[0]);
+        break;
+    case NAME_OF_NEED:
+        text_printf(text, words, service->missing_need ? service->missing_need : "a service");
+        break;
+    case CONDITION:
+        add_condition(text, service, reason->number);
+        break;
+    case ERRORS:
+        text_add(text, service->errors  ? service->errors
+                       : service->cycle ? service->cycle
+                                        : "its file does not load");
+        break;
+    }
+#pragma GCC diagnostic pop
+}
+
+const char *service_state_shown(const struct manager *manager, const struct service *service)
+{
+    return machine_states[service_state(manager, service)].shown;
+}
+
+static const char *const steps[STEPS] = {
+    [STEP_NONE] = "start failed",
+    [STEP_PIPE] = "cannot make its output pipe",
+    [STEP_HAND_OVER] = "cannot hand its pipe to init and the journal",
+    [STEP_CGROUP] = "cannot make its cgroup",
+    [STEP_STDIN] = "cannot open its stdin",
+    [STEP_TTY] = "cannot open its tty",
+    [STEP_CLONE] = "cannot make a process",
+    [STEP_DESCRIPTORS] = "cannot set up its descriptors",
+    [STEP_SESSION] = "cannot make its session",
+    [STEP_CONTROL_TTY] = "cannot make its tty the controlling one",
+    [STEP_LIMITS] = "cannot set its limits",
+    [STEP_ROOT] = "cannot change its root",
+    [STEP_GROUPS] = "cannot set its groups",
+    [STEP_GROUP] = "cannot set its group",
+    [STEP_USER] = "cannot set its user",
+    [STEP_DIR] = "cannot enter its dir",
+    [STEP_EXECUTE] = "cannot execute its program",
+};
+
+const char *service_step_words(unsigned step)
+{
+    return step < STEPS ? steps[step] : steps[STEP_NONE];
+}
+
+void service_signal_name(int signal, char *storage, size_t size_bytes)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {
+        {SIGHUP, "HUP"},       {SIGINT, "INT"},   {SIGQUIT, "QUIT"},   {SIGILL, "ILL"},
+        {SIGTRAP, "TRAP"},     {SIGABRT, "ABRT"}, {SIGBUS, "BUS"},     {SIGFPE, "FPE"},
+        {SIGKILL, "KILL"},     {SIGUSR1, "USR1"}, {SIGSEGV, "SEGV"},   {SIGUSR2, "USR2"},
+        {SIGPIPE, "PIPE"},     {SIGALRM, "ALRM"}, {SIGTERM, "TERM"},   {SIGCHLD, "CHLD"},
+        {SIGCONT, "CONT"},     {SIGSTOP, "STOP"}, {SIGTSTP, "TSTP"},   {SIGTTIN, "TTIN"},
+        {SIGTTOU, "TTOU"},     {SIGURG, "URG"},   {SIGXCPU, "XCPU"},   {SIGXFSZ, "XFSZ"},
+        {SIGVTALRM, "VTALRM"}, {SIGPROF, "PROF"}, {SIGWINCH, "WINCH"}, {SIGIO, "IO"},
+        {SIGPWR, "PWR"},       {SIGSYS, "SYS"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (names[i].number == signal) {
+            text_format(storage, size_bytes, "SIG%s", names[i].name);
+            return;
+        }
+    }
+    if (signal >= SIGRTMIN && signal <= SIGRTMAX)
+        text_format(storage, size_bytes, "SIGRTMIN+%d", signal - SIGRTMIN);
+    else
+        text_format(storage, size_bytes, "signal %d", signal);
+}
