@@ -14,6 +14,9 @@
  *   UPGRADE                                     LINE      (to the journal) text: a line of init's
  *   DRAINED                                               own, level in `argument`
  *   REFUSED   count × key                       REFUSED   count × key: not held, table full
+ *   ENDED_SEEN argument: that many pairs of
+ *             ENDED are carried out; init keeps
+ *             the others for the next launcher
  */
 #pragma once
 
@@ -33,6 +36,7 @@ enum hand_over_type {
     HAND_OVER_UPGRADE = 6,
     HAND_OVER_DRAINED = 7,
     HAND_OVER_REFUSED = 8,
+    HAND_OVER_ENDED_SEEN = 9,
     HAND_OVER_HELD = 16,
     HAND_OVER_HELD_DONE = 17,
     HAND_OVER_ENDED = 18,
@@ -107,5 +111,7 @@ int hand_over_send(int socket, struct hand_over_message *message, const int *fds
 /* Receives one message and up to HAND_OVER_KEYS_MAX descriptors (close-on-exec), which become the
  * caller's. Never blocks. Returns 1 for a message, 0 for the end of the stream (no process holds
  * the other side), -EAGAIN when there is none, -EPROTO for one that is malformed (its descriptors
- * are closed), or -errno. `fds` has room for HAND_OVER_KEYS_MAX. */
+ * are closed), -EMFILE for one whose descriptors were cut because this process may have no more
+ * (those that came are closed; *message is good, so that its keys can be REFUSED), or -errno.
+ * `fds` has room for HAND_OVER_KEYS_MAX. Of an unknown type only the message is handed out. */
 int hand_over_receive(int socket, struct hand_over_message *message, int *fds, size_t *ret_count);
