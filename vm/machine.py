@@ -1,0 +1,232 @@
+"""A virtual machine and its serial console: boots, waits for text, types, and sees the end.
+
+    with Machine(image=path) as machine:
+        machine.expect(r'login: ')
+        machine.login()
+        status, text = machine.run('slc list')
+        machine.send('slc poweroff')
+        machine.wait_end()
+
+Nothing here sleeps: every wait is for an event (text on the console, the end of QEMU) with a
+deadline, after which Timeout is raised with the console's last lines.
+"""
+import contextlib
+import ctypes
+import functools
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+QEMU = 'qemu-system-x86_64'
+MEMORY = '256M'
+# `norandmaps` makes a boot without KVM two to four times faster, `cryptomgr.notests=1` halves the
+# kernel's own part; `loglevel=3` keeps the kernel's lines from drowning those of init.
+APPEND = ('console=ttyS0 loglevel=3 norandmaps cryptomgr.notests=1 random.trust_cpu=on '
+          'no_timer_check panic=-1')
+BOOT_TIMEOUT = 90  # seconds; a boot takes 2 to 4 on an idle machine without KVM
+COMMAND_TIMEOUT = 60
+END_TIMEOUT = 60
+TAIL_LINES = 40
+PR_SET_PDEATHSIG = 1
+ESCAPES = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r')
+
+
+class MachineError(Exception):
+    """What was waited for did not come; the text has the console's tail."""
+
+
+class Timeout(MachineError):
+    pass
+
+
+@functools.lru_cache
+def kvm_works():
+    """Whether QEMU can use KVM. That /dev/kvm opens says little: it may lack the right, or be a KVM
+    without the processor's help, in which a usual kernel does not even start."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        with open('/proc/cpuinfo', encoding='utf-8') as info:
+            if not re.search(r'^flags\s*:.*\b(vmx|svm)\b', info.read(), re.M):
+                return False
+        if not os.access('/dev/kvm', os.R_OK | os.W_OK):
+            return False
+        probe = subprocess.run(
+            [QEMU, '-accel', 'kvm', '-cpu', 'host', '-S', '-nodefaults', '-display', 'none',
+             '-monitor', 'stdio'], input=b'quit\n', capture_output=True, timeout=10, check=False)
+        return probe.returncode == 0
+    return False
+
+
+def qemu_command(kernel, image=None, folder=None, initramfs=None, append='', forwards=()):
+    """QEMU's command line but for its console. `image` is an ext4 disk, `folder` a host folder that
+    becomes the root by 9p. `forwards`: (port on the host's loopback, port in the machine)."""
+    command = [QEMU, '-M', 'q35', '-smp', '1', '-m', MEMORY, '-no-user-config', '-nodefaults']
+    command += ['-accel', 'kvm', '-cpu', 'host'] if kvm_works() else \
+        ['-accel', 'tcg', '-cpu', 'qemu64,+rdrand']
+    root = ''
+    if image:
+        drive = f'file={image},format=raw,if=none,id=disk'
+        if kernel.builtin('BLK_DEV_NVME'):
+            command += ['-drive', drive, '-device', 'nvme,drive=disk,serial=conit']
+            root = 'root=/dev/nvme0n1 rw rootfstype=ext4 '
+        else:
+            command += ['-drive', drive, '-device', 'virtio-blk-pci,drive=disk']
+            root = 'root=/dev/vda rw rootfstype=ext4 '
+    if folder:
+        model = 'none' if os.getuid() == 0 else 'mapped-xattr'
+        command += ['-fsdev', f'local,id=root,path={folder},security_model={model}',
+                    '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
+                    '-initrd', str(initramfs)]
+    ports = ''.join(f',hostfwd=tcp:127.0.0.1:{host}-:{guest}' for host, guest in forwards)
+    # Without a boot ROM: its file is in a package that is not always there.
+    command += ['-netdev', f'user,id=net{ports}', '-device', 'virtio-net-pci,netdev=net,romfile=']
+    command += ['-kernel', str(kernel.image), '-append', f'{root}{APPEND} {append}'.strip()]
+    return command
+
+
+class Machine:
+    """One run of QEMU. `append` is added to the kernel's command line."""
+
+    def __init__(self, kernel, **options):
+        self.folder = tempfile.mkdtemp(prefix='vm.')
+        self.text = ''  # everything the console has said, without escapes
+        self.seen = 0  # how much of it expect() has gone past
+        self.commands = 0
+        self.changed = threading.Condition()
+        self.ended = False
+        socket_path = os.path.join(self.folder, 'monitor')
+        command = qemu_command(kernel, **options)
+        command += ['-display', 'none', '-no-reboot', '-serial', 'stdio',
+                    '-monitor', f'unix:{socket_path},server=on,wait=off']
+        libc = ctypes.CDLL(None)
+        self.monitor_path = socket_path
+        self.qemu = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0))
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        if self.qemu.poll() is None:
+            self.qemu.kill()
+        self.qemu.wait()
+        self.reader.join()
+        self.qemu.stdin.close()
+        self.qemu.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self):
+        pending = b''
+        while True:
+            data = os.read(self.qemu.stdout.fileno(), 65536)
+            with self.changed:
+                if not data:
+                    self.ended = True
+                    self.changed.notify_all()
+                    return
+                # An escape sequence may be cut in two by the pipe.
+                pending += data
+                cut = pending.rfind(b'\x1b')
+                whole, pending = (pending[:cut], pending[cut:]) if cut >= 0 and \
+                    len(pending) - cut < 8 and not re.search(rb'[A-Za-z]', pending[cut:]) \
+                    else (pending, b'')
+                self.text += ESCAPES.sub('', whole.decode(errors='replace'))
+                self.changed.notify_all()
+
+    def tail(self):
+        return '\n'.join('    ' + line for line in self.text.splitlines()[-TAIL_LINES:])
+
+    def expect(self, pattern, timeout=COMMAND_TIMEOUT, flags=re.M):
+        """Waits until the pattern stands in what has come since the last match; the match."""
+        compiled = re.compile(pattern, flags)
+        deadline = time.monotonic() + timeout
+        with self.changed:
+            while True:
+                match = compiled.search(self.text, self.seen)
+                if match:
+                    self.seen = match.end()
+                    return match
+                left = deadline - time.monotonic()
+                if self.ended or left <= 0:
+                    what = 'the machine ended' if self.ended else f'not within {timeout} s'
+                    kind = MachineError if self.ended else Timeout
+                    raise kind(f'waiting for {pattern!r}: {what}; the console:\n{self.tail()}')
+                self.changed.wait(left)
+
+    def send(self, text, end='\n'):
+        try:
+            self.qemu.stdin.write((text + end).encode())
+            self.qemu.stdin.flush()
+        except BrokenPipeError as error:
+            raise MachineError(f'the machine ended; the console:\n{self.tail()}') from error
+
+    def login(self, timeout=BOOT_TIMEOUT):
+        """From the boot to a shell whose prompt and echo are out of the way."""
+        self.expect(r'login: $', timeout)
+        self.send('root')
+        self.expect(r'# $')
+        self.send("stty -echo; PS1=; PS2=; echo logged'-in'")
+        self.expect(r'^logged-in\n')
+
+    def run(self, command, timeout=COMMAND_TIMEOUT):
+        """(exit status, output) of a command in the shell on the console. Lines of the machine's
+        own that come between are part of the output: where that matters, write to a file."""
+        self.commands += 1
+        mark = f'{self.commands}={os.getpid()}'
+        self.send(f"echo begin'-'{mark}; {{ {command}\n}} 2>&1; echo end'-'{mark}=$?")
+        self.expect(rf'begin-{mark}\n', timeout)
+        match = self.expect(rf'(?s:(.*?))end-{mark}=(\d+)\n', timeout, 0)
+        return int(match.group(2)), match.group(1)
+
+    def check(self, command, timeout=COMMAND_TIMEOUT):
+        """The output of a command that has to end with 0."""
+        status, text = self.run(command, timeout)
+        if status != 0:
+            raise MachineError(f'{command!r} ended with {status}: {text}')
+        return text
+
+    def monitor(self, command):
+        """One command to QEMU's monitor."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            channel.settimeout(COMMAND_TIMEOUT)
+            channel.connect(self.monitor_path)
+            self._until_prompt(channel)
+            channel.sendall(command.encode() + b'\n')
+            return self._until_prompt(channel)
+
+    @staticmethod
+    def _until_prompt(channel):
+        text = b''
+        while not text.endswith(b'(qemu) '):
+            data = channel.recv(4096)
+            if not data:
+                break
+            text += data
+        return text.decode(errors='replace')
+
+    def wait_end(self, timeout=END_TIMEOUT):
+        """Waits until QEMU ends by itself: a power-off, or a reboot, which is an end here."""
+        deadline = time.monotonic() + timeout
+        with self.changed:
+            while not self.ended:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise Timeout(f'the machine runs on after {timeout} s; the console:\n'
+                                  f'{self.tail()}')
+                self.changed.wait(left)
+        status = self.qemu.wait()
+        if status != 0:
+            raise MachineError(f'QEMU ended with {status}; the console:\n{self.tail()}')
+        if 'Kernel panic' in self.text:
+            raise MachineError(f'the kernel panicked; the console:\n{self.tail()}')
