@@ -42,6 +42,12 @@ ssize_t varlink_input_receive(struct varlink_input *input, int socket, size_t mo
 int varlink_input_next(struct varlink_input *input, size_t max_bytes, char **ret,
                        size_t *ret_bytes);
 
+/* Whether there is anything behind the message taken last. */
+static inline bool varlink_input_has_more(const struct varlink_input *input)
+{
+    return buffer_used(&input->buffer) > input->taken;
+}
+
 void varlink_input_finish(struct varlink_input *input);
 
 /* ---- calls ---------------------------------------------------------------------------------- */

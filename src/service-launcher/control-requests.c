@@ -1,0 +1,480 @@
+/* Calls that wait: start, stop, restart until all services of the request have settled; a drain
+ * until the journal has answered; a monitor until its client goes.
+ *
+ * What the manager or the journal tells comes in the middle of their work. So here it only sets
+ * the call's timer to now, and the timer writes, ends and frees. Events of a monitor are the
+ * exception: they are written at once, because the state may be another one later; nothing is
+ * closed there either. */
+#include "service-launcher/control.h"
+
+#include "base/clock.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROGRESS_EVERY_NS  (2 * NS_PER_SEC) /* a client gives up after 5 s without a word */
+#define PROGRESS_LEAST_NS  (50 * NS_PER_MS) /* between two, however much happens */
+#define PROGRESS_ITEMS_MAX 20               /* services that one names */
+#define DRAIN_MAX_NS       (4 * NS_PER_SEC) /* then the client reads what there is */
+#define EVENTS_MAX_BYTES   (4u << 20)       /* not yet read by a client that monitors */
+
+enum call_kind { CALL_REQUEST, CALL_DRAIN, CALL_MONITOR };
+
+struct call {
+    enum call_kind kind;
+    struct connection *connection;
+    struct list link; /* in control->calls, of requests with `more` and monitors */
+    struct loop_timer timer;
+    uint64_t give_up_at_ns;  /* 0: never */
+    uint64_t progress_at_ns; /* the next one at the latest; 0: the client wants none */
+    uint64_t told_at_ns;     /* the last one */
+    bool done;               /* the request has settled, the journal has drained */
+    bool changed;            /* something has happened since the last progress */
+    struct request request;
+    char **names; /* of the request's items: a service may be forgotten before its reply */
+    size_t name_count;
+    struct journal_drain drain;
+    json_t *patterns; /* of a monitor; a reference of ours, or NULL */
+};
+
+static struct loop *loop_of(const struct call *call)
+{
+    return &call->connection->control->launcher->loop;
+}
+
+static struct manager *manager_of(const struct call *call)
+{
+    return &call->connection->control->launcher->manager;
+}
+
+/* ---- life ----------------------------------------------------------------------------------- */
+
+static struct call *call_create(struct connection *connection, enum call_kind kind)
+{
+    struct call *call = calloc(1, sizeof *call);
+
+    if (!call) {
+        connection->failed = true;
+        return NULL;
+    }
+    call->kind = kind;
+    call->connection = connection;
+    list_init(&call->link);
+    list_init(&call->request.link);
+    connection->call = call;
+    return call;
+}
+
+void control_end_call(struct connection *connection)
+{
+    struct call *call = connection->call;
+
+    if (!call)
+        return;
+    connection->call = NULL;
+    if (call->kind == CALL_REQUEST)
+        manager_cancel(manager_of(call), &call->request);
+    if (call->kind == CALL_DRAIN)
+        journal_drain_cancel(&call->drain);
+    loop_clear_timer(loop_of(call), &call->timer);
+    list_remove(&call->link);
+    for (size_t i = 0; i < call->name_count; i++)
+        free(call->names[i]);
+    free(call->names);
+    free(call->request.items);
+    json_decref(call->patterns);
+    free(call);
+}
+
+static void finish_reply(struct connection *connection, struct json_writer *writer)
+{
+    varlink_end(writer);
+    if (writer->failed)
+        connection->failed = true;
+}
+
+/* ---- replies of a request ------------------------------------------------------------------- */
+
+static const char *outcome_word(const struct call *call, const struct request_item *item,
+                                bool waited)
+{
+    static const char *const words[] = {
+        [OUTCOME_DONE] = "done",       [OUTCOME_ALREADY] = "already",
+        [OUTCOME_FAILED] = "failed",   [OUTCOME_OVERTAKEN] = "overtaken",
+        [OUTCOME_REFUSED] = "refused",
+    };
+    if (item->outcome == OUTCOME_PENDING)
+        return waited ? "timed-out" : "begun";
+    return words[item->outcome];
+}
+
+static void put_result(struct show *show, const struct call *call, size_t index, bool waited)
+{
+    static const char *const verbs[REQUEST_VERBS] = {
+        [REQUEST_START] = "start",
+        [REQUEST_STOP] = "stop",
+        [REQUEST_RESTART] = "restart",
+    };
+    const struct manager *manager = manager_of(call);
+    const struct request_item *item = &call->request.items[index];
+    const struct service *service = &manager->services[item->slot];
+    bool there = service->in_use && !strcmp(service_name(manager, service), call->names[index]);
+
+    json_begin(show->writer, '{');
+    json_add_string(show->writer, "name", call->names[index]);
+    json_add_string(show->writer, "outcome", outcome_word(call, item, waited));
+    json_add_string(show->writer, "state",
+                    there ? service_state_shown(manager, service) : "stopped");
+    if (item->outcome == OUTCOME_REFUSED)
+        json_add_string(show->writer, "reason", item->why);
+    else if (there)
+        show_reason(show, service);
+    else
+        json_add_string(show->writer, "reason", "its file was removed");
+    json_add_string(show->writer, "by",
+                    item->outcome == OUTCOME_OVERTAKEN ? verbs[item->by] : NULL);
+    json_add_bool(show->writer, "taken_along", item->taken_along);
+    json_end(show->writer, '}');
+}
+
+static void reply_results(struct call *call, bool waited)
+{
+    struct json_writer writer = connection_writer(call->connection);
+    struct show show = show_begin(call->connection->control, &writer);
+
+    varlink_begin_reply(&writer, false);
+    json_put_key(&writer, "results");
+    json_begin(&writer, '[');
+    for (size_t i = 0; i < call->request.count; i++)
+        put_result(&show, call, i, waited);
+    json_end(&writer, ']');
+    finish_reply(call->connection, &writer);
+}
+
+/* What the request waits for: of its services those that have not settled, with what they say
+ * themselves ("waits for db"). */
+static void reply_progress(struct call *call)
+{
+    struct json_writer writer = connection_writer(call->connection);
+    struct show show = show_begin(call->connection->control, &writer);
+    const struct manager *manager = manager_of(call);
+    size_t shown = 0;
+
+    varlink_begin_reply(&writer, true);
+    json_put_key(&writer, "progress");
+    json_begin(&writer, '[');
+    for (size_t i = 0; i < call->request.count && shown < PROGRESS_ITEMS_MAX; i++) {
+        const struct request_item *item = &call->request.items[i];
+        const struct service *service = &manager->services[item->slot];
+        if (item->outcome != OUTCOME_PENDING)
+            continue;
+        shown++;
+        json_begin(&writer, '{');
+        json_add_string(&writer, "name", call->names[i]);
+        json_add_string(&writer, "state", service_state_shown(manager, service));
+        show_reason(&show, service);
+        show_time(&show, "since", service_body(manager, service)->since_ns);
+        json_end(&writer, '}');
+    }
+    json_end(&writer, ']');
+    json_add_number(&writer, "pending", (int64_t)call->request.pending);
+    finish_reply(call->connection, &writer);
+}
+
+/* ---- the call's timer ----------------------------------------------------------------------- */
+
+static void on_timer(struct loop_timer *timer);
+
+static void call_wake(struct call *call)
+{
+    loop_set_timer(loop_of(call), &call->timer, clock_now_ns(), on_timer);
+}
+
+/* Sets the timer to whatever comes first. */
+static void call_sleep(struct call *call)
+{
+    uint64_t at = call->progress_at_ns;
+
+    if (at && call->changed)
+        at = call->told_at_ns + PROGRESS_LEAST_NS;
+    if (call->give_up_at_ns && (!at || call->give_up_at_ns < at))
+        at = call->give_up_at_ns;
+    if (at)
+        loop_set_timer(loop_of(call), &call->timer, at, on_timer);
+}
+
+/* Progress is left out while the client has not read the last one. */
+static void call_tell(struct call *call, uint64_t now)
+{
+    if (!buffer_used(&call->connection->output))
+        reply_progress(call);
+    call->changed = false;
+    call->told_at_ns = now;
+    call->progress_at_ns = now + PROGRESS_EVERY_NS;
+    connection_wake(call->connection);
+}
+
+static void reply_drain(struct call *call)
+{
+    struct json_writer writer = connection_writer(call->connection);
+
+    varlink_begin_reply(&writer, false);
+    json_add_string(&writer, "logs", call->connection->control->launcher->options.logs);
+    json_add_bool(&writer, "drained", call->done);
+    finish_reply(call->connection, &writer);
+}
+
+static void on_timer(struct loop_timer *timer)
+{
+    struct call *call = container_of(timer, struct call, timer);
+    struct connection *connection = call->connection;
+    uint64_t now = clock_now_ns();
+
+    if (call->done || (call->give_up_at_ns && now >= call->give_up_at_ns)) {
+        if (call->kind == CALL_DRAIN)
+            reply_drain(call);
+        else
+            reply_results(call, true);
+        control_end_call(connection);
+        connection_wake(connection);
+        return;
+    }
+    if (call->progress_at_ns && (now >= call->progress_at_ns ||
+                                 (call->changed && now >= call->told_at_ns + PROGRESS_LEAST_NS)))
+        call_tell(call, now);
+    call_sleep(call);
+}
+
+/* ---- start, stop, restart ------------------------------------------------------------------- */
+
+static void on_request_done(struct request *request)
+{
+    struct call *call = container_of(request, struct call, request);
+    call->done = true;
+    call_wake(call);
+}
+
+/* Fills in the slots of the services named, each once. Returns 0, or -errno: -ENOENT with the name
+ * that is no service's in *ret_missing. */
+static int fill_items(struct call *call, const json_t *names, const char **ret_missing)
+{
+    struct manager *manager = manager_of(call);
+    struct service **services;
+    ssize_t count;
+
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!manager_find(manager, name)) {
+            *ret_missing = name;
+            return -ENOENT;
+        }
+    }
+    count = control_select_names(call->connection->control, names, &services);
+    if (count < 0)
+        return (int)count;
+    call->request.items = calloc((size_t)count + 1, sizeof *call->request.items);
+    for (ssize_t i = 0; call->request.items && i < count; i++)
+        call->request.items[i].slot = services[i]->slot;
+    call->request.count = call->request.items ? (size_t)count : 0;
+    free(services);
+    return call->request.items ? 0 : -ENOMEM;
+}
+
+/* Keeps the names of all items, also of those the manager took along. Returns 0 or -ENOMEM. */
+static int keep_names(struct call *call)
+{
+    const struct manager *manager = manager_of(call);
+
+    call->names = calloc(call->request.count + 1, sizeof *call->names);
+    if (!call->names)
+        return -ENOMEM;
+    for (size_t i = 0; i < call->request.count; i++) {
+        call->names[i] = strdup(manager->records[call->request.items[i].slot].name);
+        if (!call->names[i])
+            return -ENOMEM;
+        call->name_count++;
+    }
+    return 0;
+}
+
+static void log_request(const struct call *call, const json_t *names, const char *message)
+{
+    size_t count = json_array_size(names);
+    LOG(DEBUG, message, TEXT("service", json_string_value(json_array_get(names, 0))),
+        NUMBER("services", count), NUMBER("uid", call->connection->peer.uid));
+}
+
+/* Begins to wait for the request, which the manager has. */
+static void wait_for_request(struct call *call, const struct arguments *arguments)
+{
+    struct control *control = call->connection->control;
+    uint64_t now = clock_now_ns();
+
+    if (arguments->timeout_ms >= 0)
+        call->give_up_at_ns = now + (uint64_t)arguments->timeout_ms * NS_PER_MS;
+    if (arguments->more) {
+        list_append(&control->calls, &call->link);
+        call->progress_at_ns = now + PROGRESS_LEAST_NS;
+    }
+    call_sleep(call);
+}
+
+void control_start_request(struct connection *connection, const struct arguments *arguments,
+                           enum request_verb verb)
+{
+    static const char *const words[REQUEST_VERBS] = {
+        [REQUEST_START] = "Asked to start",
+        [REQUEST_STOP] = "Asked to stop",
+        [REQUEST_RESTART] = "Asked to restart",
+    };
+    struct call *call;
+    const char *missing;
+    int r;
+
+    if (!json_array_size(arguments->names)) {
+        control_reply_error(connection, "org.varlink.service.InvalidParameter", "parameter",
+                            "names");
+        return;
+    }
+    call = call_create(connection, CALL_REQUEST);
+    if (!call)
+        return;
+    call->request.verb = verb;
+    call->request.on_done = on_request_done;
+    r = fill_items(call, arguments->names, &missing);
+    if (r == -ENOENT)
+        control_reply_no_service(connection, missing);
+    else if (r < 0)
+        connection->failed = true;
+    if (r < 0) {
+        control_end_call(connection);
+        return;
+    }
+    log_request(call, arguments->names, words[verb]);
+    size_t pending = manager_request(manager_of(call), &call->request);
+    if (keep_names(call) < 0) {
+        connection->failed = true;
+        control_end_call(connection);
+    } else if (!pending || !arguments->wait || arguments->oneway) {
+        reply_results(call, arguments->wait);
+        control_end_call(connection);
+    } else {
+        wait_for_request(call, arguments);
+    }
+}
+
+/* ---- drain ---------------------------------------------------------------------------------- */
+
+static void on_drained(struct journal_drain *drain)
+{
+    struct call *call = container_of(drain, struct call, drain);
+    call->done = true;
+    call_wake(call);
+}
+
+void control_start_drain(struct connection *connection)
+{
+    struct journal_client *journal = connection->control->launcher->journal;
+    struct call *call = call_create(connection, CALL_DRAIN);
+
+    if (!call)
+        return;
+    if (!journal || journal_client_drain(journal, &call->drain, on_drained) < 0) {
+        reply_drain(call);
+        control_end_call(connection);
+        return;
+    }
+    call->give_up_at_ns = clock_now_ns() + DRAIN_MAX_NS;
+    call_sleep(call);
+}
+
+/* ---- monitor -------------------------------------------------------------------------------- */
+
+/* One message of the event, in `out`. `before` NULL: none. Returns 0 or -ENOMEM. */
+static int write_event(struct control *control, struct buffer *out, const struct service *service,
+                       const char *before)
+{
+    const struct manager *manager = &control->launcher->manager;
+    struct json_writer writer;
+    struct show show = show_begin(control, &writer);
+    const struct service_body *body = service_body(manager, service);
+
+    json_writer_init(&writer, out);
+    varlink_begin_reply(&writer, true);
+    json_put_key(&writer, "event");
+    json_begin(&writer, '{');
+    show_time(&show, "time", body->since_ns);
+    json_add_string(&writer, "name", service_name(manager, service));
+    json_add_string(&writer, "state", service_state_shown(manager, service));
+    json_add_string(&writer, "before", before);
+    show_pid(&show, service);
+    show_exit(&show, service);
+    show_reason(&show, service);
+    json_add_number(&writer, "restarts", body->restarts);
+    json_end(&writer, '}');
+    varlink_end(&writer);
+    return writer.failed ? -ENOMEM : 0;
+}
+
+void control_start_monitor(struct connection *connection, const struct arguments *arguments)
+{
+    struct control *control = connection->control;
+    struct call *call = call_create(connection, CALL_MONITOR);
+    struct service **services;
+    ssize_t count;
+
+    if (!call)
+        return;
+    call->patterns = json_incref((json_t *)arguments->patterns);
+    list_append(&control->calls, &call->link);
+    if (!arguments->initial)
+        return;
+    count = control_select(control, arguments->patterns, false, &services);
+    if (count < 0)
+        connection->failed = true;
+    for (ssize_t i = 0; i < count; i++)
+        if (write_event(control, &connection->output, services[i], NULL) < 0)
+            connection->failed = true;
+    if (count >= 0)
+        free(services);
+}
+
+static void send_event(struct call *call, const struct buffer *event)
+{
+    struct connection *connection = call->connection;
+
+    if (buffer_used(&connection->output) + buffer_used(event) > EVENTS_MAX_BYTES ||
+        buffer_append(&connection->output, buffer_bytes(event), buffer_used(event)) < 0)
+        connection->failed = true; /* it does not read: closed, and told by that */
+    connection_wake(connection);
+}
+
+void control_service_changed(struct control *control, struct service *service,
+                             enum service_state before)
+{
+    const struct manager *manager = &control->launcher->manager;
+    const char *name = service_name(manager, service);
+    bool shown = strcmp(machine_states[before].shown, service_state_shown(manager, service)) != 0;
+    bool written = false;
+
+    list_for_each(link, &control->calls)
+    {
+        struct call *call = container_of(link, struct call, link);
+        if (call->kind == CALL_REQUEST) {
+            call->changed = true;
+            call_sleep(call);
+            continue;
+        }
+        if (!shown || !control_patterns_match(call->patterns, name))
+            continue;
+        if (!written) {
+            buffer_consume(&control->scratch, buffer_used(&control->scratch));
+            if (write_event(control, &control->scratch, service, machine_states[before].shown) < 0)
+                call->connection->failed = true;
+        }
+        written = true;
+        send_event(call, &control->scratch);
+    }
+}

@@ -1,0 +1,313 @@
+/* Services as JSON, as the interface's types Service and Details have them. */
+#include "service-launcher/control.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PROCESSES_MAX 1000 /* that are listed of one service */
+#define REASON_BYTES  700
+
+struct show show_begin(struct control *control, struct json_writer *writer)
+{
+    return (struct show){.control = control,
+                         .writer = writer,
+                         .realtime_offset_ns = clock_read_ns(CLOCK_REALTIME) - clock_now_ns()};
+}
+
+static const struct manager *manager_of(const struct show *show)
+{
+    return &show->control->launcher->manager;
+}
+
+/* ---- parts ---------------------------------------------------------------------------------- */
+
+void show_time(struct show *show, const char *key, uint64_t boottime_ns)
+{
+    char text[CLOCK_RFC3339_BYTES];
+    clock_format_rfc3339(text, boottime_ns + show->realtime_offset_ns);
+    json_add_string(show->writer, key, text);
+}
+
+void show_pid(struct show *show, const struct service *service)
+{
+    int32_t pid = executor_main_pid(show->control->launcher->executor, service->slot);
+    json_put_key(show->writer, "pid");
+    if (pid > 0)
+        json_put_number(show->writer, pid);
+    else
+        json_put_null(show->writer);
+}
+
+void show_exit(struct show *show, const struct service *service)
+{
+    const struct service_body *body = service_body(manager_of(show), service);
+    char name[32];
+
+    json_put_key(show->writer, "exit");
+    if (body->exit_kind == EXIT_NONE) {
+        json_put_null(show->writer);
+        return;
+    }
+    json_begin(show->writer, '{');
+    if (body->exit_kind == EXIT_SIGNAL) {
+        service_signal_name(body->exit_value, name, sizeof name);
+        json_add_string(show->writer, "signal", name);
+    } else {
+        json_add_number(show->writer, "code", body->exit_value);
+    }
+    json_end(show->writer, '}');
+}
+
+void show_reason(struct show *show, const struct service *service)
+{
+    char words[REASON_BYTES];
+    struct text text;
+
+    json_put_key(show->writer, "reason");
+    if (service->errors && *service->errors) {
+        json_put_bytes(show->writer, service->errors, strcspn(service->errors, "\n"));
+        return;
+    }
+    text_init(&text, words, sizeof words);
+    service_reason(manager_of(show), service, &text);
+    json_put_string(show->writer, text.used_bytes ? words : NULL);
+}
+
+/* ---- a service ------------------------------------------------------------------------------ */
+
+static const char *type_name(const struct definition *definition)
+{
+    static const char *const names[SERVICE_TYPES] = {
+        [TYPE_DAEMON] = "daemon",
+        [TYPE_TASK] = "task",
+        [TYPE_FORKING] = "forking",
+        [TYPE_TARGET] = "target",
+    };
+    return definition ? names[definition->type] : NULL;
+}
+
+static void put_service_fields(struct show *show, const struct service *service)
+{
+    const struct manager *manager = manager_of(show);
+    const struct service_body *body = service_body(manager, service);
+    const struct definition *definition = service->definition;
+    struct json_writer *writer = show->writer;
+
+    json_add_string(writer, "name", service_name(manager, service));
+    json_add_string(writer, "state", service_state_shown(manager, service));
+    json_add_string(writer, "type", type_name(definition));
+    show_pid(show, service);
+    show_time(show, "since", body->since_ns);
+    json_add_number(writer, "restarts", body->restarts);
+    show_exit(show, service);
+    show_reason(show, service);
+    json_add_string(writer, "description", definition ? definition->description : NULL);
+}
+
+void show_service(struct show *show, const struct service *service)
+{
+    json_begin(show->writer, '{');
+    put_service_fields(show, service);
+    json_end(show->writer, '}');
+}
+
+/* ---- details -------------------------------------------------------------------------------- */
+
+static void put_dependency(struct show *show, const char *kind, const char *name)
+{
+    const struct service *other = control_find(show->control, name);
+
+    json_begin(show->writer, '{');
+    json_add_string(show->writer, "kind", kind);
+    json_add_string(show->writer, "name", name);
+    json_add_string(show->writer, "state",
+                    other ? service_state_shown(manager_of(show), other) : NULL);
+    json_end(show->writer, '}');
+}
+
+static void put_dependencies(struct show *show, const struct service *service)
+{
+    static const struct {
+        const char *kind;
+        size_t offset;
+    } rows[] = {
+        {"needs", offsetof(struct definition, needs)},
+        {"wants", offsetof(struct definition, wants)},
+        {"after", offsetof(struct definition, after)},
+        {"before", offsetof(struct definition, before)},
+        {"conflicts", offsetof(struct definition, conflicts)},
+    };
+    const struct manager *manager = manager_of(show);
+    const struct edge *edges = NULL;
+    size_t count = 0;
+
+    if (service->slot < manager->graph.nodes)
+        edges = graph_before(&manager->graph, service->slot, &count);
+    json_put_key(show->writer, "dependencies");
+    json_begin(show->writer, '[');
+    for (size_t i = 0; service->definition && i < sizeof rows / sizeof *rows; i++) {
+        const names_t *names = (const void *)((const char *)service->definition + rows[i].offset);
+        for (names_t name = *names; name && *name; name++)
+            put_dependency(show, rows[i].kind, *name);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (edges[i].kind == EDGE_NEED || edges[i].kind == EDGE_WANT)
+            put_dependency(show, edges[i].kind == EDGE_NEED ? "needed-by" : "wanted-by",
+                           manager->records[edges[i].slot].name);
+    json_end(show->writer, ']');
+}
+
+static void put_processes(struct show *show, const struct service *service)
+{
+    struct executor *executor = show->control->launcher->executor;
+    int32_t pids[PROCESSES_MAX];
+    size_t count = executor_processes(executor, service->slot, pids, PROCESSES_MAX);
+    int64_t memory = executor_memory_bytes(executor, service->slot);
+
+    json_put_key(show->writer, "processes");
+    json_begin(show->writer, '[');
+    for (size_t i = 0; i < count && i < PROCESSES_MAX; i++)
+        json_put_number(show->writer, pids[i]);
+    json_end(show->writer, ']');
+    json_put_key(show->writer, "memory");
+    if (memory >= 0)
+        json_put_number(show->writer, memory);
+    else
+        json_put_null(show->writer);
+}
+
+/* Where the service's journal is. */
+static void put_journal(struct show *show, const struct service *service)
+{
+    char path[4096];
+    const struct definition *definition = service->definition;
+
+    if (definition && definition->logs)
+        text_format(path, sizeof path, "%s", definition->logs);
+    else
+        text_format(path, sizeof path, "%s/%s", show->control->launcher->options.logs,
+                    service_name(manager_of(show), service));
+    json_add_string(show->writer, "journal", path);
+}
+
+void show_details(struct show *show, const struct service *service)
+{
+    const struct service_body *body = service_body(manager_of(show), service);
+    const struct definition *definition = service->definition;
+    struct json_writer *writer = show->writer;
+    char invocation[33];
+
+    json_begin(writer, '{');
+    put_service_fields(show, service);
+    json_add_bool(writer, "enabled", definition && definition->enabled);
+    json_add_bool(writer, "essential", definition && definition->essential);
+    json_add_bool(writer, "wanted", body->wanted);
+    json_add_string(writer, "file", definition ? definition->path : NULL);
+    json_add_lines(writer, "errors", service->errors);
+    put_processes(show, service);
+    put_dependencies(show, service);
+    json_add_strings(writer, "answers_to",
+                     definition ? (const char *const *)definition->provides : NULL);
+    text_format(invocation, sizeof invocation, "%016llx%016llx",
+                (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
+    json_add_string(writer, "invocation",
+                    body->invocation[0] | body->invocation[1] ? invocation : NULL);
+    if (body->deadline_ns)
+        show_time(show, "next", body->deadline_ns);
+    else
+        json_add_string(writer, "next", NULL);
+    put_journal(show, service);
+    json_end(writer, '}');
+}
+
+/* ---- which ones ----------------------------------------------------------------------------- */
+
+bool control_patterns_match(const json_t *patterns, const char *name)
+{
+    size_t count = json_array_size(patterns);
+
+    if (!count)
+        return true;
+    for (size_t i = 0; i < count; i++)
+        if (pattern_matches(json_string_value(json_array_get(patterns, i)), name))
+            return true;
+    return false;
+}
+
+static int compare_names(const void *a, const void *b, void *context)
+{
+    const struct manager *manager = context;
+    return strcmp(service_name(manager, *(struct service *const *)a),
+                  service_name(manager, *(struct service *const *)b));
+}
+
+static bool has_failed(const struct manager *manager, const struct service *service)
+{
+    enum service_state state = service_state(manager, service);
+    return state == STATE_FAILED || state == STATE_BROKEN;
+}
+
+/* Whether a pattern without * ? [ names the service, by its own name or by one it answers to. */
+static bool is_named(struct control *control, const json_t *patterns, const struct service *service)
+{
+    for (size_t i = 0; i < json_array_size(patterns); i++) {
+        const char *name = json_string_value(json_array_get(patterns, i));
+        if (!pattern_is_one(name) && control_find(control, name) == service)
+            return true;
+    }
+    return false;
+}
+
+ssize_t control_select(struct control *control, const json_t *patterns, bool failed,
+                       struct service ***ret)
+{
+    struct manager *manager = &control->launcher->manager;
+    struct service **found = malloc((manager->slots + 1) * sizeof(*found));
+    size_t count = 0;
+
+    if (!found)
+        return -ENOMEM;
+    for (uint32_t slot = 0; slot < manager->slots; slot++) {
+        struct service *service = &manager->services[slot];
+        if (service->in_use && (!failed || has_failed(manager, service)) &&
+            (control_patterns_match(patterns, service_name(manager, service)) ||
+             is_named(control, patterns, service)))
+            found[count++] = service;
+    }
+    qsort_r(found, count, sizeof(*found), compare_names, manager);
+    *ret = found;
+    return (ssize_t)count;
+}
+
+ssize_t control_select_names(struct control *control, const json_t *names, struct service ***ret)
+{
+    struct manager *manager = &control->launcher->manager;
+    size_t count = json_array_size(names), used = 0;
+    struct service **found;
+    bool *seen;
+
+    if (!count)
+        return control_select(control, NULL, false, ret);
+    found = malloc(count * sizeof(*found));
+    seen = calloc(manager->slots + 1, sizeof *seen);
+    for (size_t i = 0; found && seen && i < count; i++) {
+        struct service *service =
+            control_find(control, json_string_value(json_array_get(names, i)));
+        if (service && !seen[service->slot]) {
+            seen[service->slot] = true;
+            found[used++] = service;
+        }
+    }
+    if (!found || !seen) {
+        free(found);
+        free(seen);
+        return -ENOMEM;
+    }
+    free(seen);
+    *ret = found;
+    return (ssize_t)used;
+}

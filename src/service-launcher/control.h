@@ -1,0 +1,142 @@
+/* The control socket, inside: what the control-*.c files share. From outside it is launcher.h's
+ * control_create(), control_destroy() and control_service_changed().
+ *
+ *   control.c           the listening socket, connections, and the bounds on them
+ *   control-peer.c      who is on the other side, and what that one may do
+ *   control-methods.c   the method table: from a call to its handler
+ *   control-show.c      services as JSON
+ *   control-requests.c  calls that wait: start, stop, restart, drain, monitor
+ *
+ * Nothing is closed or freed from inside a callback of the manager: what happens there is noted,
+ * and a timer set to now does the rest. */
+#pragma once
+
+#include "protocol/pattern.h"
+#include "protocol/varlink.h"
+#include "service-launcher/journal-client.h"
+#include "service-launcher/launcher.h"
+
+#include <sys/types.h>
+
+#define CONTROL_INTERFACE "org.conit.Launcher"
+#define CONTROL_GROUP     "conit"
+
+/* ---- who asks (control-peer.c) -------------------------------------------------------------- */
+
+struct peer {
+    uid_t uid;
+    bool may_change;
+};
+
+/* The number of a group in a file as group(5) has it, or -ENOENT, or -errno. */
+int control_find_group(const char *path, const char *name, gid_t *ret);
+
+/* Who has connected, by SO_PEERCRED and SO_PEERGROUPS. `group`: (gid_t)-1 for none. 0 or -errno. */
+int control_read_peer(int socket, gid_t group, struct peer *ret);
+
+/* ---- connections (control.c) ---------------------------------------------------------------- */
+
+struct call;
+
+struct connection {
+    struct loop_fd source;
+    struct loop_timer timer; /* set to now: there is something to do; else: output that stalls */
+    struct list link;        /* in control->connections, least recently active first */
+    struct control *control;
+    struct peer peer;
+    struct varlink_input input;
+    struct buffer output;
+    struct call *call;     /* the one that waits, NULL: none */
+    uint64_t sent_at_ns;   /* when output last moved */
+    size_t counted_input;  /* in control->input_bytes */
+    size_t counted_output; /* in control->output_bytes */
+    bool hungry;           /* what came in holds no whole call */
+    bool ended;            /* the client sends nothing more */
+    bool closing;          /* to be closed once its output is sent */
+    bool failed;           /* to be closed at once */
+};
+
+struct control {
+    struct launcher *launcher;
+    struct loop_fd listener;
+    struct loop_timer pause; /* accept() failed for want of something: tried again then */
+    int spare_fd;            /* given up for a moment to refuse a client when none is left */
+    gid_t group;
+    struct list connections, calls; /* calls: those that follow changes of state */
+    size_t connection_count, input_bytes, output_bytes;
+    struct buffer scratch;
+};
+
+/* Has the connection looked at soon: it has something to send, or is to go on. */
+void connection_wake(struct connection *connection);
+
+/* Sends as much of the output as can be sent now. */
+void connection_send(struct connection *connection);
+
+/* Begins a writer on the connection's output. */
+struct json_writer connection_writer(struct connection *connection);
+
+/* ---- methods (control-methods.c) ------------------------------------------------------------ */
+
+/* The parameters of all methods; which of them a method has is in its row. */
+struct arguments {
+    const json_t *patterns, *names; /* arrays of strings, or NULL */
+    const char *id, *how, *interface;
+    int64_t timeout_ms; /* -1: none */
+    bool failed, wait, dry_run, start, force, initial;
+    bool more, oneway; /* of the call */
+};
+
+/* Carries out one call, and puts its reply, if it has one by now, into the output. */
+void control_handle(struct connection *connection, const char *bytes, size_t count);
+
+/* An error whose one parameter is a text; `key` NULL: none. `error` has its interface. */
+void control_reply_error(struct connection *connection, const char *error, const char *key,
+                         const char *value);
+
+/* NoSuchService for this name. */
+void control_reply_no_service(struct connection *connection, const char *name);
+
+/* The service of that very name or that answers to it, or NULL. */
+struct service *control_find(struct control *control, const char *name);
+
+/* ---- services as JSON (control-show.c) ------------------------------------------------------ */
+
+/* What is the same for all services of one reply. */
+struct show {
+    struct control *control;
+    struct json_writer *writer;
+    uint64_t realtime_offset_ns; /* CLOCK_REALTIME minus CLOCK_BOOTTIME */
+};
+
+struct show show_begin(struct control *control, struct json_writer *writer);
+
+/* Adds a key with the reason's words, or null. */
+void show_reason(struct show *show, const struct service *service);
+void show_exit(struct show *show, const struct service *service);
+void show_time(struct show *show, const char *key, uint64_t boottime_ns);
+void show_pid(struct show *show, const struct service *service);
+
+/* One object of the interface's type Service, or Details. */
+void show_service(struct show *show, const struct service *service);
+void show_details(struct show *show, const struct service *service);
+
+/* All services in use that `patterns` (NULL: all) let through, sorted by name, as an array of
+ * pointers that is the caller's to free. Returns how many, or -ENOMEM. */
+ssize_t control_select(struct control *control, const json_t *patterns, bool failed,
+                       struct service ***ret);
+/* The services of these names (NULL or none: all), each once, in the order they are named. */
+ssize_t control_select_names(struct control *control, const json_t *names, struct service ***ret);
+
+bool control_patterns_match(const json_t *patterns, const char *name);
+
+/* ---- calls that wait (control-requests.c) --------------------------------------------------- */
+
+/* Handlers of the methods; they reply, or leave connection->call set. */
+void control_start_request(struct connection *connection, const struct arguments *arguments,
+                           enum request_verb verb);
+void control_start_drain(struct connection *connection);
+void control_start_monitor(struct connection *connection, const struct arguments *arguments);
+
+/* Ends the connection's call without a reply, if it has one. What a request began goes on. */
+void control_end_call(struct connection *connection);
