@@ -230,12 +230,29 @@ static bool check_source(const struct source *source, struct error_list *errors)
     return false;
 }
 
+/* Errors of YAML come before those of keys; a person reads a file from its top. */
+static void sort_errors(struct error *list, size_t count)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct error error = list[i];
+        size_t at = i;
+        for (; at && (list[at - 1].line > error.line ||
+                      (list[at - 1].line == error.line && list[at - 1].column > error.column));
+             at--)
+            list[at] = list[at - 1];
+        list[at] = error;
+    }
+}
+
 static int parse_text(struct parse *p)
 {
     const struct node *root;
+    size_t before = p->errors->count;
     int failed = nodes_parse(&p->text, p->arena, ERRORS_PER_FILE, &root, p->errors);
-    if (failed)
+    if (failed == -ENOMEM || (failed && !root))
         return failed;
+    p->failed = failed;
+    p->errors_left = ERRORS_PER_FILE - (unsigned)(p->errors->count - before);
     if (!root) {
         error_list_add(p->errors, p->text.path, 1, 1,
                        "the file says nothing: write at least 'exec: /path/of/program'");
@@ -246,6 +263,7 @@ static int parse_text(struct parse *p)
                     node_kind_name(root));
     else
         parse_root(p, root);
+    sort_errors(p->errors->list + before, p->errors->count - before);
     return p->no_memory ? -ENOMEM : p->failed ? -EINVAL : 0;
 }
 
@@ -257,7 +275,6 @@ int definition_parse(const struct source *source, struct definition **ret,
                       .text = {source->path, source->text, source->size},
                       .arena = &arena,
                       .errors = errors,
-                      .errors_left = ERRORS_PER_FILE,
                       .draft = defaults};
     p.draft.name = source->name;
     p.draft.path = source->path;
@@ -266,5 +283,5 @@ int definition_parse(const struct source *source, struct definition **ret,
     if (!failed)
         failed = make_block(&p.draft, ret);
     arena_finish(&arena);
-    return errors->no_memory ? -ENOMEM : failed;
+    return failed && errors->no_memory ? -ENOMEM : failed;
 }

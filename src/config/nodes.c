@@ -261,6 +261,7 @@ static int fill_text(struct reader *r, struct node *node)
         if (failed != -EINVAL)
             return failed;
         length = strlen(value);
+        node->bad = true;
     }
     node->kind = NODE_TEXT;
     node->style = styles[r->event.data.scalar.style];
@@ -272,27 +273,35 @@ static int fill_text(struct reader *r, struct node *node)
 
 static int read_node(struct reader *r, struct node **ret);
 
+/* The entry of a mapping that has the key, or NULL. */
+static const struct node *find_entry(const struct node *mapping, const struct node *key)
+{
+    for (const struct node *entry = mapping->first; entry; entry = entry->next)
+        if (entry->key->hash == key->hash && strcmp(entry->key->text, key->text) == 0)
+            return entry;
+    return NULL;
+}
+
+/* Whether an entry with this key may be put into the mapping: 0; 1: it is to be left out, which
+ * was noted; or a reason to stop. */
 static int check_key(struct reader *r, const struct node *mapping, const struct node *key)
 {
-    int failed = 0;
-    if (key->kind != NODE_TEXT)
+    const struct node *other;
+    int failed;
+    if (key->kind != NODE_TEXT) {
         failed = note(r, key->line, key->column, "a key has to be a text: write 'key: value'");
-    else if (mapping->count >= MAPPING_MAX)
-        return note(r, key->line, key->column,
-                    "this mapping has more than %d entries, which is too many",
-                    MAPPING_MAX) == -ENOMEM
-                   ? -ENOMEM
-                   : -E2BIG;
-    else
-        for (const struct node *entry = mapping->first; entry; entry = entry->next)
-            if (entry->key->kind == NODE_TEXT && entry->key->hash == key->hash &&
-                strcmp(entry->key->text, key->text) == 0) {
-                failed = note(r, key->line, key->column,
-                              "'%s' stands here for the second time, first in line %u: keep one",
-                              key->text, entry->key->line);
-                break;
-            }
-    return failed == -EINVAL ? 0 : failed;
+    } else if (mapping->count >= MAPPING_MAX) {
+        failed = note(r, key->line, key->column,
+                      "this mapping has more than %d entries, which is too many", MAPPING_MAX);
+        return failed == -ENOMEM ? failed : -E2BIG;
+    } else if ((other = find_entry(mapping, key))) {
+        failed = note(r, key->line, key->column,
+                      "'%.60s' stands here for the second time, first in line %u: keep one",
+                      key->text, other->key->line);
+    } else {
+        return key->bad;
+    }
+    return failed == -EINVAL ? 1 : failed;
 }
 
 /* The entries up to the event that ends the list or the mapping. */
@@ -300,6 +309,7 @@ static int read_entries(struct reader *r, struct node *node, yaml_event_type_t e
 {
     const struct node **link = &node->first;
     struct node *key = NULL, *entry;
+    bool left_out = false;
     for (;;) {
         int failed = read_event(r);
         if (failed)
@@ -312,8 +322,14 @@ static int read_entries(struct reader *r, struct node *node, yaml_event_type_t e
         if (node->kind == NODE_MAPPING && !key) {
             key = entry;
             failed = check_key(r, node, key);
-            if (failed)
+            if (failed < 0)
                 return failed;
+            left_out = failed;
+            continue;
+        }
+        if (left_out) {
+            left_out = false;
+            key = NULL;
             continue;
         }
         entry->key = key;
@@ -359,6 +375,7 @@ static int refuse_alias(struct reader *r, struct node *node)
     node->kind = NODE_TEXT;
     node->style = STYLE_QUOTED;
     node->text = "";
+    node->bad = true;
     return failed == -EINVAL ? 0 : failed;
 }
 
@@ -417,6 +434,8 @@ static int read_document(struct reader *r, struct node **ret)
     if (!failed && r->event.type != YAML_STREAM_END_EVENT) {
         failed = note(r, line_of(r->event.start_mark), column_of(r->event.start_mark),
                       "a second document begins here: a file holds one; remove the '---'");
+        if (failed == -EINVAL)
+            failed = 0;
     }
     return failed;
 }
@@ -446,10 +465,8 @@ int nodes_parse(const struct nodes_text *source, struct arena *arena, unsigned m
     }
     if (failed == -ENOMEM)
         return failed;
-    if (failed || r.failed)
-        return -EINVAL;
-    *ret = root;
-    return 0;
+    *ret = failed ? NULL : root;
+    return r.failed ? -EINVAL : 0;
 }
 
 /* --- Places inside a text --- */

@@ -24,6 +24,7 @@ struct node {
     const struct node *first; /* of a list or a mapping: its first entry */
     const struct node *next;  /* the entry behind this one */
     size_t count;             /* entries */
+    bool bad;                 /* an error was noted in its place: it holds nothing of use */
     uint32_t hash;            /* of a text */
 };
 
@@ -34,8 +35,9 @@ struct nodes_text {
     size_t size;
 };
 
-/* Reads `source`; the tree is in the arena. A text that holds nothing (blanks and comments) is
- * NULL in *ret. Returns 0; -EINVAL with 1 to `max_errors` errors added; -ENOMEM. */
+/* Reads `source`; the tree is in the arena. *ret is NULL for a text that holds nothing (blanks and
+ * comments). Returns 0; -EINVAL with 1 to `max_errors` errors added, and all that could be read in
+ * *ret when that was the whole text, else NULL; -ENOMEM. */
 int nodes_parse(const struct nodes_text *source, struct arena *arena, unsigned max_errors,
                 const struct node **ret, struct error_list *errors);
 

@@ -18,7 +18,7 @@ static bool noted(struct parse *p, const struct node *node, size_t at, const cha
 {
     unsigned line, column;
     p->failed = true;
-    if (p->errors_left == 0)
+    if (p->errors_left == 0 || node->bad)
         return false;
     p->errors_left--;
     nodes_place(&p->text, node, at, &line, &column);
@@ -40,7 +40,7 @@ bool parse_error_inside(struct parse *p, const struct node *node, size_t at, con
 bool parse_error(struct parse *p, const struct node *at, const char *format, ...)
 {
     /* The place of the node itself, in front of its quotes. */
-    struct node place = {.kind = NODE_LIST, .line = at->line, .column = at->column};
+    struct node place = {.kind = NODE_LIST, .line = at->line, .column = at->column, .bad = at->bad};
     va_list arguments;
     va_start(arguments, format);
     noted(p, &place, 0, format, arguments);
