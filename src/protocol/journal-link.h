@@ -4,7 +4,9 @@
  * down waits in the socket. Every message of the launcher has a sequence number, counted up for
  * the life of the state (it is kept in the state memfd); the journal acknowledges the highest it
  * has carried out. The launcher keeps what is not acknowledged and sends it again after a HELLO;
- * the journal skips numbers it has carried out already (the highest is in its own memfd).
+ * the journal skips numbers it has carried out already (the highest is in its own memfd). An ACK
+ * of a number the launcher never gave out means that its state is newer than the journal's: it
+ * goes on counting from there, and sends what it has again.
  *
  *   launcher → journal                               journal → launcher
  *   REGISTER  id, name, flags, folder, descriptor    HELLO    sequence: highest carried out
@@ -53,6 +55,14 @@ struct journal_link_message {
     char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME */
 };
 
-/* As hand_over_send and hand_over_receive, with at most one descriptor. *ret_fd is -1 for none. */
+/* As hand_over_send and hand_over_receive, with at most one descriptor. *ret_fd is -1 for none.
+ * -EMFILE: there is a descriptor for which none was free; it is lost, unless this was a peek. */
 int journal_link_send(int socket, struct journal_link_message *message, int fd);
 int journal_link_receive(int socket, struct journal_link_message *message, int *ret_fd);
+
+/* The same, but the message stays in the socket until it is dropped: a journal that is killed
+ * before it has carried a message out leaves it to the next. The descriptor is a new one. */
+int journal_link_peek(int socket, struct journal_link_message *message, int *ret_fd);
+
+/* Takes the first message out of the socket, unread. */
+void journal_link_drop(int socket);
