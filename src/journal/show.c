@@ -1,0 +1,192 @@
+/* How entries are shown. Bytes that need nothing are copied in runs, so that a line of plain text
+ * costs one look at each byte. */
+#include "journal/show.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* The length of the UTF-8 sequence at `at` (RFC 3629: shortest forms, no surrogates, up to
+ * U+10FFFF), or 0. */
+static size_t utf8_length(const unsigned char *at, size_t count)
+{
+    unsigned char first = at[0], least = 0x80, most = 0xbf;
+    size_t length;
+
+    if (first < 0x80)
+        return 1;
+    if (first < 0xc2 || first > 0xf4)
+        return 0;
+    length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (first == 0xe0)
+        least = 0xa0;
+    else if (first == 0xed)
+        most = 0x9f;
+    else if (first == 0xf0)
+        least = 0x90;
+    else if (first == 0xf4)
+        most = 0x8f;
+    if (count < length || at[1] < least || at[1] > most)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if (at[i] < 0x80 || at[i] > 0xbf)
+            return 0;
+    return length;
+}
+
+static int put(struct buffer *out, const char *text)
+{
+    return buffer_append(out, text, strlen(text));
+}
+
+static int put_hex(struct buffer *out, const char *before, unsigned char byte)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char hex[] = {digits[byte >> 4], digits[byte & 15]};
+    int failed = put(out, before);
+    return failed ? failed : buffer_append(out, hex, sizeof hex);
+}
+
+static bool is_shown(const unsigned char *at, size_t length)
+{
+    if (length == 1)
+        return (*at >= ' ' && *at != 0x7f) || *at == '\t';
+    return !(length == 2 && at[0] == 0xc2 && at[1] < 0xa0); /* U+0080 to U+009F */
+}
+
+int journal_show_escaped(struct buffer *out, const char *bytes, size_t count)
+{
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + count, *run = at;
+    int failed = 0;
+
+    while (at < end && !failed) {
+        size_t length = utf8_length(at, (size_t)(end - at));
+        if (length && is_shown(at, length)) {
+            at += length;
+            continue;
+        }
+        failed = buffer_append(out, run, (size_t)(at - run));
+        if (!length)
+            length = 1;
+        for (size_t i = 0; i < length && !failed; i++)
+            failed = put_hex(out, "\\x", at[i]);
+        run = at += length;
+    }
+    return failed ? failed : buffer_append(out, run, (size_t)(at - run));
+}
+
+static int put_json_escape(struct buffer *out, unsigned char byte)
+{
+    static const char letters[][2] = {{'"', '"'},  {'\\', '\\'}, {'\n', 'n'}, {'\t', 't'},
+                                      {'\r', 'r'}, {'\b', 'b'},  {'\f', 'f'}};
+    for (size_t i = 0; i < sizeof letters / sizeof letters[0]; i++)
+        if (letters[i][0] == (char)byte)
+            return buffer_append(out, (const char[]){'\\', letters[i][1]}, 2);
+    return put_hex(out, "\\u00", byte);
+}
+
+int journal_show_json_string(struct buffer *out, const char *bytes, size_t count, bool *ret_damaged)
+{
+    const unsigned char *at = (const unsigned char *)bytes, *end = at + count, *run = at;
+    bool damaged = false;
+    int failed = put(out, "\"");
+
+    while (at < end && !failed) {
+        size_t length = utf8_length(at, (size_t)(end - at));
+        if (length > 1 || (length && *at >= ' ' && *at != '"' && *at != '\\' && *at != 0x7f)) {
+            at += length;
+            continue;
+        }
+        failed = buffer_append(out, run, (size_t)(at - run));
+        if (!failed)
+            failed = length ? put_json_escape(out, *at) : put(out, "\xef\xbf\xbd");
+        damaged = damaged || !length;
+        run = ++at;
+    }
+    if (!failed)
+        failed = buffer_append(out, run, (size_t)(at - run));
+    *ret_damaged = damaged;
+    return failed ? failed : put(out, "\"");
+}
+
+int journal_show_base64(struct buffer *out, const char *bytes, size_t count)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *at = (const unsigned char *)bytes;
+    int failed = 0;
+
+    for (size_t i = 0; i < count && !failed; i += 3) {
+        size_t rest = count - i;
+        uint32_t group = (uint32_t)at[i] << 16 | (rest > 1 ? (uint32_t)at[i + 1] << 8 : 0) |
+                         (rest > 2 ? at[i + 2] : 0);
+        const char four[] = {digits[group >> 18], digits[group >> 12 & 63],
+                             rest > 1 ? digits[group >> 6 & 63] : '=',
+                             rest > 2 ? digits[group & 63] : '='};
+        failed = buffer_append(out, four, sizeof four);
+    }
+    return failed;
+}
+
+int journal_show_short(struct buffer *out, const char *service, const struct journal_entry *entry)
+{
+    char time[CLOCK_RFC3339_BYTES] = "-";
+    int failed;
+
+    if (entry->time_ns)
+        clock_format_rfc3339(time, entry->time_ns);
+    failed = put(out, time);
+    if (!failed && service)
+        failed = put(out, " ");
+    if (!failed && service)
+        failed = put(out, service);
+    if (!failed)
+        failed = put(out, entry->mark == JOURNAL_EVENT_MARK  ? " +"
+                          : entry->mark == JOURNAL_CONTINUED ? " -"
+                                                             : " ");
+    if (!failed)
+        failed = put(out, journal_level_name(entry->level));
+    if (!failed)
+        failed = put(out, " ");
+    if (!failed)
+        failed = journal_show_escaped(out, entry->text, entry->bytes);
+    return failed ? failed : put(out, "\n");
+}
+
+static int put_json_time(struct buffer *out, uint64_t time_ns)
+{
+    char time[CLOCK_RFC3339_BYTES + 2] = "\"";
+    if (!time_ns)
+        return put(out, "{\"time\":null");
+    clock_format_rfc3339(time + 1, time_ns);
+    int failed = put(out, "{\"time\":");
+    if (!failed)
+        failed = put(out, time);
+    return failed ? failed : put(out, "\"");
+}
+
+int journal_show_json(struct buffer *out, const char *service, const struct journal_entry *entry)
+{
+    bool damaged = false, ignored;
+    int failed = put_json_time(out, entry->time_ns);
+
+    if (!failed)
+        failed = put(out, ",\"service\":");
+    if (!failed)
+        failed = journal_show_json_string(out, service, strlen(service), &ignored);
+    if (!failed)
+        failed =
+            put(out, entry->mark == JOURNAL_EVENT_MARK ? ",\"stream\":\"event\",\"level\":\""
+                                                       : ",\"stream\":\"output\",\"level\":\"");
+    if (!failed)
+        failed = put(out, journal_level_name(entry->level));
+    if (!failed)
+        failed = put(out, "\",\"message\":");
+    if (!failed)
+        failed = journal_show_json_string(out, entry->text, entry->bytes, &damaged);
+    if (!failed && damaged)
+        failed = put(out, ",\"raw\":\"");
+    if (!failed && damaged)
+        failed = journal_show_base64(out, entry->text, entry->bytes);
+    if (!failed && damaged)
+        failed = put(out, "\"");
+    return failed ? failed : put(out, "}\n");
+}

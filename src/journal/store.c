@@ -1,0 +1,479 @@
+/* The files of all journals.
+ *
+ * A file stays open while it is used, and is the first to be closed when descriptors get short.
+ * Whether it is still the one in its folder is looked at with each block (removed: no link left)
+ * and by name once a second (moved away). */
+#include "journal/store.h"
+#include "base/cleanup.h"
+#include "base/group.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GROUP_NAME      "adm"
+#define FOLDER_MODE     0750
+#define FILE_MODE       0640
+#define LOOK_AGAIN_NS   NS_PER_SEC
+#define TAIL_MAX_BYTES  (JOURNAL_LINE_BYTES + 2 * JOURNAL_PREFIX_BYTES)
+#define SYNCED_AT_ONCE  16 /* devices remembered while syncing */
+#define NOTE_ROOM_BYTES 256
+
+void journal_store_init(struct journal_store *store, const char *logs, const char *fallback)
+{
+    *store = (struct journal_store){
+        .logs = logs,
+        .fallback = fallback,
+        .group = (gid_t)-1,
+        .file_bytes = JOURNAL_FILE_BYTES,
+        .pool = {BACKLOG_POOL_BYTES},
+        .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+    };
+    list_init(&store->open);
+    list_init(&store->waiting);
+    group_find(GROUP_FILE, GROUP_NAME, &store->group);
+}
+
+void journal_store_finish(struct journal_store *store)
+{
+    if (store->reserve_fd >= 0)
+        close(store->reserve_fd);
+    store->reserve_fd = -1;
+}
+
+void journal_file_init(struct journal_file *file, const char *name, const char *folder)
+{
+    *file = (struct journal_file){.name = name, .folder = folder, .fd = -1};
+    list_init(&file->open_node);
+    list_init(&file->waiting_node);
+}
+
+static void close_file(struct journal_file *file)
+{
+    list_remove(&file->open_node);
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
+}
+
+void journal_file_finish(struct journal_store *store, struct journal_file *file)
+{
+    close_file(file);
+    list_remove(&file->waiting_node);
+    if (file->backlog.used)
+        backlog_consume(&file->backlog, &store->pool, file->backlog.used);
+}
+
+bool journal_store_give_up_descriptor(struct journal_store *store)
+{
+    if (list_empty(&store->open))
+        return false;
+    close_file(container_of(store->open.next, struct journal_file, open_node));
+    return true;
+}
+
+/* ---- folders and opening ------------------------------------------------------------------- */
+
+/* Makes the folder and what is missing above it: the journals' own are for their group only. */
+static int make_folders(const struct journal_store *store, const char *path, size_t private_from)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+
+    if (length >= sizeof part)
+        return -ENAMETOOLONG;
+    for (size_t i = 1; i <= length; i++) {
+        if (i < length && path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, i >= private_from ? FOLDER_MODE : 0755) < 0) {
+            if (errno != EEXIST && i == length)
+                return -errno;
+        } else if (i >= private_from && store->group != (gid_t)-1 &&
+                   chown(part, (uid_t)-1, store->group) < 0) {
+            /* It is readable for root then, which is the safe side. */
+        }
+    }
+    return 0;
+}
+
+int journal_store_probe(const struct journal_store *store)
+{
+    int failed = make_folders(store, store->logs, strlen(store->logs));
+    if (!failed && access(store->logs, W_OK | X_OK) < 0)
+        failed = -errno;
+    return failed;
+}
+
+/* The path of a file of the journal. Returns false when it is too long. */
+static bool get_path(const struct journal_store *store, const struct journal_file *file,
+                     bool on_fallback, const char *leaf, char path[static PATH_MAX])
+{
+    if (file->folder && !on_fallback)
+        return text_format(path, PATH_MAX, "%s/%s", file->folder, leaf);
+    return text_format(path, PATH_MAX, "%s/%s/%s", on_fallback ? store->fallback : store->logs,
+                       file->name, leaf);
+}
+
+/* open(2), at any price in descriptors. */
+static int open_hard(struct journal_store *store, const char *path, int flags)
+{
+    for (;;) {
+        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
+        if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
+            return fd < 0 ? -errno : fd;
+        if (journal_store_give_up_descriptor(store))
+            continue;
+        if (store->reserve_fd < 0)
+            return -EMFILE;
+        close(store->reserve_fd);
+        store->reserve_fd = -1;
+    }
+}
+
+static int open_in(struct journal_store *store, struct journal_file *file, bool on_fallback)
+{
+    char path[PATH_MAX];
+    const char *base = on_fallback ? store->fallback : file->folder ? file->folder : store->logs;
+    const int flags = O_RDWR | O_APPEND | O_CREAT;
+
+    if (!get_path(store, file, on_fallback, JOURNAL_FILE_CURRENT, path))
+        return -ENAMETOOLONG;
+    int fd = open_hard(store, path, flags);
+    if (fd == -ENOENT) {
+        char *slash = strrchr(path, '/');
+        *slash = 0;
+        int failed = make_folders(store, path, strlen(base));
+        *slash = '/';
+        if (failed)
+            return failed;
+        fd = open_hard(store, path, flags);
+    }
+    return fd;
+}
+
+/* Errors that say "not in this place", for which the other place is tried. */
+static bool is_no_place(int error)
+{
+    return error == -EROFS || error == -EACCES || error == -EPERM || error == -ENOENT ||
+           error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG;
+}
+
+static bool write_all(struct journal_file *file, const char *bytes, size_t count);
+
+/* Makes the end of the file on disk and what comes next fit together. */
+static void join_end(struct journal_file *file, uint64_t now_ns)
+{
+    char last = '\n', time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
+    bool wanted = file->mid_line;
+
+    if (file->size_bytes && pread(file->fd, &last, 1, (off_t)file->size_bytes - 1) != 1)
+        last = '\n';
+    if (last != '\n' && !wanted) {
+        write_all(file, "\n", 1);
+    } else if (last == '\n' && wanted) { /* its beginning was taken away */
+        clock_format_rfc3339(time, now_ns);
+        write_all(file, prefix,
+                  journal_format_prefix(prefix, time, JOURNAL_CONTINUED, JOURNAL_INFO));
+        file->mid_line = true;
+    }
+}
+
+static int open_file(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+{
+    struct stat stat;
+    bool on_fallback = false;
+
+    int fd = open_in(store, file, false);
+    if (is_no_place(fd) && store->fallback) {
+        int other = open_in(store, file, true);
+        on_fallback = other >= 0;
+        fd = on_fallback ? other : fd;
+    }
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+        close(fd);
+        return -EINVAL;
+    }
+    if (stat.st_size == 0 && store->group != (gid_t)-1 && stat.st_gid != store->group &&
+        fchown(fd, (uid_t)-1, store->group) < 0) {
+        /* It is readable for root then. */
+    }
+    file->fd = fd;
+    file->on_fallback = on_fallback;
+    file->size_bytes = (uint64_t)stat.st_size;
+    file->device = stat.st_dev;
+    file->inode = stat.st_ino;
+    file->checked_at_ns = now_ns;
+    list_append(&store->open, &file->open_node);
+    join_end(file, now_ns);
+    return 0;
+}
+
+static bool is_still_there(const struct journal_store *store, struct journal_file *file,
+                           uint64_t now_ns)
+{
+    char path[PATH_MAX];
+    struct stat stat_;
+
+    if (fstat(file->fd, &stat_) < 0 || stat_.st_nlink == 0)
+        return false;
+    if (now_ns - file->checked_at_ns < LOOK_AGAIN_NS)
+        return true;
+    file->checked_at_ns = now_ns;
+    /* From time to time also whether the right place can be written meanwhile. */
+    return !file->on_fallback &&
+           get_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path) &&
+           stat(path, &stat_) == 0 && stat_.st_dev == file->device && stat_.st_ino == file->inode;
+}
+
+static int ensure_open(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+{
+    if (file->fd >= 0 && !is_still_there(store, file, now_ns))
+        close_file(file);
+    if (file->fd < 0)
+        return open_file(store, file, now_ns);
+    list_remove(&file->open_node);
+    list_append(&store->open, &file->open_node);
+    return 0;
+}
+
+/* When the reserve was spent on this file, the file is closed and the reserve taken again. */
+static void settle_descriptors(struct journal_store *store, struct journal_file *file)
+{
+    if (store->reserve_fd >= 0)
+        return;
+    close_file(file);
+    store->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+/* How many of the first `done` bytes of the pieces are whole lines. */
+static size_t whole_lines(const struct iovec *pieces, int count, size_t done)
+{
+    size_t before = 0, whole = 0;
+    for (int i = 0; i < count && before < done; i++) {
+        size_t here = done - before < pieces[i].iov_len ? done - before : pieces[i].iov_len;
+        const char *end = memrchr(pieces[i].iov_base, '\n', here);
+        if (end)
+            whole = before + (size_t)(end - (const char *)pieces[i].iov_base) + 1;
+        before += here;
+    }
+    return whole;
+}
+
+/* Returns how many bytes were written; on fewer than there are file->error says why. Then they are
+ * whole lines (or nothing): the others may be dropped before they can be written, and a torn one
+ * would be left. */
+static size_t write_some(struct journal_file *file, const struct iovec *pieces, int count)
+{
+    size_t wanted = pieces[0].iov_len + (count > 1 ? pieces[1].iov_len : 0);
+    ssize_t done = writev(file->fd, pieces, count);
+    if (done < 0) {
+        file->error = -errno;
+        return 0;
+    }
+    size_t kept = (size_t)done;
+    if (kept < wanted) {
+        file->error = -ENOSPC; /* what cuts a write to a file short, but for a signal */
+        kept = whole_lines(pieces, count, kept);
+        if (kept < (size_t)done && ftruncate(file->fd, (off_t)(file->size_bytes + kept)) < 0)
+            kept = (size_t)done;
+    }
+    if (!kept)
+        return 0;
+    size_t at = kept - 1;
+    int piece = 0;
+    for (; at >= pieces[piece].iov_len; piece++)
+        at -= pieces[piece].iov_len;
+    file->mid_line = ((const char *)pieces[piece].iov_base)[at] != '\n';
+    file->size_bytes += kept;
+    return kept;
+}
+
+/* A whole line, or nothing. */
+static bool write_all(struct journal_file *file, const char *bytes, size_t count)
+{
+    struct iovec piece = {(char *)bytes, count};
+    return write_some(file, &piece, 1) == count;
+}
+
+/* Puts `current` aside. When that fails it goes on growing, and the next block tries again. */
+static int rotate(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+{
+    char path[PATH_MAX], aside[PATH_MAX];
+    if (!get_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path) ||
+        !get_path(store, file, file->on_fallback, JOURNAL_FILE_PREVIOUS, aside) ||
+        rename(path, aside) < 0)
+        return 0;
+    close_file(file);
+    return open_file(store, file, now_ns);
+}
+
+static size_t write_out(struct journal_store *store, struct journal_file *file, const char *bytes,
+                        size_t count, uint64_t now_ns)
+{
+    size_t done = 0;
+    file->error = ensure_open(store, file, now_ns);
+    while (!file->error && done < count) {
+        struct iovec piece = {(char *)bytes + done, count - done};
+        if (file->size_bytes >= store->file_bytes) {
+            const char *end = file->mid_line ? memchr(piece.iov_base, '\n', piece.iov_len) : NULL;
+            if (end)
+                piece.iov_len = (size_t)(end - (char *)piece.iov_base) + 1;
+            else if (!file->mid_line)
+                file->error = rotate(store, file, now_ns);
+        }
+        if (!file->error)
+            done += write_some(file, &piece, 1);
+    }
+    return done;
+}
+
+void journal_store_append(struct journal_store *store, struct journal_file *file, const char *bytes,
+                          size_t count, uint64_t now_ns)
+{
+    size_t done = 0;
+    /* In the middle of a line that was dropped, the backlog finds where the next one begins. */
+    if (list_empty(&file->waiting_node) && !file->backlog.skipping) {
+        done = write_out(store, file, bytes, count, now_ns);
+        settle_descriptors(store, file);
+    }
+    if (done == count)
+        return;
+    backlog_add(&file->backlog, &store->pool, bytes + done, count - done);
+    if (list_empty(&file->waiting_node) && (file->backlog.used || file->backlog.dropped_lines))
+        list_append(&store->waiting, &file->waiting_node);
+}
+
+/* Says in the journal how many lines are missing here. */
+static bool write_dropped(struct journal_file *file, int reason, uint64_t now_ns)
+{
+    char storage[NOTE_ROOM_BYTES], time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
+    struct text text;
+
+    if (!file->backlog.dropped_lines)
+        return true;
+    text_init(&text, storage, sizeof storage);
+    clock_format_rfc3339(time, now_ns);
+    if (file->mid_line)
+        text_add_char(&text, '\n');
+    text_add_bytes(&text, prefix,
+                   journal_format_prefix(prefix, time, JOURNAL_EVENT_MARK, JOURNAL_WARNING));
+    text_printf(&text, "dropped lines=%llu reason=\"%s\"\n",
+                (unsigned long long)file->backlog.dropped_lines, strerror(-reason));
+    if (!write_all(file, text.data, text.used_bytes))
+        return false;
+    file->backlog.dropped_lines = 0;
+    return true;
+}
+
+/* Returns true when nothing is left. */
+static bool write_backlog(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+{
+    struct iovec pieces[2];
+    int count, reason = file->error;
+
+    int failed = ensure_open(store, file, now_ns);
+    if (!failed && file->size_bytes >= store->file_bytes && !file->mid_line)
+        failed = rotate(store, file, now_ns);
+    if (failed || !write_dropped(file, reason, now_ns)) {
+        file->error = failed ? failed : file->error;
+        return false;
+    }
+    while ((count = backlog_pieces(&file->backlog, pieces)) > 0) {
+        file->error = 0;
+        backlog_consume(&file->backlog, &store->pool, write_some(file, pieces, count));
+        if (file->error)
+            return false;
+    }
+    file->error = 0;
+    return !file->backlog.dropped_lines;
+}
+
+bool journal_store_retry(struct journal_store *store, uint64_t now_ns)
+{
+    list_for_each(node, &store->waiting)
+    {
+        struct journal_file *file = container_of(node, struct journal_file, waiting_node);
+        if (write_backlog(store, file, now_ns))
+            list_remove(&file->waiting_node);
+        else
+            close_file(file); /* opened anew each time: an error may stick to a description */
+        settle_descriptors(store, file);
+    }
+    return !list_empty(&store->waiting);
+}
+
+/* ---- going on, and the end ----------------------------------------------------------------- */
+
+ssize_t journal_store_adopt(struct journal_store *store, struct journal_file *file, char **ret_tail)
+{
+    *ret_tail = NULL;
+    file->mid_line = true; /* so that opening does not end the line */
+    int fd = open_in(store, file, false);
+    if (fd < 0) {
+        file->mid_line = false;
+        return is_no_place(fd) ? 0 : fd;
+    }
+    AUTO_CLOSE int owned = fd;
+    off_t size = lseek(owned, 0, SEEK_END);
+    size_t wanted = size < TAIL_MAX_BYTES ? (size_t)(size < 0 ? 0 : size) : TAIL_MAX_BYTES;
+    AUTO_FREE char *tail = malloc(wanted + 1);
+    file->mid_line = false;
+    if (!tail)
+        return -ENOMEM;
+    ssize_t count = pread(owned, tail, wanted, size - (off_t)wanted);
+    if (count < 0)
+        return -errno;
+    const char *end = count ? memrchr(tail, '\n', (size_t)count) : NULL;
+    size_t begin = end ? (size_t)(end - tail) + 1 : 0;
+    size_t bytes = (size_t)count - begin;
+    if (!bytes)
+        return 0;
+    memmove(tail, tail + begin, bytes);
+    file->mid_line = true;
+    *ret_tail = take_pointer(tail);
+    return (ssize_t)bytes;
+}
+
+int journal_store_cut(struct journal_store *store, struct journal_file *file, size_t count)
+{
+    AUTO_CLOSE int fd = open_in(store, file, false);
+    if (fd < 0)
+        return fd;
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size < (off_t)count || ftruncate(fd, size - (off_t)count) < 0)
+        return size < 0 ? -errno : -EINVAL;
+    file->mid_line = false;
+    return 0;
+}
+
+void journal_store_sync(struct journal_store *store, bool whole)
+{
+    dev_t synced[SYNCED_AT_ONCE];
+    size_t count = 0;
+
+    list_for_each(node, &store->open)
+    {
+        const struct journal_file *file = container_of(node, struct journal_file, open_node);
+        size_t at = 0;
+        while (whole && at < count && synced[at] != file->device)
+            at++;
+        if (whole && at < count)
+            continue;
+        /* An error here has nobody to be told: the machine is going down. */
+        if (whole && count < SYNCED_AT_ONCE && syncfs(file->fd) == 0)
+            synced[count++] = file->device;
+        else
+            fsync(file->fd);
+    }
+}

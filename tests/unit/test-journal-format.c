@@ -1,0 +1,274 @@
+/* The journal's lines: bytes that are cut into blocks in any way give the same lines back. */
+#include "journal/backlog.h"
+#include "journal/splitter.h"
+#include "test.h"
+
+#define TIME         "2026-11-22T13:54:00.123456Z"
+#define SHORT_ROUNDS 300
+
+static char out[1 << 21];
+static size_t out_bytes;
+
+static void feed(struct journal_splitter *splitter, const char *bytes, size_t count, size_t room)
+{
+    while (count) {
+        size_t used = journal_splitter_feed(splitter, TIME, &bytes, &count, out + out_bytes, room);
+        CHECK(used <= room);
+        out_bytes += used;
+    }
+}
+
+static void end(struct journal_splitter *splitter)
+{
+    out_bytes += journal_splitter_end(splitter, TIME, out + out_bytes);
+    out[out_bytes] = 0;
+}
+
+static const char *split(const char *bytes)
+{
+    struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
+    out_bytes = 0;
+    feed(&splitter, bytes, strlen(bytes), 4096);
+    end(&splitter);
+    return out;
+}
+
+TEST(a_line_gets_its_time_and_level)
+{
+    CHECK_TEXT(split("hello\n"), TIME " info hello\n");
+    CHECK_TEXT(split("\n\n"), TIME " info \n" TIME " info \n");
+    CHECK_TEXT(split("<3>bad\n<7>\nplain\n"),
+               TIME " err bad\n" TIME " debug \n" TIME " info plain\n");
+    CHECK_TEXT(split("<8>no\n<x>no\n<3 no\n<\n"),
+               TIME " info <8>no\n" TIME " info <x>no\n" TIME " info <3 no\n" TIME " info <\n");
+}
+
+TEST(the_end_of_a_run_ends_an_unfinished_line)
+{
+    CHECK_TEXT(split("half"), TIME " info half\n");
+    CHECK_TEXT(split("<"), TIME " info <\n");
+    CHECK_TEXT(split("<4"), TIME " info <4\n");
+    CHECK_TEXT(split("<4>"), TIME " warning \n");
+    CHECK_TEXT(split(""), "");
+}
+
+TEST(an_unfinished_line_is_put_out_as_far_as_it_goes)
+{
+    struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
+    out_bytes = 0;
+    feed(&splitter, "login: ", 7, 4096);
+    out[out_bytes] = 0;
+    CHECK_TEXT(out, TIME " info login: ");
+}
+
+TEST(an_event_cuts_a_line_whose_rest_is_marked)
+{
+    struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
+    out_bytes = 0;
+    feed(&splitter, "<5>be", 5, 4096);
+    out_bytes += journal_splitter_cut(&splitter, out + out_bytes);
+    out_bytes += journal_splitter_cut(&splitter, out + out_bytes);
+    feed(&splitter, "gin\n<4>next\n", 12, 4096);
+    end(&splitter);
+    CHECK_TEXT(out, TIME " notice be\n" TIME " -notice gin\n" TIME " warning next\n");
+}
+
+/* Joins entries again as a reader does; returns the bytes of the lines. */
+static size_t join(char *lines)
+{
+    size_t used = 0;
+    for (const char *at = out, *stop = out + out_bytes; at < stop;) {
+        struct journal_entry entry;
+        const char *eol = memchr(at, '\n', (size_t)(stop - at));
+        CHECK(eol != NULL);
+        if (!eol)
+            break;
+        CHECK(journal_parse_line(at, (size_t)(eol - at), &entry));
+        CHECK(entry.bytes <= JOURNAL_LINE_BYTES);
+        if (entry.mark == JOURNAL_CONTINUED)
+            used--;
+        memcpy(lines + used, entry.text, entry.bytes);
+        used += entry.bytes;
+        lines[used++] = '\n';
+        at = eol + 1;
+    }
+    return used;
+}
+
+static unsigned seed = 1;
+
+static unsigned random_below(unsigned limit)
+{
+    seed = seed * 1103515245 + 12345;
+    return (seed >> 8) % limit;
+}
+
+/* Lines of every kind of length, without `<` at their beginning, which is not part of the text. */
+static size_t make_output(char *bytes, size_t most)
+{
+    size_t used = 0;
+    while (used < most) {
+        static const unsigned limits[] = {1, 4, 200, 5000, 140000};
+        unsigned length = random_below(limits[random_below(5)]);
+        for (unsigned i = 0; i < length && used < most - 1; i++) {
+            char c = (char)random_below(256);
+            bytes[used++] = c == '\n' || (i == 0 && c == '<') ? 'x' : c;
+        }
+        bytes[used++] = '\n';
+    }
+    return used;
+}
+
+TEST(writes_cut_anywhere_give_the_same_lines_back)
+{
+    static char input[300001], lines[400000];
+    for (int round = 0; round < SHORT_ROUNDS; round++) {
+        struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
+        size_t count = make_output(input, 1 + random_below(round % 10 ? 2000 : 300000));
+        unsigned step = 1 + random_below(round % 3 ? 50 : 70000);
+        out_bytes = 0;
+        for (size_t at = 0; at < count;) {
+            size_t part = 1 + random_below(step);
+            if (part > count - at)
+                part = count - at;
+            feed(&splitter, input + at, part, 100 + random_below(5000));
+            if (random_below(20) == 0)
+                out_bytes += journal_splitter_cut(&splitter, out + out_bytes);
+            at += part;
+        }
+        end(&splitter);
+        CHECK_NUMBER(join(lines), count);
+        CHECK(memcmp(lines, input, count) == 0);
+    }
+}
+
+TEST(a_line_of_just_64_kib_is_whole_and_one_byte_more_is_cut)
+{
+    static char input[JOURNAL_LINE_BYTES + 2];
+    struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
+    memset(input, 'a', sizeof input);
+    input[JOURNAL_LINE_BYTES] = '\n';
+    out_bytes = 0;
+    feed(&splitter, input, JOURNAL_LINE_BYTES, sizeof out);
+    feed(&splitter, "\n", 1, 4096);
+    CHECK_NUMBER(out_bytes, strlen(TIME " info ") + JOURNAL_LINE_BYTES + 1);
+    input[JOURNAL_LINE_BYTES] = 'b';
+    input[JOURNAL_LINE_BYTES + 1] = '\n';
+    out_bytes = 0;
+    feed(&splitter, input, sizeof input, sizeof out - out_bytes);
+    end(&splitter);
+    CHECK_TEXT(out + out_bytes - strlen("\n" TIME " -info b\n"), "\n" TIME " -info b\n");
+}
+
+TEST(lines_are_read_back_and_others_are_taken_whole)
+{
+    struct journal_entry entry;
+    const char good[] = "1999-02-28T23:59:59.999999Z +warning a b";
+    static const char *const bad[] = {
+        "",
+        "x",
+        TIME,
+        TIME " ",
+        TIME " info",
+        TIME " inf o",
+        TIME "  info x",
+        TIME " +-info x",
+        "2026-13-22T13:54:00.123456Z info x",
+        "2026-11-22 13:54:00.123456Z info x",
+    };
+    CHECK(journal_parse_line(good, sizeof good - 1, &entry));
+    CHECK_NUMBER(entry.time_ns, 920246399999999000);
+    CHECK_NUMBER(entry.level, JOURNAL_WARNING);
+    CHECK_NUMBER(entry.mark, JOURNAL_EVENT_MARK);
+    CHECK(entry.bytes == 3 && memcmp(entry.text, "a b", 3) == 0);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        CHECK(!journal_parse_line(bad[i], strlen(bad[i]), &entry));
+        CHECK_NUMBER(entry.time_ns, 0);
+        CHECK(entry.text == bad[i] && entry.bytes == strlen(bad[i]));
+    }
+}
+
+TEST(every_time_that_is_written_is_read_back)
+{
+    for (int i = 0; i < 2000; i++) {
+        char text[CLOCK_RFC3339_BYTES];
+        uint64_t back = 0, time_ns = ((uint64_t)random_below(1 << 24) << 38) / 1000 * 1000;
+        clock_format_rfc3339(text, time_ns);
+        CHECK(journal_parse_time(text, &back));
+        CHECK_NUMBER(back, time_ns);
+    }
+}
+
+TEST(another_journal_goes_on_in_the_middle_of_a_line)
+{
+    struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
+    const char tail[] = TIME " err to be conti";
+    bool ended;
+    CHECK_NUMBER(journal_splitter_adopt(&splitter, tail, sizeof tail - 1, &ended), 0);
+    CHECK(!ended);
+    out_bytes = 0;
+    feed(&splitter, "nued\nnext\n", 10, 4096);
+    end(&splitter);
+    CHECK_TEXT(out, "nued\n" TIME " info next\n");
+
+    CHECK_NUMBER(journal_splitter_adopt(&splitter, TIME " in", 30, &ended), 30);
+    CHECK(!ended && splitter.state == LINE_NONE);
+    CHECK_NUMBER(journal_splitter_adopt(&splitter, TIME " +info star", 38, &ended), 0);
+    CHECK(ended && splitter.state == LINE_NONE);
+}
+
+static size_t take_all(struct backlog *backlog, struct backlog_pool *pool, char *to)
+{
+    struct iovec pieces[2];
+    size_t used = 0;
+    for (int i = 0, count = backlog_pieces(backlog, pieces); i < count; i++) {
+        memcpy(to + used, pieces[i].iov_base, pieces[i].iov_len);
+        used += pieces[i].iov_len;
+    }
+    backlog_consume(backlog, pool, used);
+    return used;
+}
+
+TEST(a_backlog_keeps_the_newest_lines_and_counts_the_others)
+{
+    static char kept[2 * BACKLOG_POOL_BYTES];
+    struct backlog_pool pool = {BACKLOG_POOL_BYTES};
+    struct backlog backlog = {0};
+    unsigned long first, line = 0;
+    char text[32];
+
+    for (; line < 400000; line++) {
+        int length = snprintf(text, sizeof text, "%lu\n", line);
+        int part = (int)random_below((unsigned)length);
+        backlog_add(&backlog, &pool, text, (size_t)part);
+        backlog_add(&backlog, &pool, text + part, (size_t)(length - part));
+    }
+    CHECK(backlog.size <= BACKLOG_OWN_BYTES + BACKLOG_POOL_BYTES);
+    CHECK_NUMBER(pool.left_bytes, BACKLOG_POOL_BYTES + BACKLOG_OWN_BYTES - backlog.size);
+    first = backlog.dropped_lines;
+    CHECK(first > 0);
+    size_t count = take_all(&backlog, &pool, kept);
+    kept[count] = 0;
+    for (char *at = kept; *at; first++, at++)
+        CHECK_NUMBER(strtoul(at, &at, 10), first);
+    CHECK_NUMBER(first, line);
+    CHECK_NUMBER(pool.left_bytes, BACKLOG_POOL_BYTES);
+    CHECK(backlog.data == NULL);
+}
+
+TEST(a_line_longer_than_the_backlog_is_dropped_with_its_rest)
+{
+    static char kept[2 * BACKLOG_OWN_BYTES], big[BACKLOG_OWN_BYTES];
+    struct backlog_pool pool = {0};
+    struct backlog backlog = {0};
+
+    memset(big, 'x', sizeof big);
+    backlog_add(&backlog, &pool, "old\n", 4);
+    backlog_add(&backlog, &pool, big, sizeof big);
+    backlog_add(&backlog, &pool, big, sizeof big);
+    backlog_add(&backlog, &pool, "xx\nnew\n", 7);
+    CHECK_NUMBER(backlog.dropped_lines, 2);
+    CHECK(!backlog.skipping);
+    CHECK_NUMBER(take_all(&backlog, &pool, kept), 4);
+    CHECK(memcmp(kept, "new\n", 4) == 0);
+}
