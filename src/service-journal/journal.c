@@ -1,0 +1,416 @@
+/* The services, their pipes, and the way of their lines into the store.
+ *
+ * One read of one block a pipe and turn, so that a service that floods gets no more than its
+ * share; what was read is written before anything else is read. */
+#include "service-journal/journal.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "journal/show.h"
+#include "log/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define BLOCK_BYTES        65536  /* read at once: what a pipe holds */
+#define FORMATTED_BYTES    131072 /* written at once */
+#define RETRY_NS           (250 * NS_PER_MS)
+#define CONSOLE_LINE_BYTES 1000
+#define DRAIN_BYTES        (1 << 20) /* of one pipe; the largest that pipe(7) allows a user */
+
+static char block[BLOCK_BYTES], formatted[FORMATTED_BYTES];
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+static void on_retry(struct loop_timer *timer)
+{
+    struct journal *journal = container_of(timer, struct journal, retry);
+    if (journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME)))
+        loop_set_timer(&journal->loop, timer, clock_now_ns() + RETRY_NS, on_retry);
+}
+
+static void append(struct journal *journal, struct service *service, const char *bytes,
+                   size_t count, uint64_t now_ns)
+{
+    if (!count)
+        return;
+    journal_store_append(&journal->store, &service->file, bytes, count, now_ns);
+    if (!list_empty(&journal->store.waiting) && !journal->retry.set)
+        loop_set_timer(&journal->loop, &journal->retry, clock_now_ns() + RETRY_NS, on_retry);
+}
+
+/* Ends the line that the file ends with, if it is another pipe's. */
+static void take_line(struct journal *journal, struct service *service, struct service_pipe *from,
+                      const char *time, uint64_t now_ns)
+{
+    char end[JOURNAL_SPLITTER_ROOM];
+    if (service->in && service->in != from)
+        append(journal, service, end, journal_splitter_end(&service->in->splitter, time, end),
+               now_ns);
+    service->in = from;
+}
+
+static void show_line(const struct service *service, struct buffer *shown)
+{
+    static struct buffer line;
+    if (buffer_append(&line, service->name, strlen(service->name)) == 0 &&
+        buffer_append(&line, ": ", 2) == 0 &&
+        journal_show_escaped(&line, buffer_bytes(shown), buffer_used(shown)) == 0 &&
+        buffer_append(&line, "\n", 1) == 0)
+        console_write(buffer_bytes(&line), buffer_used(&line));
+    buffer_consume(&line, buffer_used(&line));
+    buffer_consume(shown, buffer_used(shown));
+}
+
+/* The console gets whole lines, however they were printed. Without memory it does not get them. */
+static void show(const struct service *service, const char *bytes, size_t count)
+{
+    struct buffer *shown = service->console;
+    while (count) {
+        size_t most = CONSOLE_LINE_BYTES - buffer_used(shown);
+        size_t take = count < most ? count : most;
+        const char *end = memchr(bytes, '\n', take);
+        if (end)
+            take = (size_t)(end - bytes);
+        if (buffer_append(shown, bytes, take) < 0)
+            return;
+        bytes += take + (end != NULL);
+        count -= take + (end != NULL);
+        if (end || buffer_used(shown) >= CONSOLE_LINE_BYTES)
+            show_line(service, shown);
+    }
+}
+
+static void write_block(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                        size_t count)
+{
+    struct service *service = pipe->service;
+    char time[CLOCK_RFC3339_BYTES];
+    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
+
+    clock_format_rfc3339(time, now_ns);
+    if (service->console)
+        show(service, bytes, count);
+    take_line(journal, service, pipe, time, now_ns);
+    while (count) {
+        size_t used = journal_splitter_feed(&pipe->splitter, time, &bytes, &count, formatted,
+                                            sizeof formatted);
+        append(journal, service, formatted, used, now_ns);
+    }
+}
+
+static void end_line(struct journal *journal, struct service_pipe *pipe)
+{
+    struct service *service = pipe->service;
+    char time[CLOCK_RFC3339_BYTES], end[JOURNAL_SPLITTER_ROOM];
+    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
+
+    clock_format_rfc3339(time, now_ns);
+    if (pipe->splitter.held_bytes)
+        take_line(journal, service, pipe, time, now_ns);
+    append(journal, service, end, journal_splitter_end(&pipe->splitter, time, end), now_ns);
+    if (service->in == pipe)
+        service->in = NULL;
+    if (service->console && buffer_used(service->console))
+        show_line(service, service->console);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static void close_pipe(struct journal *journal, struct service_pipe *pipe)
+{
+    int fd = pipe->source.fd;
+    end_line(journal, pipe);
+    loop_remove(&journal->loop, &pipe->source);
+    close(fd);
+    list_remove(&pipe->node);
+    free(pipe);
+}
+
+/* Reads up to `most` bytes at once. Returns how many, 0 when there are none now, or -1 when the
+ * pipe is over. */
+static ssize_t read_block(struct journal *journal, struct service_pipe *pipe, size_t most)
+{
+    ssize_t count = read(pipe->source.fd, block, most < sizeof block ? most : sizeof block);
+    if (count < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (count == 0)
+        return -1;
+    write_block(journal, pipe, block, (size_t)count);
+    return count;
+}
+
+static struct journal *journal_of(struct service_pipe *pipe);
+
+static void on_readable(struct loop_fd *source, uint32_t events)
+{
+    struct service_pipe *pipe = container_of(source, struct service_pipe, source);
+    struct journal *journal = journal_of(pipe);
+    if (read_block(journal, pipe, sizeof block) < 0)
+        close_pipe(journal, pipe);
+}
+
+/* Reads what is in the pipe now; what is printed meanwhile may stay. */
+static void drain_pipe(struct journal *journal, struct service_pipe *pipe)
+{
+    int waiting = 0;
+    if (ioctl(pipe->source.fd, FIONREAD, &waiting) < 0)
+        return;
+    if (waiting > DRAIN_BYTES)
+        waiting = DRAIN_BYTES;
+    while (waiting > 0) {
+        ssize_t count = read_block(journal, pipe, (size_t)waiting);
+        if (count <= 0)
+            return; /* an end is seen again by the loop */
+        waiting -= (int)count;
+    }
+}
+
+static void drain_service(struct journal *journal, struct service *service)
+{
+    list_for_each(node, &service->pipes)
+        drain_pipe(journal, container_of(node, struct service_pipe, node));
+}
+
+void journal_drain(struct journal *journal)
+{
+    for (uint32_t id = 0; id < journal->service_count; id++)
+        if (journal->services[id])
+            drain_service(journal, journal->services[id]);
+    journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME));
+}
+
+/* ---- services ------------------------------------------------------------------------------ */
+
+static struct journal *only_journal; /* there is one a process; a pipe need not know it */
+
+static struct journal *journal_of(struct service_pipe *pipe)
+{
+    (void)pipe;
+    return only_journal;
+}
+
+int journal_init(struct journal *journal, const char *logs, const char *fallback)
+{
+    only_journal = journal;
+    journal_store_init(&journal->store, logs, fallback);
+    journal->own = (struct service){.id = JOURNAL_OWN_ID, .name = (char *)JOURNAL_OWN_NAME};
+    list_init(&journal->own.pipes);
+    journal_file_init(&journal->own.file, JOURNAL_OWN_NAME, NULL);
+    return loop_init(&journal->loop);
+}
+
+struct service *journal_find(const struct journal *journal, uint32_t id)
+{
+    return id < journal->service_count ? journal->services[id] : NULL;
+}
+
+static void free_service(struct service *service)
+{
+    if (service->console)
+        buffer_finish(service->console);
+    free(service->console);
+    free(service->name);
+    free(service->folder);
+    free(service);
+}
+
+static struct service *make_service(uint32_t id, const struct journal_state_record *record)
+{
+    struct service *service = calloc(1, sizeof *service);
+    if (!service)
+        return NULL;
+    service->id = id;
+    service->name = strdup(record->name);
+    service->folder = record->folder[0] ? strdup(record->folder) : NULL;
+    list_init(&service->pipes);
+    journal_file_init(&service->file, service->name, service->folder);
+    if (service->name && (service->folder || !record->folder[0]))
+        return service;
+    free_service(service);
+    return NULL;
+}
+
+static int make_room(struct journal *journal, uint32_t id)
+{
+    uint32_t count = journal->service_count ? journal->service_count : 64;
+    if (id < journal->service_count)
+        return 0;
+    while (count <= id)
+        count *= 2;
+    struct service **services = realloc(journal->services, count * sizeof *services);
+    if (!services)
+        return -ENOMEM;
+    memset(services + journal->service_count, 0,
+           (count - journal->service_count) * sizeof *services);
+    journal->services = services;
+    journal->service_count = count;
+    return 0;
+}
+
+static void set_flags(struct service *service, uint32_t flags)
+{
+    service->flags = flags;
+    if ((flags & JOURNAL_FLAG_CONSOLE) && !service->console)
+        service->console = calloc(1, sizeof *service->console);
+    if (!(flags & JOURNAL_FLAG_CONSOLE) && service->console) {
+        buffer_finish(service->console);
+        free(service->console);
+        service->console = NULL;
+    }
+}
+
+static bool is_same(const struct service *service, const struct journal_state_record *record)
+{
+    return strcmp(service->name, record->name) == 0 &&
+           strcmp(service->folder ? service->folder : "", record->folder) == 0;
+}
+
+int journal_register(struct journal *journal, uint32_t id,
+                     const struct journal_state_record *record)
+{
+    struct service *service = journal_find(journal, id);
+    if (service && is_same(service, record)) {
+        if (service->flags != record->flags)
+            set_flags(service, record->flags);
+        return 0;
+    }
+    int failed = make_room(journal, id);
+    if (failed)
+        return failed;
+    struct service *made = make_service(id, record);
+    if (!made)
+        return -ENOMEM;
+    journal_forget(journal, id);
+    set_flags(made, record->flags);
+    journal->services[id] = made;
+    return 0;
+}
+
+/* A read end of our own. The launcher's descriptor may be a description that others read or write
+ * through, whose flags are not ours to set; only when there is no other way it is used itself. */
+static int open_read_end(struct journal *journal, int fd)
+{
+    char path[32];
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0)
+        return -errno;
+    if ((flags & O_ACCMODE) == O_RDWR) {
+        text_format(path, sizeof path, "/proc/self/fd/%d", fd);
+        for (;;) {
+            int own = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+            if (own >= 0) {
+                close(fd);
+                return own;
+            }
+            if ((errno != EMFILE && errno != ENFILE) ||
+                !journal_store_give_up_descriptor(&journal->store))
+                break;
+        }
+    }
+    return fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : fd;
+}
+
+static void adopt_line(struct journal *journal, struct service_pipe *pipe)
+{
+    struct journal_file *file = &pipe->service->file;
+    AUTO_FREE char *tail = NULL;
+    bool end;
+
+    ssize_t bytes = journal_store_adopt(&journal->store, file, &tail);
+    if (bytes <= 0)
+        return;
+    size_t torn = journal_splitter_adopt(&pipe->splitter, tail, (size_t)bytes, &end);
+    if (end) /* the store writes a line end before what comes next */
+        file->mid_line = false;
+    else if (torn)
+        journal_store_cut(&journal->store, file, torn);
+    else
+        pipe->service->in = pipe;
+}
+
+int journal_add_pipe(struct journal *journal, uint32_t id, int fd, bool adopted)
+{
+    struct service *service = journal_find(journal, id);
+    AUTO_CLOSE int owned = fd;
+    struct stat stat;
+
+    if (!service)
+        return -ENOENT;
+    if (fstat(owned, &stat) < 0)
+        return -errno;
+    if (!S_ISFIFO(stat.st_mode))
+        return -EINVAL;
+    list_for_each(node, &service->pipes) if (container_of(node, struct service_pipe, node)->inode ==
+                                             stat.st_ino) return 0;
+    int own = open_read_end(journal, owned);
+    if (own < 0)
+        return own;
+    take_fd(&owned);
+    struct service_pipe *pipe = calloc(1, sizeof *pipe);
+    int failed =
+        pipe ? loop_add(&journal->loop, &pipe->source, own, EPOLLIN, on_readable) : -ENOMEM;
+    if (failed) {
+        close(own);
+        free(pipe);
+        return failed;
+    }
+    pipe->service = service;
+    pipe->inode = stat.st_ino;
+    pipe->splitter.default_level = JOURNAL_INFO;
+    list_append(&service->pipes, &pipe->node);
+    if (adopted)
+        adopt_line(journal, pipe);
+    return 0;
+}
+
+void journal_say(struct journal *journal, uint32_t id, enum journal_level level, const char *text,
+                 size_t bytes)
+{
+    struct service *service = journal_find(journal, id);
+    char line[JOURNAL_PREFIX_BYTES + JOURNAL_LINK_TEXT_BYTES + 2], time[CLOCK_RFC3339_BYTES];
+    size_t used = 0;
+
+    if (!service)
+        service = &journal->own;
+    if (bytes > JOURNAL_LINK_TEXT_BYTES)
+        bytes = JOURNAL_LINK_TEXT_BYTES;
+    drain_service(journal, service);
+    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
+    clock_format_rfc3339(time, now_ns);
+    if (service->in)
+        used = journal_splitter_cut(&service->in->splitter, line);
+    used += journal_format_prefix(
+        line + used, time, service == &journal->own ? JOURNAL_OUTPUT : JOURNAL_EVENT_MARK, level);
+    memcpy(line + used, text, bytes);
+    used += bytes;
+    line[used++] = '\n';
+    append(journal, service, line, used, now_ns);
+}
+
+void journal_end_run(struct journal *journal, uint32_t id)
+{
+    struct service *service = journal_find(journal, id);
+    if (!service)
+        return;
+    drain_service(journal, service);
+    list_for_each(node, &service->pipes)
+        end_line(journal, container_of(node, struct service_pipe, node));
+}
+
+void journal_forget(struct journal *journal, uint32_t id)
+{
+    struct service *service = journal_find(journal, id);
+    if (!service)
+        return;
+    drain_service(journal, service);
+    list_for_each(node, &service->pipes)
+        close_pipe(journal, container_of(node, struct service_pipe, node));
+    journal_file_finish(&journal->store, &service->file);
+    journal->services[id] = NULL;
+    free_service(service);
+}

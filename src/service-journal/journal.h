@@ -1,0 +1,71 @@
+/* The services, their pipes, and the way of their lines into the store. */
+#pragma once
+
+#include "base/buffer.h"
+#include "journal/splitter.h"
+#include "journal/store.h"
+#include "loop/loop.h"
+#include "service-journal/state.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct service;
+
+/* One service's output pipe. It has two for a while when something of an earlier run still prints
+ * into that run's pipe. */
+struct service_pipe {
+    struct loop_fd source;
+    struct list node;
+    struct service *service;
+    struct journal_splitter splitter;
+    ino_t inode; /* pipefs numbers them */
+};
+
+struct service {
+    uint32_t id, flags;
+    char *name, *folder;     /* folder NULL: below LOGS */
+    struct list pipes;       /* the newest last */
+    struct service_pipe *in; /* whose unfinished line the file ends with; NULL: none's */
+    struct journal_file file;
+    struct buffer *console; /* the beginning of a line, where its lines go to the console, too */
+};
+
+struct journal {
+    struct loop loop;
+    struct loop_timer retry;
+    struct journal_store store;
+    struct journal_state state;
+    struct service **services; /* by id; NULL where there is none */
+    uint32_t service_count;
+    struct service own;
+};
+
+/* `logs` and `fallback` outlive it. Returns 0 or -errno. */
+int journal_init(struct journal *journal, const char *logs, const char *fallback);
+
+struct service *journal_find(const struct journal *journal, uint32_t id);
+
+/* Makes the service, or changes it where it is known under this name; another one with the id is
+ * forgotten first. Returns 0 or -errno (nothing changed). */
+int journal_register(struct journal *journal, uint32_t id,
+                     const struct journal_state_record *record);
+
+/* Begins to read a pipe; one that is read already is left. `fd` (any description of it) is taken.
+ * `adopted`: the file may end with an unfinished line of this pipe. Returns 0 or -errno. */
+int journal_add_pipe(struct journal *journal, uint32_t id, int fd, bool adopted);
+
+/* Writes a line that the service did not print. For JOURNAL_OWN_ID it is an ordinary line, for
+ * others an event. What the service printed before it comes first. */
+void journal_say(struct journal *journal, uint32_t id, enum journal_level level, const char *text,
+                 size_t bytes);
+
+/* What is printed by now is read, and an unfinished line ended. */
+void journal_end_run(struct journal *journal, uint32_t id);
+
+void journal_forget(struct journal *journal, uint32_t id);
+
+/* Reads every pipe dry as of now and writes all of it. */
+void journal_drain(struct journal *journal);

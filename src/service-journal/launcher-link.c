@@ -1,0 +1,178 @@
+/* The journal's side of its link with the launcher.
+ *
+ * A message is looked at in the socket, carried out, its number recorded, and only then taken out:
+ * whenever we are killed, the next journal finds it there, or knows that it is done. Answers never
+ * wait: what has no room in the socket is sent when there is some, and until then no more
+ * requests are taken than answers can be kept. */
+#include "service-journal/launcher-link.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MESSAGES_A_TURN   64
+#define MESSAGES_AT_DRAIN 65536 /* a launcher that sends for ever cannot hold up the end */
+
+static int send_message(const struct launcher_link *link, enum journal_link_type type,
+                        uint64_t sequence, uint32_t id, const char *text)
+{
+    struct journal_link_message message;
+    memset(&message, 0, offsetof(struct journal_link_message, text));
+    message.type = (uint16_t)type;
+    message.sequence = sequence;
+    message.id = id;
+    message.level = JOURNAL_WARNING;
+    text_format(message.text, sizeof message.text, "%s", text);
+    return journal_link_send(link->source.fd, &message, -1);
+}
+
+/* Sends the answers that are due, as far as they fit. */
+static void send_answers(struct launcher_link *link)
+{
+    uint64_t sequence = journal_state_sequence(&link->journal->state);
+    int failed = 0;
+
+    if (!link->greeted) {
+        failed = send_message(link, JOURNAL_HELLO, sequence, 0, "");
+        link->greeted = !failed;
+        link->acknowledged = failed ? link->acknowledged : sequence;
+    }
+    while (!failed && link->token_count) {
+        failed = send_message(link, JOURNAL_DRAINED, 0, link->tokens[0], "");
+        if (!failed)
+            memmove(link->tokens, link->tokens + 1, --link->token_count * sizeof link->tokens[0]);
+    }
+    if (!failed && link->acknowledged != sequence) {
+        failed = send_message(link, JOURNAL_ACK, sequence, 0, "");
+        link->acknowledged = failed ? link->acknowledged : sequence;
+    }
+    uint32_t events = link->token_count < LAUNCHER_LINK_TOKENS_MAX ? EPOLLIN : 0;
+    loop_change(&link->journal->loop, &link->source, events | (failed ? EPOLLOUT : 0));
+}
+
+static bool is_file_name(const char *name)
+{
+    return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/') &&
+           strcmp(name, JOURNAL_OWN_NAME) != 0;
+}
+
+static int do_register(struct launcher_link *link, const struct journal_link_message *message,
+                       int fd)
+{
+    struct journal *journal = link->journal;
+    struct journal_state_record record = {.flags = message->flags};
+    int failed = 0;
+
+    memcpy(record.name, message->name, sizeof record.name);
+    memcpy(record.folder, message->text, sizeof record.folder);
+    if (!is_file_name(record.name) || (record.folder[0] && record.folder[0] != '/'))
+        failed = -EINVAL;
+    if (!failed)
+        failed = journal_register(journal, message->id, &record);
+    if (!failed)
+        failed = journal_state_write(&journal->state, message->id, &record);
+    if (!failed && fd >= 0)
+        return journal_add_pipe(journal, message->id, fd, false);
+    if (fd >= 0)
+        close(fd);
+    return failed;
+}
+
+static void carry_out(struct launcher_link *link, const struct journal_link_message *message,
+                      int fd)
+{
+    struct journal *journal = link->journal;
+    int failed = 0;
+
+    if (message->type != JOURNAL_REGISTER && fd >= 0)
+        close(fd);
+    switch (message->type) {
+    case JOURNAL_REGISTER:
+        failed = do_register(link, message, fd);
+        break;
+    case JOURNAL_EVENT:
+        journal_say(journal, message->id, (enum journal_level)message->level, message->text,
+                    strlen(message->text));
+        break;
+    case JOURNAL_RUN_ENDED:
+        journal_end_run(journal, message->id);
+        break;
+    case JOURNAL_FORGET:
+        journal_forget(journal, message->id);
+        failed = journal_state_clear(&journal->state, message->id);
+        break;
+    case JOURNAL_DRAIN:
+        journal_drain(journal);
+        link->tokens[link->token_count++] = message->id;
+        break;
+    default: /* of a later version: skipped */
+        break;
+    }
+    if (!failed)
+        return;
+    LOG(ERROR, "Could not keep a service's journal", TEXT("service", message->name),
+        TEXT("error", strerror(-failed)));
+    /* A word that gets lost here is in our own journal, too. */
+    send_message(link, JOURNAL_NOTE, 0, message->id, strerror(-failed));
+}
+
+/* One message. Returns false when there is none, or none can be taken now. */
+static bool take_message(struct launcher_link *link)
+{
+    struct journal *journal = link->journal;
+    struct journal_link_message message;
+    int fd = -1;
+
+    if (link->token_count == LAUNCHER_LINK_TOKENS_MAX)
+        return false;
+    int got = journal_link_peek(link->source.fd, &message, &fd);
+    if (got == -EMFILE && journal_store_give_up_descriptor(&journal->store))
+        return true;
+    if (got == -EPROTO || got == -EMFILE) {
+        LOG(ERROR, "Could not take a message of the launcher", TEXT("error", strerror(-got)));
+        journal_link_drop(link->source.fd);
+        return true;
+    }
+    if (got == 0) { /* init is gone, which holds both ends */
+        loop_remove(&journal->loop, &link->source);
+        return false;
+    }
+    if (got < 0)
+        return false;
+    if (message.sequence > journal_state_sequence(&journal->state)) {
+        carry_out(link, &message, fd);
+        journal_state_set_sequence(&journal->state, message.sequence);
+    } else {
+        if (fd >= 0)
+            close(fd);
+        link->acknowledged = 0; /* the launcher does not know yet: it is told again */
+    }
+    journal_link_drop(link->source.fd);
+    return true;
+}
+
+static void on_event(struct loop_fd *source, uint32_t events)
+{
+    struct launcher_link *link = container_of(source, struct launcher_link, source);
+    for (int i = 0; i < MESSAGES_A_TURN && (events & ~(uint32_t)EPOLLOUT) && take_message(link);
+         i++) {
+    }
+    send_answers(link);
+}
+
+void launcher_link_drain(struct launcher_link *link)
+{
+    for (int i = 0; i < MESSAGES_AT_DRAIN && take_message(link); i++) {
+    }
+    send_answers(link);
+}
+
+int launcher_link_init(struct launcher_link *link, struct journal *journal, int fd)
+{
+    *link = (struct launcher_link){.journal = journal};
+    int failed = loop_add(&journal->loop, &link->source, fd, EPOLLIN, on_event);
+    if (!failed)
+        send_answers(link);
+    return failed;
+}

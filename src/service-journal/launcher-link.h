@@ -1,0 +1,21 @@
+/* The journal's side of its link with the launcher (protocol/journal-link.h). */
+#pragma once
+
+#include "service-journal/journal.h"
+
+#define LAUNCHER_LINK_TOKENS_MAX 64
+
+struct launcher_link {
+    struct journal *journal;
+    struct loop_fd source;
+    uint64_t acknowledged;                     /* the last ACK that was sent */
+    uint32_t tokens[LAUNCHER_LINK_TOKENS_MAX]; /* DRAINED not sent yet, oldest first */
+    size_t token_count;
+    bool greeted; /* HELLO was sent */
+};
+
+/* Says HELLO and begins to take messages. `fd` stays the caller's. Returns 0 or -errno. */
+int launcher_link_init(struct launcher_link *link, struct journal *journal, int fd);
+
+/* Carries out all messages that are in the socket now. */
+void launcher_link_drain(struct launcher_link *link);

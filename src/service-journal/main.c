@@ -1,0 +1,366 @@
+/* service-journal: takes the read end of every service's output pipe and writes the journals.
+ *
+ * A child of init. It begins with what init holds for it (its state, and every pipe), so that one
+ * that was killed goes on at once, whether the launcher runs or not. It ends only when init says
+ * so, or is gone. */
+#include "base/cleanup.h"
+#include "journal/store.h"
+#include "log/console.h"
+#include "log/log.h"
+#include "protocol/hand-over.h"
+#include "service-journal/journal.h"
+#include "service-journal/launcher-link.h"
+
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#define DEFAULT_RUNTIME "/run/conit"
+#define DEFAULT_LOGS    "/var/log/conit"
+
+struct program {
+    struct journal journal;
+    struct launcher_link link;
+    struct loop_fd init;
+    char *runtime, *logs, *fallback;
+    enum log_level level;
+    bool container;
+    bool held_done;
+    bool has_state;
+    struct {
+        uint32_t id;
+        int fd;
+    } * held; /* the services' pipes that init held for us, until HELD_DONE */
+    size_t held_count;
+};
+
+static struct program program;
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+enum option_id { OPTION_RUNTIME = 1, OPTION_LOGS, OPTION_FORMAT, OPTION_LEVEL, OPTION_CONTAINER };
+
+static const struct option options[] = {
+    {"runtime", required_argument, NULL, OPTION_RUNTIME},
+    {"logs", required_argument, NULL, OPTION_LOGS},
+    {"log-format", required_argument, NULL, OPTION_FORMAT},
+    {"log-level", required_argument, NULL, OPTION_LEVEL},
+    {"container", no_argument, NULL, OPTION_CONTAINER},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
+};
+
+static const char help[] =
+    "Usage: service-journal [OPTION...]\n"
+    "Writes what services print into their journals. Started by init, not by hand.\n"
+    "\n"
+    "  --runtime DIR       run-time folder (" DEFAULT_RUNTIME ")\n"
+    "  --logs DIR          where the journals are (" DEFAULT_LOGS ")\n"
+    "  --log-format WORD   text or json\n"
+    "  --log-level WORD    debug, info, warn or error: what of our own goes to the console\n"
+    "  --container         the machine is not ours: sync our own files only\n"
+    "  --help, --version\n";
+
+static void refuse(const char *what, const char *why)
+{
+    fprintf(stderr, "service-journal: %s: %s\n", what, why);
+    exit(2);
+}
+
+static void set_format(const char *word)
+{
+    if (strcmp(word, "json") == 0)
+        log_set_json(true);
+    else if (strcmp(word, "text") != 0)
+        refuse(word, "not a log format: write text or json");
+}
+
+static char *copy_path(const char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    char *copy = strndup(path, length);
+    if (!copy)
+        refuse(path, "out of memory");
+    return copy;
+}
+
+static void read_options(int argc, char **argv)
+{
+    const char *runtime = getenv("CONIT_RUNTIME"), *logs = DEFAULT_LOGS;
+    int option;
+
+    program.level = LOG_INFO;
+    if (!runtime || !*runtime)
+        runtime = DEFAULT_RUNTIME;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case OPTION_RUNTIME:
+            runtime = optarg;
+            break;
+        case OPTION_LOGS:
+            logs = optarg;
+            break;
+        case OPTION_FORMAT:
+            set_format(optarg);
+            break;
+        case OPTION_LEVEL:
+            if (log_parse_level(optarg, &program.level) < 0)
+                refuse(optarg, "not a level: write debug, info, warn or error");
+            break;
+        case OPTION_CONTAINER:
+            program.container = true;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            exit(0);
+        case 'V':
+            puts("service-journal " CONIT_VERSION);
+            exit(0);
+        default:
+            fputs("service-journal --help says what there is\n", stderr);
+            exit(2);
+        }
+    }
+    if (optind < argc)
+        refuse(argv[optind], "no argument is expected");
+    program.runtime = copy_path(runtime);
+    program.logs = copy_path(logs);
+    if (asprintf(&program.fallback, "%s/log", program.runtime) < 0)
+        refuse("--runtime", "out of memory");
+}
+
+/* ---- our own lines ------------------------------------------------------------------------- */
+
+static enum journal_level level_of(enum log_level level)
+{
+    static const enum journal_level levels[LOG_LEVELS] = {
+        [LOG_FATAL] = JOURNAL_CRIT, [LOG_ERROR] = JOURNAL_ERR,   [LOG_WARNING] = JOURNAL_WARNING,
+        [LOG_INFO] = JOURNAL_INFO,  [LOG_DEBUG] = JOURNAL_DEBUG,
+    };
+    return (unsigned)level < LOG_LEVELS ? levels[level] : JOURNAL_INFO;
+}
+
+static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
+{
+    journal_say(context, JOURNAL_OWN_ID, level_of(level), line, bytes ? bytes - 1 : 0);
+}
+
+/* ---- init ---------------------------------------------------------------------------------- */
+
+static void send_init(enum hand_over_type type)
+{
+    struct hand_over_message message = {.type = (uint16_t)type};
+    int failed = hand_over_send(CHILD_FD_INIT, &message, NULL, 0);
+    if (failed)
+        LOG(ERROR, "Could not tell init", TEXT("error", strerror(-failed)));
+}
+
+static void store_state(int fd)
+{
+    struct hand_over_message message = {
+        .type = HAND_OVER_STORE, .owner = OWNER_JOURNAL, .count = 1, .keys = {KEY_JOURNAL_STATE}};
+    int failed = hand_over_send(CHILD_FD_INIT, &message, &fd, 1);
+    if (failed)
+        LOG(ERROR, "Init does not hold our state", TEXT("error", strerror(-failed)));
+}
+
+static void take_state(int fd)
+{
+    int failed = journal_state_open(&program.journal.state, fd);
+    program.has_state = !failed;
+    if (failed)
+        LOG(WARNING, "The journal's state is not ours", TEXT("error", strerror(-failed)));
+}
+
+static void take_pipe(uint32_t id, int fd)
+{
+    void *grown = realloc(program.held, (program.held_count + 1) * sizeof *program.held);
+    if (!grown) { /* init holds it still: what is printed waits for the next registration */
+        close(fd);
+        return;
+    }
+    program.held = grown;
+    program.held[program.held_count].id = id;
+    program.held[program.held_count++].fd = fd;
+}
+
+static void take_held(const struct hand_over_message *message, const int *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint32_t key = message->keys[i];
+        if (program.held_done)
+            close(fds[i]);
+        else if (key == KEY_JOURNAL_STATE && !program.has_state)
+            take_state(fds[i]);
+        else if (key >= KEY_SERVICE_FIRST && key < KEY_MAX)
+            take_pipe(key - KEY_SERVICE_FIRST, fds[i]);
+        else
+            close(fds[i]);
+    }
+}
+
+static void write_all_and_say_so(void)
+{
+    launcher_link_drain(&program.link);
+    journal_drain(&program.journal);
+    journal_store_sync(&program.journal.store, !program.container);
+    send_init(HAND_OVER_DRAINED);
+}
+
+static void on_init_message(const struct hand_over_message *message, const int *fds, size_t count)
+{
+    switch (message->type) {
+    case HAND_OVER_HELD:
+        take_held(message, fds, count);
+        break;
+    case HAND_OVER_HELD_DONE:
+        program.held_done = true;
+        break;
+    case HAND_OVER_DRAIN:
+        write_all_and_say_so();
+        break;
+    case HAND_OVER_LINE:
+        journal_say(&program.journal, JOURNAL_OWN_ID, level_of((enum log_level)message->argument),
+                    message->text, message->count);
+        break;
+    case HAND_OVER_REFUSED:
+        LOG(WARNING, "Init refused a descriptor", NUMBER("key", message->keys[0]));
+        break;
+    default: /* SIGNAL and what later versions have: not ours */
+        break;
+    }
+}
+
+/* Takes what init has sent. Returns false when there is nothing now. */
+static bool take_init_message(void)
+{
+    struct hand_over_message message;
+    int fds[HAND_OVER_KEYS_MAX];
+    size_t count = 0;
+
+    int got = hand_over_receive(CHILD_FD_INIT, &message, fds, &count);
+    if (got == 1)
+        on_init_message(&message, fds, count);
+    else if (got == 0 || got == -ECONNRESET)
+        exit(0); /* the machine is over */
+    else if (got == -EPROTO || got == -EMFILE)
+        LOG(ERROR, "Could not take a message of init", TEXT("error", strerror(-got)));
+    else if (got != -EAGAIN && got != -EINTR) {
+        LOG(FATAL, "Lost init", TEXT("error", strerror(-got)));
+        exit(1);
+    }
+    return got != -EAGAIN && got != -EINTR;
+}
+
+static void on_init(struct loop_fd *source, uint32_t events)
+{
+    (void)source;
+    (void)events;
+    take_init_message();
+}
+
+static void wait_for_held(void)
+{
+    struct pollfd init = {.fd = CHILD_FD_INIT, .events = POLLIN};
+    while (!program.held_done) {
+        if (poll(&init, 1, -1) < 0 && errno != EINTR)
+            return;
+        while (!program.held_done && take_init_message()) {
+        }
+    }
+}
+
+/* ---- the start ----------------------------------------------------------------------------- */
+
+static void check_descriptors(void)
+{
+    struct stat stat;
+    if (fstat(CHILD_FD_INIT, &stat) < 0 || !S_ISSOCK(stat.st_mode) ||
+        fstat(CHILD_FD_LINK, &stat) < 0 || !S_ISSOCK(stat.st_mode))
+        refuse("started by hand", "it is a child of init, which gives it its descriptors 3 and 4");
+}
+
+static void prepare_process(void)
+{
+    static const int ignored[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ, SIGUSR1, SIGUSR2};
+    struct rlimit limit;
+
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+    umask(0);
+    if (chdir("/") < 0) { /* then the folder we are in stays busy, no more */
+    }
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    console_init(STDERR_FILENO, true);
+    log_add_sink(console_sink, NULL, program.level);
+}
+
+static void restore(void)
+{
+    struct journal *journal = &program.journal;
+    struct journal_state_record record;
+    uint32_t ids = journal_state_ids(&journal->state), restored = 0;
+
+    for (uint32_t id = 0; id < ids; id++)
+        if (journal_state_read(&journal->state, id, &record))
+            restored += journal_register(journal, id, &record) == 0;
+    for (size_t i = 0; i < program.held_count; i++) {
+        /* One that was not registered yet will be: the launcher still has to say its name. */
+        int failed = journal_add_pipe(journal, program.held[i].id, program.held[i].fd, true);
+        if (failed && failed != -ENOENT)
+            LOG(ERROR, "Could not go on reading a service", NUMBER("id", program.held[i].id),
+                TEXT("error", strerror(-failed)));
+    }
+    free(program.held);
+    program.held = NULL;
+    if (ids)
+        LOG(INFO, "Journal goes on", NUMBER("services", restored),
+            NUMBER("pipes", program.held_count));
+}
+
+static int start(void)
+{
+    int failed = journal_init(&program.journal, program.logs, program.fallback);
+    if (failed)
+        return failed;
+    log_add_sink(journal_sink, &program.journal, LOG_DEBUG);
+    failed = journal_store_probe(&program.journal.store);
+    if (failed)
+        LOG(WARNING, "Journals cannot be written where they should", TEXT("logs", program.logs),
+            TEXT("error", strerror(-failed)), TEXT("instead", program.fallback));
+    wait_for_held();
+    if (!program.has_state) {
+        failed = journal_state_create(&program.journal.state);
+        if (failed)
+            return failed;
+        store_state(program.journal.state.fd);
+    }
+    restore();
+    failed = launcher_link_init(&program.link, &program.journal, CHILD_FD_LINK);
+    if (!failed)
+        failed = loop_add(&program.journal.loop, &program.init, CHILD_FD_INIT, EPOLLIN, on_init);
+    if (!failed)
+        send_init(HAND_OVER_READY);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    read_options(argc, argv);
+    check_descriptors();
+    prepare_process();
+    int failed = start();
+    if (!failed)
+        failed = loop_run(&program.journal.loop);
+    LOG(FATAL, "The journal cannot go on", TEXT("error", strerror(-failed)));
+    return 1;
+}

@@ -1,0 +1,163 @@
+/* What the next journal has to know, in a memfd that init holds. */
+#include "service-journal/state.h"
+#include "protocol/hand-over.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MAGIC        0x6c6e6a74696e6f63ull /* "conitjnl" */
+#define VERSION      1
+#define PAGE_BYTES   4096
+#define RECORD_BYTES 256
+#define FOLDER_BYTES 1216
+#define IDS_MAX      (KEY_MAX - KEY_SERVICE_FIRST)
+#define FOLDERS_AT   (PAGE_BYTES + (off_t)IDS_MAX * RECORD_BYTES)
+#define STATE_BYTES  (FOLDERS_AT + (off_t)IDS_MAX * FOLDER_BYTES)
+
+struct journal_state_header {
+    uint64_t magic;
+    uint32_t version, record_bytes, folder_bytes;
+    _Atomic uint32_t ids;
+    _Atomic uint64_t sequence;
+};
+
+struct record {
+    uint32_t valid, flags, folder_bytes;
+    char name[JOURNAL_LINK_NAME_BYTES];
+};
+
+_Static_assert(sizeof(struct record) <= RECORD_BYTES, "a record has its place");
+_Static_assert(JOURNAL_LINK_TEXT_BYTES <= FOLDER_BYTES, "a folder has its place");
+
+static off_t record_at(uint32_t id)
+{
+    return PAGE_BYTES + (off_t)id * RECORD_BYTES;
+}
+
+static off_t folder_at(uint32_t id)
+{
+    return FOLDERS_AT + (off_t)id * FOLDER_BYTES;
+}
+
+static int map_header(struct journal_state *state)
+{
+    void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, state->fd, 0);
+    if (page == MAP_FAILED)
+        return -errno;
+    state->header = page;
+    return 0;
+}
+
+int journal_state_create(struct journal_state *state)
+{
+    int failed;
+    state->fd = memfd_create("journal-state", MFD_CLOEXEC);
+    if (state->fd < 0)
+        return -errno;
+    failed = ftruncate(state->fd, STATE_BYTES) < 0 ? -errno : map_header(state);
+    if (failed) {
+        close(state->fd);
+        return failed;
+    }
+    *state->header = (struct journal_state_header){.magic = MAGIC,
+                                                   .version = VERSION,
+                                                   .record_bytes = RECORD_BYTES,
+                                                   .folder_bytes = FOLDER_BYTES};
+    return 0;
+}
+
+int journal_state_open(struct journal_state *state, int fd)
+{
+    struct stat stat;
+    int failed = 0;
+
+    state->fd = fd;
+    /* A page that the file does not have would be a SIGBUS later. */
+    if (fstat(fd, &stat) < 0 || stat.st_size != STATE_BYTES)
+        failed = -EPROTO;
+    if (!failed)
+        failed = map_header(state);
+    if (failed) {
+        close(fd);
+        return failed;
+    }
+    const struct journal_state_header *header = state->header;
+    if (header->magic != MAGIC || header->version != VERSION ||
+        header->record_bytes != RECORD_BYTES || header->folder_bytes != FOLDER_BYTES) {
+        munmap(state->header, PAGE_BYTES);
+        close(fd);
+        return -EPROTO;
+    }
+    return 0;
+}
+
+uint64_t journal_state_sequence(const struct journal_state *state)
+{
+    return state->header->sequence;
+}
+
+void journal_state_set_sequence(struct journal_state *state, uint64_t sequence)
+{
+    state->header->sequence = sequence;
+}
+
+uint32_t journal_state_ids(const struct journal_state *state)
+{
+    uint32_t ids = state->header->ids;
+    return ids < IDS_MAX ? ids : IDS_MAX;
+}
+
+bool journal_state_read(const struct journal_state *state, uint32_t id,
+                        struct journal_state_record *ret)
+{
+    struct record record;
+    if (id >= journal_state_ids(state) ||
+        pread(state->fd, &record, sizeof record, record_at(id)) != sizeof record || !record.valid)
+        return false;
+    if (record.folder_bytes >= sizeof ret->folder || !memchr(record.name, 0, sizeof record.name))
+        return false;
+    if (record.folder_bytes && pread(state->fd, ret->folder, record.folder_bytes, folder_at(id)) !=
+                                   (ssize_t)record.folder_bytes)
+        return false;
+    ret->folder[record.folder_bytes] = 0;
+    ret->flags = record.flags;
+    memcpy(ret->name, record.name, sizeof ret->name);
+    return true;
+}
+
+static int put(int fd, const void *bytes, size_t count, off_t at)
+{
+    ssize_t done = pwrite(fd, bytes, count, at);
+    return done == (ssize_t)count ? 0 : done < 0 ? -errno : -ENOSPC;
+}
+
+int journal_state_write(struct journal_state *state, uint32_t id,
+                        const struct journal_state_record *from)
+{
+    struct record record = {.flags = from->flags, .folder_bytes = (uint32_t)strlen(from->folder)};
+    const uint32_t valid = 1;
+
+    if (id >= IDS_MAX)
+        return -ERANGE;
+    memcpy(record.name, from->name, sizeof record.name);
+    int failed = put(state->fd, &record, sizeof record, record_at(id));
+    if (!failed && record.folder_bytes)
+        failed = put(state->fd, from->folder, record.folder_bytes, folder_at(id));
+    if (!failed)
+        failed = put(state->fd, &valid, sizeof valid, record_at(id));
+    if (!failed && id >= state->header->ids)
+        state->header->ids = id + 1;
+    return failed;
+}
+
+int journal_state_clear(struct journal_state *state, uint32_t id)
+{
+    const uint32_t valid = 0;
+    if (id >= journal_state_ids(state))
+        return 0;
+    return put(state->fd, &valid, sizeof valid, record_at(id));
+}

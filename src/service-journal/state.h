@@ -1,0 +1,50 @@
+/* What the next journal has to know, in a memfd that init holds (KEY_JOURNAL_STATE).
+ *
+ *   0        header, one page, mapped
+ *   4096     one record for each id, RECORD_BYTES apart
+ *   behind   one folder for each id, FOLDER_BYTES apart; used only where a record says so
+ *
+ * Pages of ids that were never used do not exist. A record is valid by its first word, which is
+ * written last and cleared first. */
+#pragma once
+
+#include "protocol/journal-link.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct journal_state_header;
+
+struct journal_state {
+    int fd;
+    struct journal_state_header *header;
+};
+
+struct journal_state_record {
+    uint32_t flags; /* enum journal_flag */
+    char name[JOURNAL_LINK_NAME_BYTES];
+    char folder[JOURNAL_LINK_TEXT_BYTES]; /* "" for LOGS/NAME */
+};
+
+/* Makes an empty state. Returns 0 or -errno. */
+int journal_state_create(struct journal_state *state);
+
+/* Takes over one that another journal made; `fd` is taken. -EPROTO: another version or no state at
+ * all; then `fd` is closed. Returns 0 or -errno. */
+int journal_state_open(struct journal_state *state, int fd);
+
+/* The sequence of the last message that was carried out. */
+uint64_t journal_state_sequence(const struct journal_state *state);
+void journal_state_set_sequence(struct journal_state *state, uint64_t sequence);
+
+/* One more than the highest id that ever had a record. */
+uint32_t journal_state_ids(const struct journal_state *state);
+
+/* Returns false where there is none (or it cannot be read). */
+bool journal_state_read(const struct journal_state *state, uint32_t id,
+                        struct journal_state_record *ret);
+
+/* 0 or -errno. */
+int journal_state_write(struct journal_state *state, uint32_t id,
+                        const struct journal_state_record *record);
+int journal_state_clear(struct journal_state *state, uint32_t id);

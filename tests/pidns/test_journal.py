@@ -1,0 +1,507 @@
+"""service-journal itself, with an init and a launcher made up by the test: the three sockets, what
+init would hold, and the services' pipes."""
+import array
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import re
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+PROGRAM = os.path.join(os.environ['CONIT_BUILD'], 'service-journal')
+TIME = rb'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z'
+LINE = re.compile(TIME + rb' ([-+]?)([a-z]+) (.*)', re.S)
+WAIT = 20  # seconds; only an error takes that long
+
+# protocol/hand-over.h
+HAND_OVER = struct.Struct('=HHIIii960s')
+STORE, READY, DRAINED, HELD, HELD_DONE, DRAIN_ALL, LINE_OF_INIT = 1, 3, 7, 16, 17, 20, 21
+KEY_JOURNAL_STATE, KEY_SERVICE_FIRST = 8, 16
+OWNER_LAUNCHER, OWNER_JOURNAL = 1, 2
+
+# protocol/journal-link.h
+LINK = struct.Struct('=HHIQII208s')
+LINK_BYTES = LINK.size + 1200
+REGISTER, EVENT, RUN_ENDED, FORGET, DRAIN, HELLO, ACK, LINK_DRAINED, NOTE = 1, 2, 3, 4, 5, 16, 17, 18, 19
+OWN_ID = 0xffffffff
+INFO = 6
+
+
+def wait_readable(sock):
+    assert select.select([sock], [], [], WAIT)[0], 'nothing came'
+
+
+class Machine:
+    """What init holds and says, and the launcher's end of the link."""
+
+    def __init__(self, folder, *options):
+        self.folder = pathlib.Path(folder)
+        self.logs = self.folder / 'logs'
+        self.runtime = self.folder / 'run'
+        self.options = options
+        self.init, self.init_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.link, self.link_child = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.held = {}
+        self.sequence = 0
+        self.acknowledged = 0
+        self.process = None
+        self.prefix = []
+
+    def start(self):
+        """Starts a journal as init does; returns when it is ready."""
+        def take_descriptors():
+            os.dup2(self.init_child.fileno(), 103)
+            os.dup2(self.link_child.fileno(), 104)
+            os.dup2(103, 3)
+            os.dup2(104, 4)
+            os.closerange(5, 200)
+        self.process = subprocess.Popen(
+            self.prefix + [PROGRAM, '--logs', self.logs, '--runtime', self.runtime, *self.options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            close_fds=False, preexec_fn=take_descriptors)
+        for key, fd in self.held.items():
+            self.say_init(HELD, [fd], count=1, keys=[key])
+        self.say_init(HELD_DONE)
+        while True:
+            kind, keys, fds = self.hear_init()
+            if kind == READY:
+                break
+            if kind == STORE:
+                self.held.update(zip(keys, fds))
+        kind, _, sequence, _ = self.hear_link()
+        while kind != HELLO:  # an answer to the journal before this one
+            kind, _, sequence, _ = self.hear_link()
+        self.acknowledged = sequence
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stderr.close()
+
+    def finish(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        for sock in (self.init, self.init_child, self.link, self.link_child):
+            sock.close()
+        for fd in self.held.values():
+            os.close(fd)
+        self.held = {}
+
+    def say_init(self, kind, fds=(), count=0, keys=(), text=b'', argument=0):
+        payload = struct.pack(f'={len(keys)}I', *keys) if keys else text
+        message = HAND_OVER.pack(1, kind, OWNER_JOURNAL, count or len(text), argument, 0, payload)
+        socket.send_fds(self.init, [message], list(fds))
+
+    def hear_init(self):
+        wait_readable(self.init)
+        data, fds, _, _ = socket.recv_fds(self.init, HAND_OVER.size, 253)
+        _, kind, _, count, _, _, payload = HAND_OVER.unpack(data)
+        return kind, struct.unpack(f'={count}I', payload[:4 * count]) if fds else (), fds
+
+    def say_link(self, kind, id=0, name=b'', text=b'', flags=0, level=INFO, fd=None, sequence=None):
+        if sequence is None:
+            self.sequence += 1
+            sequence = self.sequence
+        message = LINK.pack(1, kind, id, sequence, flags, level, name) + text + b'\0'
+        socket.send_fds(self.link, [message], [] if fd is None else [fd])
+        return sequence
+
+    def hear_link(self):
+        wait_readable(self.link)
+        data = self.link.recv(LINK_BYTES)
+        _, kind, id, sequence, _, _, _ = LINK.unpack(data[:LINK.size])
+        return kind, id, sequence, data[LINK.size:].rstrip(b'\0')
+
+    def wait_done(self, sequence=None):
+        """Until everything said to the journal has been carried out."""
+        sequence = sequence or self.sequence
+        while self.acknowledged < sequence:
+            kind, _, number, _ = self.hear_link()
+            if kind == ACK:
+                self.acknowledged = number
+
+    def drain(self):
+        self.say_link(DRAIN, id=self.sequence)
+        token = self.sequence - 1
+        while True:
+            kind, id, number, _ = self.hear_link()
+            if kind == ACK:
+                self.acknowledged = number
+            if kind == LINK_DRAINED and id == token:
+                return
+
+    def service(self, id, name, hold=True, **options):
+        """Makes a pipe as the launcher does, and gives its write end."""
+        read_end, write_end = os.pipe()
+        both = os.open(f'/proc/self/fd/{read_end}', os.O_RDWR | os.O_CLOEXEC)
+        os.close(read_end)
+        if hold:
+            old = self.held.pop(KEY_SERVICE_FIRST + id, None)
+            if old is not None:
+                os.close(old)
+            self.held[KEY_SERVICE_FIRST + id] = both
+        self.say_link(REGISTER, id, name.encode(), fd=both, **options)
+        if not hold:
+            os.close(both)
+        return write_end
+
+    def text(self, name, file='current'):
+        return (self.logs / name / file).read_bytes()
+
+    def lines(self, name, file='current'):
+        """[(mark, level, text)] of a journal, each line checked."""
+        found = []
+        for line in self.text(name, file).split(b'\n')[:-1]:
+            match = LINE.fullmatch(line)
+            assert match, line[:200]
+            found.append((match[1].decode(), match[2].decode(), match[3]))
+        return found
+
+
+@contextlib.contextmanager
+def machine(*options, start=True):
+    with tempfile.TemporaryDirectory() as folder:
+        made = Machine(folder, *options)
+        try:
+            if start:
+                made.start()
+            yield made
+        finally:
+            made.finish()
+
+
+def write_all(fd, data):
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def test_lines_have_time_level_and_text():
+    with machine() as m:
+        out = m.service(0, 'web')
+        os.write(out, b'hello\n<3>bad\n\nunfin')
+        m.drain()
+        assert m.lines('web') == [('', 'info', b'hello'), ('', 'err', b'bad'), ('', 'info', b'')]
+        assert m.text('web').endswith(b' info unfin')
+        os.close(out)
+
+
+def test_events_come_after_what_was_printed_before_and_cut_a_line():
+    with machine() as m:
+        out = m.service(0, 'web')
+        m.say_link(EVENT, 0, text=b'started pid=812')
+        m.wait_done()
+        os.write(out, b'one\ntw')
+        m.say_link(EVENT, 0, level=4, text=b'odd')
+        m.wait_done()
+        os.write(out, b'o\nthree')
+        m.say_link(RUN_ENDED, 0)
+        m.say_link(EVENT, 0, text=b'ended code=0')
+        m.wait_done()
+        assert m.lines('web') == [
+            ('+', 'info', b'started pid=812'), ('', 'info', b'one'), ('', 'info', b'tw'),
+            ('+', 'warning', b'odd'), ('-', 'info', b'o'), ('', 'info', b'three'),
+            ('+', 'info', b'ended code=0')]
+        os.close(out)
+
+
+def test_ten_megabytes_of_binary_output_arrive_whole():
+    with machine() as m:
+        out = m.service(0, 'blob')
+        data = os.urandom(10 << 20)
+        write_all(out, data)
+        m.drain()
+        m.say_link(RUN_ENDED, 0)
+        m.wait_done()
+        # Levels are taken off the text: put them back, as far as random bytes made some.
+        numbers = dict(emerg=0, alert=1, crit=2, err=3, warning=4, notice=5, debug=7)
+        joined = []
+        for mark, level, text in m.lines('blob'):
+            if mark == '-':
+                joined[-1] += text
+            else:
+                joined.append((b'<%d>' % numbers[level] if level in numbers else b'') + text)
+        assert b'\n'.join(joined) == data or b'<6>' in data
+        os.close(out)
+
+
+def test_files_and_folders_are_made_for_their_group_only():
+    with machine() as m:
+        own = m.folder / 'services' / 'x' / 'logs'
+        out = m.service(0, 'x', text=str(own).encode())
+        out2 = m.service(1, 'y')
+        os.write(out, b'1\n')
+        os.write(out2, b'2\n')
+        m.drain()
+        assert (own / 'current').stat().st_mode & 0o7777 == 0o640
+        assert own.stat().st_mode & 0o7777 == 0o750
+        assert m.logs.stat().st_mode & 0o7777 == 0o750
+        assert (m.logs / 'y').stat().st_mode & 0o7777 == 0o750
+        assert (m.logs / 'y/current').read_bytes().endswith(b' info 2\n')
+        os.close(out)
+        os.close(out2)
+
+
+def test_a_killed_journal_is_not_noticed_and_the_next_goes_on_without_the_launcher():
+    with machine() as m:
+        out = m.service(3, 'web')
+        os.write(out, b'before\nin the mid')
+        m.drain()
+        m.kill()
+        os.write(out, b'dle\nmeanwhile\n')  # SIGPIPE or EPIPE would be the end of this test
+        m.start()
+        m.drain()
+        assert m.lines('web') == [('', 'info', b'before'), ('', 'info', b'in the middle'),
+                                  ('', 'info', b'meanwhile')]
+        os.close(out)
+
+
+def test_messages_in_the_socket_of_a_killed_journal_are_carried_out_once_each():
+    with machine() as m:
+        out = m.service(0, 'web')
+        m.wait_done()
+        m.kill()
+        first = m.say_link(EVENT, 0, text=b'one')
+        m.say_link(EVENT, 0, text=b'two')
+        late = m.service(1, 'late')
+        os.write(late, b'hello\n')
+        m.start()
+        m.say_link(EVENT, 0, text=b'one', sequence=first)  # as the launcher does after a HELLO
+        m.say_link(EVENT, 0, text=b'three')
+        m.drain()
+        assert [text for _, _, text in m.lines('web')] == [b'one', b'two', b'three']
+        assert m.lines('late') == [('', 'info', b'hello')]
+        os.close(out)
+        os.close(late)
+
+
+def test_twenty_kills_while_a_service_prints_lose_no_whole_pipe():
+    """In this form a kill may lose the one block that was read and not written; lines stay in
+    order, and none comes twice."""
+    with machine() as m:
+        out = m.service(0, 'web')
+        number = 0
+        for _ in range(20):
+            for _ in range(200):
+                os.write(out, b'%d\n' % number)
+                number += 1
+            m.kill()
+            m.start()
+        m.drain()
+        numbers = [int(text) for _, _, text in m.lines('web')]
+        assert numbers == sorted(set(numbers)), 'out of order or twice'
+        assert numbers[-1] == number - 1
+        os.close(out)
+
+
+def test_init_s_drain_writes_everything_and_is_answered():
+    with machine() as m:
+        out = m.service(0, 'web')
+        m.say_init(LINE_OF_INIT, text=b'INFO[0001.000] Going down', argument=3)
+        os.write(out, b'last words\n')
+        m.say_link(EVENT, 0, text=b'ended code=0')
+        m.say_init(DRAIN_ALL)
+        kind, _, _ = m.hear_init()
+        assert kind == DRAINED
+        assert m.lines('web') == [('', 'info', b'last words'), ('+', 'info', b'ended code=0')]
+        assert m.lines('conit')[-1] == ('', 'info', b'INFO[0001.000] Going down')
+        os.close(out)
+
+
+def test_signals_do_not_end_it():
+    with machine() as m:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            m.process.send_signal(number)
+        m.drain()
+        assert m.process.poll() is None
+
+
+def test_a_removed_folder_is_made_again():
+    with machine() as m:
+        out = m.service(0, 'web')
+        os.write(out, b'one\n')
+        m.drain()
+        shutil.rmtree(m.logs)
+        os.write(out, b'two\n')
+        m.drain()
+        assert m.lines('web') == [('', 'info', b'two')]
+        os.close(out)
+
+
+def test_logs_that_cannot_be_made_are_in_the_runtime_folder():
+    with machine(start=False) as m:
+        m.logs.write_text('a file where the folder should be')
+        m.start()
+        out = m.service(0, 'web')
+        os.write(out, b'one\n')
+        m.drain()
+        assert (m.runtime / 'log/web/current').read_bytes().endswith(b' info one\n')
+        os.close(out)
+
+
+def test_a_full_disk_drops_the_oldest_lines_and_says_how_many():
+    with machine(start=False) as m:
+        m.logs.mkdir()
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=256k', 'none', m.logs], check=True)
+        try:
+            m.start()
+            out = m.service(0, 'web')
+            count = 40000
+            write_all(out, b''.join(b'line %07d %s\n' % (i, b'x' * 80) for i in range(count)))
+            m.drain()
+            assert m.process.poll() is None
+            subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+            m.drain()
+            lines = m.lines('web')
+            numbers = [int(text[5:12]) for mark, _, text in lines if not mark]
+            notes = [(level, text) for mark, level, text in lines if mark == '+']
+            assert len(notes) == 1, notes
+            assert notes[0][0] == 'warning'
+            dropped = re.fullmatch(rb'dropped lines=(\d+) reason="No space left on device"',
+                                   notes[0][1])
+            assert dropped, notes
+            assert numbers == sorted(numbers) and numbers[-1] == count - 1
+            assert count - len(numbers) == int(dropped[1])
+            os.write(out, b'and on\n')
+            m.drain()
+            assert m.lines('web')[-1] == ('', 'info', b'and on')
+            os.close(out)
+        finally:
+            m.finish()
+            subprocess.run(['umount', '-l', m.logs], check=True)
+
+
+def test_what_prints_for_ever_is_bounded_to_two_files():
+    with machine() as m:
+        out = m.service(0, 'web')
+        line = b'x' * 999 + b'\n'
+        for number in range(60):
+            write_all(out, line * 1000)
+        write_all(out, b'last\n')
+        m.drain()
+        sizes = [os.path.getsize(m.logs / 'web' / name) for name in ('current', 'previous')]
+        assert sorted(os.listdir(m.logs / 'web')) == ['current', 'previous']
+        assert max(sizes) < (17 << 20), sizes
+        assert m.lines('web')[-1][2] == b'last'
+        assert all(text == line[:-1] for _, _, text in m.lines('web', 'previous'))
+        os.close(out)
+
+
+def test_two_runs_at_once_keep_their_lines_apart():
+    with machine() as m:
+        first = m.service(0, 'web')
+        os.write(first, b'old half')
+        m.drain()
+        second = m.service(0, 'web')
+        os.write(second, b'new\nnew half')
+        m.drain()
+        os.write(first, b' rest\n')
+        m.drain()
+        assert [text for _, _, text in m.lines('web')] == [b'old half', b'new', b'new half', b' rest']
+        os.close(first)
+        os.close(second)
+
+
+def test_a_forgotten_service_leaves_its_journal_and_its_id():
+    with machine() as m:
+        out = m.service(0, 'one')
+        os.write(out, b'last')
+        m.say_link(FORGET, 0)
+        other = m.service(0, 'two')
+        os.write(other, b'first\n')
+        m.drain()
+        assert m.lines('one') == [('', 'info', b'last')]
+        assert m.lines('two') == [('', 'info', b'first')]
+        os.close(out)
+        os.close(other)
+
+
+def test_rubbish_on_the_link_hurts_nobody():
+    with machine() as m:
+        out = m.service(0, 'web')
+        for rubbish in (b'', b'x', b'\xff' * LINK_BYTES, b'\xff' * 5000,
+                        LINK.pack(9, EVENT, 0, 99, 0, INFO, b''),
+                        LINK.pack(1, EVENT, 0, 99, 0, 99, b'') + b'x\0',
+                        LINK.pack(1, EVENT, 0, 99, 0, INFO, b'') + b'no end'):
+            if rubbish:
+                m.link.send(rubbish)
+        m.say_link(200, 0)
+        for name in ('', '..', 'a/b', 'conit'):
+            os.close(m.service(7, name, hold=False))
+        os.write(out, b'fine\n')
+        m.drain()
+        assert m.lines('web') == [('', 'info', b'fine')]
+        assert sorted(os.listdir(m.logs)) == ['conit', 'web']
+        os.close(out)
+
+
+def test_a_launcher_that_lost_its_count_is_told_ours():
+    with machine() as m:
+        m.service(0, 'web')
+        m.drain()
+        seen = m.sequence
+        m.say_link(EVENT, 0, text=b'again from one', sequence=1)
+        while True:
+            kind, _, number, _ = m.hear_link()
+            if kind == ACK and number == seen:
+                break
+
+
+def test_a_thousand_silent_services_cost_less_than_a_megabyte():
+    with machine() as m:
+        ends = [m.service(i, f'service-{i}') for i in range(1000) if not (i % 50 == 49 and m.wait_done())]
+        m.drain()
+        private = 0
+        for line in open(f'/proc/{m.process.pid}/smaps_rollup'):
+            if line.startswith('Private_'):
+                private += int(line.split()[1])
+        if os.environ['CONIT_BUILD_KIND'] == 'release':
+            assert private < 1024, f'{private} KiB'
+        for i, end in enumerate(ends):
+            os.write(end, b'%d\n' % i)
+        m.drain()
+        for i, end in enumerate(ends):
+            assert m.lines(f'service-{i}') == [('', 'info', b'%d' % i)]
+            os.close(end)
+
+
+def test_more_files_than_descriptors_are_written_all_the_same():
+    with machine(start=False) as m:
+        m.prefix = ['prlimit', '--nofile=70:70']
+        m.start()
+        ends = [m.service(i, f'service-{i}') for i in range(50)]
+        m.wait_done()
+        for round in range(2):
+            for i, end in enumerate(ends):
+                os.write(end, b'%d %d\n' % (i, round))
+            m.drain()
+        for i, end in enumerate(ends):
+            assert [text for _, _, text in m.lines(f'service-{i}')] == [b'%d 0' % i, b'%d 1' % i]
+            os.close(end)
+
+
+def test_lines_for_the_console_stand_behind_their_name():
+    with machine() as m:
+        out = m.service(0, 'web', flags=1)
+        os.write(out, b'\x1b[2Jhello\nwor')
+        m.drain()
+        os.write(out, b'ld\n')
+        m.drain()
+        m.process.kill()
+        shown = m.process.stderr.read()
+        assert b'web: \\x1b[2Jhello\nweb: world\n' in shown, shown
+
+
+def test_started_by_hand_it_says_who_starts_it():
+    done = subprocess.run([PROGRAM], capture_output=True, close_fds=True)
+    assert done.returncode == 2 and b'child of init' in done.stderr
+    for option in ('--help', '--version'):
+        assert subprocess.run([PROGRAM, option], capture_output=True).returncode == 0
+    assert subprocess.run([PROGRAM, '--nonsense'], capture_output=True).returncode == 2
