@@ -1,0 +1,150 @@
+/* The key table, and what is done by walking it. */
+#include "config/keys.h"
+#include "config/parse.h"
+
+#include <string.h>
+
+#define AT(field) offsetof(struct definition, field)
+
+/* What is left out of a row: false. A target runs nothing, so most keys have no meaning for it. */
+const struct key keys[KEY_COUNT] = {
+    [KEY_DESCRIPTION] = {"description", &kind_text, AT(description), "text", NULL,
+                         "what it is, for people", .built = true, .for_target = true},
+    [KEY_TYPE] = {"type", &kind_type, AT(type), "`daemon`, `task`, `forking` or `target`", "daemon",
+                  "stays up; runs to its end, once; goes to the background by itself; runs nothing "
+                  "and groups others",
+                  .built = true, .needs_restart = true, .for_target = true},
+    [KEY_EXEC] = {"exec", &kind_exec, AT(argv), "command line, or list", NULL,
+                  "the program and its arguments", .built = true, .needs_restart = true},
+    [KEY_ARGS] = {"args", &kind_args, AT(argv), "list", "[]", "more arguments, taken as they are",
+                  .built = true, .needs_restart = true},
+    [KEY_SCRIPT] = {"script", &kind_script, AT(script), "text", NULL,
+                    "commands for /bin/sh -e, instead of exec", .built = true,
+                    .needs_restart = true},
+    [KEY_BEFORE_START] = {"before-start", &kind_commands, AT(before_start),
+                          "command, or list of commands", "[]",
+                          "run before the program; one that fails fails the start", .built = true},
+    [KEY_AFTER_START] = {"after-start", &kind_commands, AT(after_start),
+                         "command, or list of commands", "[]", "run once the service has started",
+                         .built = true},
+    [KEY_BEFORE_STOP] = {"before-stop", &kind_commands, AT(before_stop),
+                         "command, or list of commands", "[]", "run before the service is stopped",
+                         .built = true},
+    [KEY_AFTER_STOP] = {"after-stop", &kind_commands, AT(after_stop),
+                        "command, or list of commands", "[]",
+                        "run when the service has ended, however it did", .built = true},
+    [KEY_RELOAD] = {"reload", &kind_reload, AT(reload_command), "command, or `signal NAME`", NULL,
+                    "what 'slc reload NAME' does", .built = true},
+    [KEY_ENABLED] = {"enabled", &kind_bool, AT(enabled), "yes or no", "yes",
+                     "started at boot; no: only on request or when needed", .built = true,
+                     .for_target = true},
+    [KEY_NEEDS] = {"needs", &kind_names, AT(needs), "list of names", "[]",
+                   "started first; without them this cannot run", .built = true,
+                   .for_target = true},
+    [KEY_WANTS] = {"wants", &kind_names, AT(wants), "list of names", "[]",
+                   "started first; their failure is ignored", .built = true, .for_target = true},
+    [KEY_AFTER] = {"after", &kind_names, AT(after), "list of names", "[]",
+                   "where both are to run, this starts after them", .built = true,
+                   .for_target = true},
+    [KEY_BEFORE] = {"before", &kind_names, AT(before), "list of names", "[]",
+                    "where both are to run, this starts before them", .built = true,
+                    .for_target = true},
+    [KEY_CONFLICTS] = {"conflicts", &kind_names, AT(conflicts), "list of names", "[]",
+                       "starting one stops the other", .built = true, .for_target = true},
+    [KEY_PROVIDES] = {"provides", &kind_names, AT(provides), "list of names", "[]",
+                      "other names it answers to", .built = true, .for_target = true},
+    [KEY_WHEN] = {"when", &kind_when, AT(when), "list of conditions", "[]",
+                  "conditions; one that is not met: the service is skipped, which is no failure",
+                  .built = true, .for_target = true},
+    [KEY_READY] = {"ready", &kind_ready, AT(ready), "`exec`, or one `KIND: VALUE`", "exec",
+                   "when it counts as started", .built = true},
+    [KEY_START_TIMEOUT] = {"start-timeout", &kind_time, AT(start_timeout_ms), "time",
+                           "90s; never for tasks", "how long a start may take", .built = true,
+                           .for_target = true},
+    [KEY_STOP] = {"stop", &kind_stop, AT(stop),
+                  "mapping: `signal`, `timeout`, `exec`, `kill` (`all`, `group` or `main`)",
+                  "TERM, 10s, none, all", "how it is stopped; after the time-out comes SIGKILL",
+                  .built = true},
+    [KEY_RESTART] = {"restart", &kind_restart, AT(restart),
+                     "`always`, `on-failure`, `never`, or mapping: `policy`, `delay`, `factor`, "
+                     "`max`, `jitter`, `reset-after`, `limit`",
+                     "always, never for tasks; 100ms, 2, 30s, 10%, 10s, no limit",
+                     "whether it is started again when it ends by itself, and how soon",
+                     .built = true},
+    [KEY_ESSENTIAL] = {"essential", &kind_bool, AT(essential), "yes or no", "no",
+                       "when it ends for good the whole system goes down, with its exit status",
+                       .built = true},
+    [KEY_USER] = {"user", &kind_user, AT(user), "name or number", "root", "whom it runs as",
+                  .built = true, .needs_restart = true},
+    [KEY_GROUP] = {"group", &kind_group, AT(group), "name or number", "the user's",
+                   "its primary group", .built = true, .needs_restart = true},
+    [KEY_GROUPS] = {"groups", &kind_groups, AT(groups), "list of names or numbers", "the user's",
+                    "its supplementary groups", .built = true, .needs_restart = true},
+    [KEY_DIR] = {"dir", &kind_path, AT(dir), "path", "/", "its working directory", .built = true,
+                 .needs_restart = true},
+    [KEY_ROOT] = {"root", &kind_not_built, AT(root), "path", "/", "its root directory (chroot)",
+                  .needs_restart = true},
+    [KEY_UMASK] = {"umask", &kind_umask, AT(umask), "octal number", "022",
+                   "permissions that its new files do not get", .built = true,
+                   .needs_restart = true},
+    [KEY_ENV] = {"env", &kind_env, AT(env), "mapping", "{}", "environment variables", .built = true,
+                 .needs_restart = true},
+    [KEY_ENV_FILE] = {"env-file", &kind_not_built, 0, "path", NULL,
+                      "a file with more environment variables", .needs_restart = true},
+    [KEY_STDIN] = {"stdin", &kind_stdin, AT(stdin_path), "`null`, `tty` or path", "null",
+                   "what it reads from", .built = true, .needs_restart = true},
+    [KEY_TTY] = {"tty", &kind_tty, AT(tty), "device", NULL,
+                 "its terminal: standard input, output and error are there", .built = true,
+                 .needs_restart = true},
+    [KEY_CONSOLE] = {"console", &kind_bool, AT(console), "yes or no", "no",
+                     "what it prints also goes to the console", .built = true},
+    [KEY_NICE] = {"nice", &kind_not_built, 0, "number", "0", "its CPU priority",
+                  .needs_restart = true},
+    [KEY_OOM_SCORE_ADJ] = {"oom-score-adj", &kind_not_built, 0, "number", "0",
+                           "how willingly the kernel ends it when memory is short",
+                           .needs_restart = true},
+    [KEY_CPUS] = {"cpus", &kind_not_built, 0, "list", NULL, "the CPUs it may run on",
+                  .needs_restart = true},
+    [KEY_IO] = {"io", &kind_not_built, 0, "priority", NULL, "its I/O priority",
+                .needs_restart = true},
+    [KEY_SCHED] = {"sched", &kind_not_built, 0, "policy", NULL, "its scheduling policy",
+                   .needs_restart = true},
+    [KEY_LIMITS] = {"limits", &kind_limits, AT(limits), "mapping: name to number or [soft, hard]",
+                    "{}", "resource limits, by ulimit's names", .built = true,
+                    .needs_restart = true},
+    [KEY_RESOURCES] = {"resources", &kind_not_built, 0, "mapping", NULL, "cgroup limits"},
+    [KEY_FORKS] = {"forks", &kind_not_built, 0, "mapping", NULL,
+                   "which process of a forking service is the main one"},
+    [KEY_LOG] = {"log", &kind_not_built, 0, "mapping", NULL, "its journal's quota"},
+};
+_Static_assert(KEY_COUNT <= 64, "keys_given has a bit for each row");
+
+int key_find(const char *name)
+{
+    for (int row = 0; row < KEY_COUNT; row++)
+        if (strcmp(keys[row].name, name) == 0)
+            return row;
+    return -1;
+}
+
+const char *key_nearest(const char *name)
+{
+    const char *names[KEY_COUNT];
+    for (size_t row = 0; row < KEY_COUNT; row++)
+        names[row] = keys[row].name;
+    return text_nearest(name, names, KEY_COUNT);
+}
+
+uint64_t definition_diff(const struct definition *a, const struct definition *b)
+{
+    uint64_t different = 0;
+    for (size_t row = 0; row < KEY_COUNT; row++)
+        if (!keys[row].kind->equal(a, b, keys[row].offset))
+            different |= KEY_BIT(row);
+    return different;
+}
+
+void definition_show(unsigned row, const struct definition *definition, struct text *text)
+{
+    keys[row].kind->show(definition, (const char *)definition + keys[row].offset, text);
+}

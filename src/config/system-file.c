@@ -1,0 +1,251 @@
+/* The system file: title, version, and what is to be started. */
+#include "config/system-file.h"
+#include "config/nodes.h"
+#include "config/read-file.h"
+#include "config/units.h"
+#include "service/name.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SYSTEM_FILE_MAX_BYTES (1u << 20)
+#define SERVICES_MAX          4096 /* of the list `services`; each waits for the one before it */
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define SHOWN(node)  60, (node)->text
+
+static const char *const places[] = {
+    "/system/config.yaml",
+    "/system/config.yml",
+    "/etc/conit.yml",
+    "/config.yml",
+};
+
+int system_file_find(const char *root, char *ret_path, size_t size_bytes,
+                     struct error_list *warnings)
+{
+    const char *chosen = NULL;
+    char path[PATH_MAX];
+    for (size_t i = 0; i < COUNT(places); i++) {
+        if (!text_format(path, sizeof path, "%s%s", root, places[i]))
+            return -ENAMETOOLONG;
+        if (access(path, F_OK) < 0)
+            continue;
+        if (chosen) {
+            if (error_list_add(warnings, path, 0, 0, "is not read: '%s%s' counts; remove one", root,
+                               chosen) < 0)
+                return -ENOMEM;
+            continue;
+        }
+        if (strlen(path) >= size_bytes)
+            return -ENAMETOOLONG;
+        text_format(ret_path, size_bytes, "%s", path);
+        chosen = places[i];
+    }
+    return chosen ? 0 : -ENOENT;
+}
+
+/* --- Parsing --- */
+
+struct reading {
+    struct nodes_text text;
+    struct system_file file;
+    struct error_list *errors;
+    unsigned errors_left;
+    bool failed;
+};
+
+__attribute__((format(printf, 3, 4))) static int note(struct reading *r, const struct node *at,
+                                                      const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    r->failed = true;
+    if (r->errors_left) {
+        r->errors_left--;
+        error_list_add_v(r->errors, r->text.path, at->line, at->column, format, arguments);
+    }
+    va_end(arguments);
+    return -EINVAL;
+}
+
+static int keep_text(struct reading *r, const char *key, const struct node *value,
+                     const char **field)
+{
+    if (value->kind != NODE_TEXT || node_is_nothing(value))
+        return note(r, value, "'%s' is a text: write '%s: some words'", key, key);
+    *field = arena_copy(&r->file.arena, value->text, value->length);
+    return *field ? 0 : -ENOMEM;
+}
+
+static int keep_name(struct reading *r, const struct node *value, const char **field)
+{
+    const char *problem;
+    if (value->kind != NODE_TEXT)
+        return note(r, value, "the name of a service is a text, not %s", node_kind_name(value));
+    problem = service_name_problem(value->text, value->length, NULL);
+    if (problem)
+        return note(r, value, "the name '%.*s' %s", SHOWN(value), problem);
+    return keep_text(r, "name", value, field);
+}
+
+static int unknown_key(struct reading *r, const struct node *key, const char *const *names,
+                       size_t count)
+{
+    const char *nearest = text_nearest(key->text, names, count);
+    if (nearest)
+        return note(r, key, "there is no key '%.*s': did you mean '%s'?", SHOWN(key), nearest);
+    return note(r, key, "there is no key '%.*s': remove it", SHOWN(key));
+}
+
+/* One `{name, description}`. */
+static int read_service(struct reading *r, const struct node *value, struct system_service *ret)
+{
+    static const char *const names[] = {"name", "description"};
+    int failed = 0;
+    *ret = (struct system_service){0};
+    if (value->kind != NODE_MAPPING)
+        return note(r, value, "an entry of 'services' is a mapping: write '- name: networking'");
+    for (const struct node *entry = value->first; entry && failed != -ENOMEM; entry = entry->next) {
+        if (strcmp(entry->key->text, "name") == 0)
+            failed = keep_name(r, entry, &ret->name);
+        else if (strcmp(entry->key->text, "description") == 0)
+            failed = keep_text(r, "description", entry, &ret->description);
+        else
+            failed = unknown_key(r, entry->key, names, COUNT(names));
+    }
+    if (!failed && !ret->name && !r->failed)
+        return note(r, value, "this service has no name: write '- name: networking'");
+    return failed;
+}
+
+static int read_services(struct reading *r, const char *key, const struct node *value)
+{
+    int failed = 0;
+    if (value->kind != NODE_LIST)
+        return note(r, value, "'services' is a list: write '- name: networking' below it");
+    r->file.services = arena_take(&r->file.arena, (value->count + 1) * sizeof *r->file.services);
+    if (!r->file.services)
+        return -ENOMEM;
+    r->file.services_given = true;
+    for (const struct node *entry = value->first; entry && failed != -ENOMEM; entry = entry->next) {
+        struct system_service *service = &r->file.services[r->file.service_count++];
+        failed = read_service(r, entry, service);
+        for (struct system_service *other = r->file.services; !failed && other < service; other++)
+            if (other->name && service->name && strcmp(other->name, service->name) == 0)
+                failed =
+                    note(r, entry, "'%s' stands here for the second time: keep one", service->name);
+    }
+    return failed;
+}
+
+static int read_start(struct reading *r, const char *key, const struct node *value)
+{
+    int failed = 0;
+    size_t used = 0;
+    if (value->kind != NODE_LIST)
+        return note(r, value, "'start' is a list of names: write 'start: [networking]'");
+    r->file.start = arena_take(&r->file.arena, (value->count + 1) * sizeof *r->file.start);
+    if (!r->file.start)
+        return -ENOMEM;
+    r->file.start_given = true;
+    for (const struct node *entry = value->first; entry && failed != -ENOMEM; entry = entry->next)
+        failed = keep_name(r, entry, &r->file.start[used++]);
+    r->file.start[used] = NULL;
+    return failed;
+}
+
+static int read_version(struct reading *r, const char *key, const struct node *value)
+{
+    return keep_text(r, key, value, &r->file.version);
+}
+
+static int read_title(struct reading *r, const char *key, const struct node *value)
+{
+    return keep_text(r, key, value, &r->file.title);
+}
+
+static int read_watch(struct reading *r, const char *key, const struct node *value)
+{
+    if (value->kind != NODE_TEXT || value->style != STYLE_PLAIN ||
+        units_parse_bool(value->text, &r->file.watch) < 0)
+        return note(r, value, "'watch' is yes or no: write 'watch: yes'");
+    return 0;
+}
+
+static const struct row {
+    const char *name;
+    int (*read)(struct reading *r, const char *key, const struct node *value);
+} rows[] = {
+    {"version", read_version}, {"title", read_title}, {"services", read_services},
+    {"start", read_start},     {"watch", read_watch},
+};
+
+static int read_keys(struct reading *r, const struct node *root)
+{
+    const char *names[COUNT(rows)];
+    int failed = 0;
+    for (size_t i = 0; i < COUNT(rows); i++)
+        names[i] = rows[i].name;
+    if (root->kind != NODE_MAPPING)
+        return note(r, root, "the system file is a mapping, not %s: write 'title: some words'",
+                    node_kind_name(root));
+    for (const struct node *value = root->first; value && failed != -ENOMEM; value = value->next) {
+        size_t row = 0;
+        while (row < COUNT(rows) && strcmp(rows[row].name, value->key->text) != 0)
+            row++;
+        failed = row < COUNT(rows) ? rows[row].read(r, rows[row].name, value)
+                                   : unknown_key(r, value->key, names, COUNT(rows));
+    }
+    return failed;
+}
+
+int system_file_parse(const char *path, const char *text, size_t size, struct system_file *ret,
+                      struct error_list *errors)
+{
+    struct reading r = {
+        .text = {path, text, size}, .errors = errors, .errors_left = ERRORS_PER_FILE};
+    struct arena nodes = {0};
+    const struct node *root;
+
+    r.file.path = arena_copy(&r.file.arena, path, strlen(path));
+    int failed =
+        r.file.path ? nodes_parse(&r.text, &nodes, ERRORS_PER_FILE, &root, errors) : -ENOMEM;
+    if (!failed && root)
+        failed = read_keys(&r, root);
+    arena_finish(&nodes);
+    if (errors->no_memory)
+        failed = -ENOMEM;
+    else if (!failed && r.failed)
+        failed = -EINVAL;
+    if (failed)
+        system_file_finish(&r.file);
+    else
+        *ret = r.file;
+    return failed;
+}
+
+int system_file_read(const char *path, struct system_file *ret, struct error_list *errors)
+{
+    struct arena arena = {0};
+    const char *problem;
+    char *text;
+    size_t size;
+    int failed =
+        read_file_at(AT_FDCWD, path, false, SYSTEM_FILE_MAX_BYTES, &arena, &text, &size, &problem);
+    if (!failed)
+        failed = system_file_parse(path, text, size, ret, errors);
+    else if (failed != -ENOMEM)
+        failed = error_list_add(errors, path, 0, 0, "%s", problem) < 0 ? -ENOMEM : -EINVAL;
+    arena_finish(&arena);
+    return failed;
+}
+
+void system_file_finish(struct system_file *file)
+{
+    arena_finish(&file->arena);
+    *file = (struct system_file){0};
+}

@@ -1,0 +1,294 @@
+/* Values that are one word: times, sizes, numbers, signals, limits. */
+#include "config/units.h"
+#include "service/definition.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+/* Largest first, so that a value is shown in the largest unit that divides it. */
+static const struct unit time_units[] = {
+    {"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1},
+};
+static const struct unit size_units[] = {{"G", 1u << 30}, {"M", 1u << 20}, {"K", 1u << 10}};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* The digits at the front; the rest in *ret_rest. */
+static int parse_digits(const char *string, uint64_t *ret, const char **ret_rest)
+{
+    uint64_t number = 0;
+    const char *at = string;
+    for (; *at >= '0' && *at <= '9'; at++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
+            return -ERANGE;
+    if (at == string)
+        return -EINVAL;
+    *ret = number;
+    *ret_rest = at;
+    return 0;
+}
+
+static int parse_with_unit(const char *string, const struct unit *units, size_t unit_count,
+                           uint64_t bare_factor, uint64_t *ret)
+{
+    uint64_t number = 0, factor = 0;
+    const char *rest;
+    int failed = parse_digits(string, &number, &rest);
+    if (failed == -EINVAL)
+        return failed;
+    if (failed == -ERANGE) {
+        /* Too large, unless it is no such value at all. */
+        rest = string + strspn(string, "0123456789");
+    }
+    if (!*rest)
+        factor = bare_factor;
+    for (size_t i = 0; i < unit_count; i++)
+        if (strcmp(rest, units[i].name) == 0)
+            factor = units[i].factor;
+    if (!factor)
+        return -EINVAL;
+    if (failed || __builtin_mul_overflow(number, factor, &number))
+        return -ERANGE;
+    *ret = number;
+    return 0;
+}
+
+static void format_with_unit(uint64_t value, const struct unit *units, size_t unit_count,
+                             struct text *text)
+{
+    for (size_t i = 0; value && i < unit_count; i++) {
+        if (value % units[i].factor == 0) {
+            text_add_unsigned(text, value / units[i].factor);
+            text_add(text, units[i].name);
+            return;
+        }
+    }
+    text_add_unsigned(text, value);
+}
+
+int units_parse_time(const char *string, uint32_t *ret_ms)
+{
+    uint64_t time_ms;
+    if (strcmp(string, "never") == 0) {
+        *ret_ms = TIME_NEVER_MS;
+        return 0;
+    }
+    int failed = parse_with_unit(string, time_units, COUNT(time_units), 1000, &time_ms);
+    if (failed)
+        return failed;
+    if (time_ms >= TIME_NEVER_MS)
+        return -ERANGE;
+    *ret_ms = (uint32_t)time_ms;
+    return 0;
+}
+
+void units_format_time(uint32_t time_ms, struct text *text)
+{
+    if (time_ms == TIME_NEVER_MS)
+        text_add(text, "never");
+    else
+        format_with_unit(time_ms, time_units, COUNT(time_units), text);
+}
+
+int units_parse_size(const char *string, uint64_t *ret_bytes)
+{
+    return parse_with_unit(string, size_units, COUNT(size_units), 1, ret_bytes);
+}
+
+void units_format_size(uint64_t size_bytes, struct text *text)
+{
+    format_with_unit(size_bytes, size_units, COUNT(size_units), text);
+}
+
+int units_parse_factor(const char *string, uint32_t *ret_percent)
+{
+    uint64_t whole, part = 0;
+    const char *rest;
+    int failed = parse_digits(string, &whole, &rest);
+    if (failed)
+        return failed;
+    if (*rest == '.') {
+        const char *digits = rest + 1;
+        failed = parse_digits(digits, &part, &rest);
+        if (failed || rest - digits > 2)
+            return -EINVAL;
+        if (rest - digits == 1)
+            part *= 10;
+    }
+    if (*rest)
+        return -EINVAL;
+    if (whole > 1000000)
+        return -ERANGE;
+    *ret_percent = (uint32_t)(whole * 100 + part);
+    return 0;
+}
+
+void units_format_factor(uint32_t percent, struct text *text)
+{
+    text_add_unsigned(text, percent / 100);
+    if (percent % 100 == 0)
+        return;
+    text_add_char(text, '.');
+    text_add_char(text, (char)('0' + percent / 10 % 10));
+    if (percent % 10)
+        text_add_char(text, (char)('0' + percent % 10));
+}
+
+int units_parse_percent(const char *string, uint32_t *ret_percent)
+{
+    uint64_t percent;
+    const char *rest;
+    int failed = parse_digits(string, &percent, &rest);
+    if (failed)
+        return failed;
+    if (*rest == ' ' && rest[1] == '%')
+        rest++;
+    if (*rest == '%')
+        rest++;
+    if (*rest)
+        return -EINVAL;
+    if (percent > 100)
+        return -ERANGE;
+    *ret_percent = (uint32_t)percent;
+    return 0;
+}
+
+int units_parse_umask(const char *string, unsigned *ret)
+{
+    unsigned mode = 0;
+    size_t digits = strspn(string, "01234567");
+    if (digits == 0 || string[digits])
+        return -EINVAL;
+    for (; *string; string++) {
+        mode = mode << 3 | (unsigned)(*string - '0');
+        if (mode > 0777)
+            return -ERANGE;
+    }
+    *ret = mode;
+    return 0;
+}
+
+int units_parse_bool(const char *string, bool *ret)
+{
+    static const char *const words[2][9] = {
+        {"no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"},
+        {"yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"},
+    };
+    for (size_t value = 0; value < 2; value++) {
+        for (size_t i = 0; i < COUNT(words[value]); i++) {
+            if (strcmp(string, words[value][i]) == 0) {
+                *ret = value;
+                return 0;
+            }
+        }
+    }
+    return -EINVAL;
+}
+
+struct signal_name {
+    const char *name;
+    int number;
+};
+
+/* Of several names of one signal the first is the one that is shown. */
+static const struct signal_name signal_names[] = {
+    {"HUP", SIGHUP},       {"INT", SIGINT},     {"QUIT", SIGQUIT}, {"ILL", SIGILL},
+    {"TRAP", SIGTRAP},     {"ABRT", SIGABRT},   {"IOT", SIGIOT},   {"BUS", SIGBUS},
+    {"FPE", SIGFPE},       {"KILL", SIGKILL},   {"USR1", SIGUSR1}, {"SEGV", SIGSEGV},
+    {"USR2", SIGUSR2},     {"PIPE", SIGPIPE},   {"ALRM", SIGALRM}, {"TERM", SIGTERM},
+    {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD},   {"CLD", SIGCHLD},  {"CONT", SIGCONT},
+    {"STOP", SIGSTOP},     {"TSTP", SIGTSTP},   {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
+    {"URG", SIGURG},       {"XCPU", SIGXCPU},   {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM},
+    {"PROF", SIGPROF},     {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"POLL", SIGPOLL},
+    {"PWR", SIGPWR},       {"SYS", SIGSYS},
+};
+
+static bool is_signal(uint64_t number)
+{
+    /* Those between the classic ones and SIGRTMIN belong to the C library. */
+    return (number >= 1 && number <= 31) ||
+           (number >= (uint64_t)SIGRTMIN && number <= (uint64_t)SIGRTMAX);
+}
+
+/* `RTMIN`, `RTMIN+3`, `RTMAX-1`. */
+static int parse_real_time_signal(const char *name, int *ret)
+{
+    bool from_max = strncasecmp(name, "RTMAX", 5) == 0;
+    uint64_t offset = 0;
+    if (!from_max && strncasecmp(name, "RTMIN", 5) != 0)
+        return -EINVAL;
+    if (name[5]) {
+        if (name[5] != (from_max ? '-' : '+') || text_parse_unsigned(name + 6, &offset) < 0)
+            return -EINVAL;
+    }
+    if (offset > (uint64_t)(SIGRTMAX - SIGRTMIN))
+        return -ERANGE;
+    *ret = from_max ? SIGRTMAX - (int)offset : SIGRTMIN + (int)offset;
+    return 0;
+}
+
+int units_parse_signal(const char *string, int *ret)
+{
+    uint64_t number;
+    int failed = text_parse_unsigned(string, &number);
+    if (failed == -ERANGE || (!failed && !is_signal(number)))
+        return -ERANGE;
+    if (!failed) {
+        *ret = (int)number;
+        return 0;
+    }
+    if (strncasecmp(string, "SIG", 3) == 0)
+        string += 3;
+    for (size_t i = 0; i < COUNT(signal_names); i++) {
+        if (strcasecmp(string, signal_names[i].name) == 0) {
+            *ret = signal_names[i].number;
+            return 0;
+        }
+    }
+    return parse_real_time_signal(string, ret);
+}
+
+void units_format_signal(int signal, struct text *text)
+{
+    text_add(text, "SIG");
+    for (size_t i = 0; i < COUNT(signal_names); i++) {
+        if (signal_names[i].number == signal) {
+            text_add(text, signal_names[i].name);
+            return;
+        }
+    }
+    text_add(text, "RTMIN");
+    if (signal != SIGRTMIN) {
+        text_add_char(text, '+');
+        text_add_signed(text, signal - SIGRTMIN);
+    }
+}
+
+const struct units_limit units_limits[UNITS_LIMITS] = {
+    {"as", RLIMIT_AS, true},
+    {"core", RLIMIT_CORE, true},
+    {"cpu", RLIMIT_CPU, false},
+    {"data", RLIMIT_DATA, true},
+    {"fsize", RLIMIT_FSIZE, true},
+    {"locks", RLIMIT_LOCKS, false},
+    {"memlock", RLIMIT_MEMLOCK, true},
+    {"msgqueue", RLIMIT_MSGQUEUE, true},
+    {"nice", RLIMIT_NICE, false},
+    {"nofile", RLIMIT_NOFILE, false},
+    {"nproc", RLIMIT_NPROC, false},
+    {"rss", RLIMIT_RSS, true},
+    {"rtprio", RLIMIT_RTPRIO, false},
+    {"rttime", RLIMIT_RTTIME, false},
+    {"sigpending", RLIMIT_SIGPENDING, false},
+    {"stack", RLIMIT_STACK, true},
+};
+_Static_assert(RLIM_NLIMITS == UNITS_LIMITS, "each limit the kernel has is in the table");
