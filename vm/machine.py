@@ -147,15 +147,16 @@ class Machine:
     def tail(self):
         return '\n'.join('    ' + line for line in self.text.splitlines()[-TAIL_LINES:])
 
-    def expect(self, pattern, timeout=COMMAND_TIMEOUT, flags=re.M):
-        """Waits until the pattern stands in what has come since the last match; the match."""
+    def expect(self, pattern, timeout=COMMAND_TIMEOUT, flags=re.M, anywhere=False):
+        """Waits until the pattern stands in what has come since the last match; the match.
+        `anywhere`: in all that has come; later matches go on from where they were."""
         compiled = re.compile(pattern, flags)
         deadline = time.monotonic() + timeout
         with self.changed:
             while True:
-                match = compiled.search(self.text, self.seen)
+                match = compiled.search(self.text, 0 if anywhere else self.seen)
                 if match:
-                    self.seen = match.end()
+                    self.seen = self.seen if anywhere else match.end()
                     return match
                 left = deadline - time.monotonic()
                 if self.ended or left <= 0:

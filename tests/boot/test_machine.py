@@ -1,0 +1,193 @@
+"""One boot of the machine that make run boots, and all that can be looked at while it runs."""
+import contextlib
+import json
+import pathlib
+
+import booting
+
+TIMEOUT = 60  # each; the first waits for the boot
+
+RUNNING = ['crond', 'dhcp-client', 'httpd', 'klogd', 'login-ttyS0', 'networking', 'syslogd']
+DONE = ['hostname', 'loopback', 'modules']
+# Instead of the one that is shipped: says on the console what it has got, so that a test can wait.
+FILES = {
+    '/etc/yml-services/dhcp-client.yml': 'exec: udhcpc -f -i eth0 -s /etc/udhcpc/default.script\n'
+                                         'wants: [modules, hostname]\nconsole: yes\n',
+    '/etc/yml-services/admin.yml': 'exec: httpd -f -p 81 -h /srv/admin\nneeds: [networking]\n',
+    '/srv/admin/cgi-bin/restart': '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\n'
+                                  'for n in $(seq 60); do slc restart crond || exit; done\n'
+                                  'exec slc --json status crond\n',
+}
+
+
+@contextlib.contextmanager
+def shared():
+    ports = [booting.free_port(), booting.free_port()]
+    with booting.boot(FILES, forwards=[(ports[0], 80), (ports[1], 81)]) as machine:
+        machine.web_port, machine.admin_port = ports
+        machine.login()
+        yield machine
+
+
+def test_boot_ends_with_one_line_that_counts_the_services(machine):
+    line = machine.expect(r'^INFO\[\d{4}\.\d{3}\] Started .*$', anywhere=True).group()
+    fields = dict(booting.FIELD.findall(line))
+    assert fields['failed'] == '1' and fields['names'] == 'broken', line
+    assert int(fields['running']) >= len(RUNNING), line
+
+
+def test_version_and_title_stand_on_the_console(machine):
+    lines = [line for line in booting.lines_of_ours(machine.text) if 'Gonit based OS' in line]
+    assert lines, machine.text
+    fields = dict(booting.FIELD.findall(lines[0]))
+    assert fields['title'] == '"Gonit based OS"' and fields['version'] == '0.1', lines[0]
+
+
+def test_every_line_of_ours_has_the_one_format_with_its_fields_sorted(machine):
+    lines = booting.lines_of_ours(machine.text)
+    assert len(lines) > 3, machine.text
+    for line in lines:
+        assert booting.LINE.fullmatch(line), line
+        message, gap, fields = line.partition('  ')
+        if gap and '=' in fields:
+            keys = [key for key, _ in booting.FIELD.findall(fields)]
+            assert keys == sorted(keys), line
+
+
+def test_list_shows_each_service_with_its_state(machine):
+    listed = booting.services(machine)
+    for name in RUNNING:
+        assert listed[name]['state'] == 'running', listed[name]
+    for name in DONE:
+        assert listed[name]['state'] == 'done', listed[name]
+        assert listed[name]['exit'] == {'code': 0}, listed[name]
+    table = machine.check('slc list')
+    for name in RUNNING + DONE:
+        assert name in table, table
+
+
+def test_a_broken_file_is_listed_with_its_place_and_what_to_write(machine):
+    broken = booting.services(machine)['broken']
+    assert broken['state'] == 'broken' and broken['pid'] is None, broken
+    for part in ('broken.yml', 'exek', 'exec'):
+        assert part in broken['reason'], broken['reason']
+    assert ':2:' in broken['reason'], broken['reason']
+
+
+def test_a_service_is_stopped_started_and_restarted(machine):
+    first = booting.services(machine)['httpd']['pid']
+    assert first, 'httpd has no pid'
+    machine.check('slc stop httpd')
+    assert booting.services(machine)['httpd']['state'] == 'stopped'
+    assert machine.run('slc status httpd')[0] == 3
+    assert machine.run(f'kill -0 {first}')[0] != 0, 'it still runs'
+    machine.check('slc start httpd')
+    second = booting.services(machine)['httpd']['pid']
+    machine.check('slc restart httpd')
+    third = booting.services(machine)['httpd']['pid']
+    assert len({first, second, third}) == 3, (first, second, third)
+    machine.check(f'kill -0 {third}')
+
+
+def test_stopping_what_is_needed_stops_what_needs_it_and_a_start_brings_both_back(machine):
+    machine.check('slc stop syslogd')
+    listed = booting.services(machine)
+    assert listed['klogd']['state'] == 'stopped', listed['klogd']
+    assert 'syslogd' in listed['klogd']['reason'], listed['klogd']
+    machine.check('slc start syslogd klogd')
+    assert booting.services(machine)['klogd']['state'] == 'running'
+
+
+def test_dhcp_gives_an_address_and_the_web_server_answers_the_host(machine):
+    machine.expect(r'eth0 has 10\.0\.2\.15/24', anywhere=True)
+    assert '10.0.2.15/24' in machine.check('ip -4 addr show dev eth0')
+    assert 'default via 10.0.2.2 dev eth0' in machine.check('ip route')
+    assert 'nameserver 10.0.2.3' in machine.check('cat /etc/resolv.conf')
+    assert 'conit has booted' in booting.fetch(machine.web_port)
+
+
+def test_the_journal_has_what_a_service_printed(machine):
+    machine.expect(r'eth0 has 10\.0\.2\.15/24', anywhere=True)
+    text = machine.check('slc journal dhcp-client')
+    assert 'eth0 has 10.0.2.15/24' in text, text
+    assert len(machine.check('slc journal -n 1 dhcp-client').splitlines()) == 1
+
+
+def test_hostname_is_the_first_word_that_is_no_comment(machine):
+    assert machine.check('hostname').strip() == 'conit'
+    assert machine.check('cat /proc/sys/kernel/hostname').strip() == 'conit'
+
+
+def test_every_mount_is_there_exactly_once(machine):
+    mounts = [line.split() for line in machine.check('cat /proc/self/mountinfo').splitlines()]
+    kinds = [(fields[4], fields[fields.index('-') + 1]) for fields in mounts if '-' in fields]
+    for place, kind in {'/': 'ext4', '/proc': 'proc', '/sys': 'sysfs', '/dev': 'devtmpfs',
+                        '/dev/pts': 'devpts', '/dev/shm': 'tmpfs', '/run': 'tmpfs',
+                        '/sys/fs/cgroup': 'cgroup2'}.items():
+        assert [found for where, found in kinds if where == place] == [kind], (place, kinds)
+
+
+def test_programs_are_static_and_init_is_pid_1(machine):
+    assert machine.check('readlink /proc/1/exe').strip() == '/usr/lib/conit/init'
+    maps = machine.check('cat /proc/1/maps')
+    assert '.so' not in maps, maps
+
+
+def test_a_shell_at_the_login_has_a_controlling_terminal(machine):
+    assert machine.check('tty').strip() == '/dev/ttyS0'
+    machine.send("sh -c 'echo asleep; exec sleep 1000'")
+    machine.expect(r'^asleep\n')
+    machine.send('\x03', end='')  # Ctrl-C reaches what is in the foreground, and only that
+    machine.send('echo still-here')
+    machine.expect(r'^still-here\n')
+
+
+def test_no_zombie_stays_when_orphans_end(machine):
+    machine.check('for n in 1 2 3 4 5; do (sh -c "exit $n" & exec true) ; done')
+    machine.check('slc restart crond')  # a round through the launcher, after all of them
+    zombies = machine.check("for s in /proc/[0-9]*/stat; do read -r line < $s || continue; "
+                            "case ${line##*) } in 'Z 1 '*) echo $line;; esac; done 2>/dev/null; :")
+    assert not zombies.strip(), zombies
+
+
+def test_killing_launcher_and_journal_restarts_no_service(machine):
+    before = booting.services(machine)
+    for program in ('service-launcher', 'service-journal') * 3:
+        old = machine.check(f'pidof {program}').strip()
+        machine.check(f'kill -9 {old}')
+        after = booting.services(machine)
+        for name in RUNNING:
+            assert after[name]['pid'] == before[name]['pid'], (program, name)
+            assert after[name]['state'] == 'running', (program, after[name])
+    assert machine.check('cat /proc/1/comm').strip() == 'init'
+
+
+def test_a_console_stopped_with_ctrl_s_stops_nothing(machine):
+    machine.expect(r'eth0 has 10\.0\.2\.15/24', anywhere=True)
+    machine.send('\x13', end='')
+    try:
+        status = json.loads(booting.fetch(machine.admin_port, '/cgi-bin/restart'))
+    finally:
+        machine.send('\x11', end='')
+    assert status['state'] == 'running', status
+    machine.check('true')
+
+
+def test_help_and_version_answer(machine):
+    assert 'poweroff' in machine.check('slc help')
+    assert machine.check('slc version').strip()
+
+
+def test_slc_check_accepts_every_file_that_is_shipped(machine):
+    names = sorted(path.name for path in
+                   (pathlib.Path(__file__).parents[2] / 'services').glob('*.yml'))
+    assert len(names) > 5
+    machine.check('slc check ' + ' '.join(f'/etc/yml-services/{name}' for name in names))
+    status, text = machine.run('slc check /etc/yml-services/broken.yml')
+    assert status == 1 and 'exek' in text, text
+
+
+def test_poweroff_ends_everything_in_order(machine):
+    machine.send('slc poweroff')
+    machine.wait_end()
+    assert 'Power down' in machine.text, machine.tail()
