@@ -30,6 +30,7 @@ large: build/large/build.ninja | prefix
 
 build/small/build.ninja: | needs
 	CC=musl-gcc $(MESON) setup build/small -Dprograms=small -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+	@echo "$(PREFIX)" >build/prefix
 build/large/build.ninja: | needs
 	$(MESON) setup build/large -Dprograms=large -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
 
