@@ -3,6 +3,8 @@
  * than this launcher and asks for a dry run must not get a real one. */
 #include "service-launcher/control.h"
 
+#include "config/system-file.h"
+
 #include "base/text.h"
 #include "config/keys.h"
 #include "log/log.h"
@@ -233,13 +235,13 @@ static void handle_describe(struct connection *connection, const struct argument
     varlink_begin_reply(&writer, false);
     json_add_string(&writer, "version", CONIT_VERSION);
     json_add_number(&writer, "pid", getpid());
-    json_add_string(&writer, "title", launcher->title);
-    json_add_string(&writer, "system_version", launcher->version);
+    json_add_string(&writer, "title", launcher->system_file->title);
+    json_add_string(&writer, "system_version", launcher->system_file->version);
     json_add_string(&writer, "runtime", launcher->options.runtime);
     json_add_string(&writer, "logs", launcher->options.logs);
     show_time(&show, "since", launcher->started_at_ns);
     json_add_number(&writer, "services", services);
-    json_add_bool(&writer, "booted", launcher->booted);
+    json_add_bool(&writer, "booted", launcher->manager.header->booted);
     json_add_string(&writer, "shutting_down", how == SHUT_DOWN_NONE ? NULL : shut_down_name(how));
     finish_reply(connection, &writer);
 }

@@ -13,10 +13,13 @@ struct control;
 struct executor;
 struct init_link;
 struct journal_client;
+struct state;
+struct system_file;
 
 struct launcher_options {
-    const char *const *services; /* folders, later ones outrank; NULL-terminated */
-    const char *runtime, *logs, *config;
+    const char **services; /* folders, later ones outrank; NULL-terminated */
+    size_t service_count;
+    const char *runtime, *logs, *config; /* config NULL: the default places */
     bool container;
 };
 
@@ -27,10 +30,13 @@ struct launcher {
     struct executor *executor;
     struct init_link *init_link;
     struct journal_client *journal;
-    struct control *control;
-    const char *title, *version; /* the system file's; NULL */
+    struct control *control;         /* NULL until it listens */
+    struct system_file *system_file; /* title, version, what to start */
+    struct state *state;
+    int definitions_fd; /* the memfd with the service files in force; -1: none yet */
     uint64_t started_at_ns;
-    bool booted;
+    bool started_said;  /* the line "Started" was logged */
+    bool gone_services; /* some may be waiting for launcher_forget_gone() */
 };
 
 /* ---- what control.c asks of the rest ------------------------------------------------------- */
@@ -71,6 +77,20 @@ int64_t executor_memory_bytes(struct executor *executor, uint32_t slot);
 
 /* The process id the record has, 0 for none. */
 int32_t executor_main_pid(struct executor *executor, uint32_t slot);
+
+/* ---- load.c -------------------------------------------------------------------------------- */
+
+/* Reads the service files and puts them in force for the first time. Returns 0 or -errno. */
+int launcher_load(struct launcher *launcher);
+
+/* Puts the files in force again that the memfd holds: nothing is read but that. */
+int launcher_load_again(struct launcher *launcher, int definitions_fd);
+
+/* Wants up what the boot is to start. */
+void launcher_boot(struct launcher *launcher);
+
+/* Forgets services whose file is gone and that have come to rest. */
+void launcher_forget_gone(struct launcher *launcher);
 
 /* ---- what the rest asks of control.c ------------------------------------------------------- */
 

@@ -1,4 +1,5 @@
-/* The service machine's two tables. docs/states.md is made from them by `slc-states` in tests.
+/* The service machine's two tables. docs/states.md shows them as a diagram, which a test makes from
+ * them.
  *
  * Every cell is written out. _ is IGNORE: it may happen here and means nothing. X is IMPOSSIBLE:
  * the executor and the manager never give this event in this state. */
@@ -60,7 +61,7 @@ const struct machine_cell machine_cells[SERVICE_STATES][SERVICE_EVENTS] = {
         [EVENT_EXITED] = GO(SWEEPING, SWEEP), [EVENT_EMPTY] = X,
         [EVENT_TIME_OUT] = GO(STOPPING, LATE | QUIT), NO_VERDICT},
     [STATE_SETTLING] = {
-        NO_BEGINNING, [EVENT_STOP] = GO(LEAVING, ACTION_NO_TIMER | ACTION_KILL_HOOK | LEAVE),
+        NO_BEGINNING, [EVENT_STOP] = GO(LEAVING, ACTION_KILL_HOOK | LEAVE),
         [EVENT_HOOKS_OK] = GO(RUNNING, ACTION_NO_TIMER),
         [EVENT_HOOKS_FAILED] = GO(RUNNING, ACTION_NO_TIMER), [EVENT_SPAWNED] = X,
         [EVENT_SPAWN_FAILED] = X, [EVENT_READY] = _,

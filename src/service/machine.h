@@ -67,7 +67,7 @@ enum service_action {
     ACTION_BEGIN_RUN = 1 << 0,  /* forget the last run, new invocation id, start-timeout begins */
     ACTION_HOOKS = 1 << 1,      /* run the hooks of the new state */
     ACTION_SPAWN = 1 << 2,      /* execute the program */
-    ACTION_STOP_TIMER = 1 << 3, /* stop.timeout begins, unless it has */
+    ACTION_STOP_TIMER = 1 << 3, /* stop.timeout begins */
     ACTION_KILL_HOOK = 1 << 4,  /* end a hook that still runs */
     ACTION_SIGNAL = 1 << 5,     /* send the stop signal */
     ACTION_KILL = 1 << 6,       /* SIGKILL to all of it */

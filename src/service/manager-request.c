@@ -144,6 +144,18 @@ void manager_want(struct manager *manager, const uint32_t *slots, size_t count)
     free(wave.stack);
 }
 
+void manager_want_again(struct manager *manager)
+{
+    size_t count = 0;
+    uint32_t *slots = calloc(manager->slots + 1, sizeof *slots);
+    for (uint32_t i = 0; slots && i < manager->slots; i++)
+        if (manager->services[i].in_use && service_body(manager, &manager->services[i])->wanted)
+            slots[count++] = i;
+    if (slots)
+        manager_want(manager, slots, count);
+    free(slots);
+}
+
 /* ---- requests ------------------------------------------------------------------------------ */
 
 static void want_down(struct manager *manager, struct service *service)

@@ -183,6 +183,9 @@ int manager_resolve(struct manager *manager, char *const *order,
  * down; of two that conflict the later in name order is refused. */
 void manager_want(struct manager *manager, const uint32_t *slots, size_t count);
 
+/* Wants up what the services that are wanted need: after their definitions have changed. */
+void manager_want_again(struct manager *manager);
+
 /* Begins a request about the services of its items. Actions follow in the next manager_settle().
  * Returns how many items are pending: with 0 the request is settled, and on_done is not called. */
 size_t manager_request(struct manager *manager, struct request *request);

@@ -7,6 +7,7 @@
  * before the child runs. Times are absolute CLOCK_BOOTTIME in nanoseconds. */
 #pragma once
 
+#include "base/start-step.h"
 #include "service/definition.h"
 
 #include <stdint.h>
@@ -49,28 +50,6 @@ enum reason_code {
 
 #define SLOT_NONE UINT32_MAX
 
-/* Where a start can fail. The words are in reason.c, and are told with the errno. */
-enum start_step {
-    STEP_NONE,
-    STEP_PIPE,
-    STEP_HAND_OVER,
-    STEP_CGROUP,
-    STEP_STDIN,
-    STEP_TTY,
-    STEP_CLONE,
-    STEP_DESCRIPTORS,
-    STEP_SESSION,
-    STEP_CONTROL_TTY,
-    STEP_LIMITS,
-    STEP_ROOT,
-    STEP_GROUPS,
-    STEP_GROUP,
-    STEP_USER,
-    STEP_DIR,
-    STEP_EXECUTE,
-    STEPS
-};
-
 struct reason {
     uint16_t code;
     uint16_t step; /* enum start_step of REASON_STEP_FAILED */
@@ -109,7 +88,6 @@ struct service_record {
     uint32_t live;                         /* 0 or 1 */
     int32_t main_pid, hook_pid;            /* written by the kernel; 0: none */
     uint32_t spawning; /* 1: main, 2: hook: set before clone3, cleared when it is settled */
-    uint64_t main_start_ticks, hook_start_ticks; /* field 22 of /proc/PID/stat; 0: not known */
     struct service_body body[2];
 };
 

@@ -1,0 +1,332 @@
+/* cgroup v2, used to follow a service. */
+#include "proc/cgroup.h"
+#include "base/cleanup.h"
+#include "base/syscall.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FOLDER_PREFIX  "conit-"
+#define SERVICE_PREFIX "service-" /* a service may be called "cgroup.procs" */
+#define FILE_BYTES     4096
+#define REMOVE_DEPTH   16 /* a leftover nested deeper stays: it is not worth the stack */
+
+/* ---- where --------------------------------------------------------------------------------- */
+
+/* Undoes the octal escapes of mountinfo (proc(5)) in place. */
+static void unescape(char *text)
+{
+    char *to = text;
+    for (const char *at = text; *at; to++) {
+        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] && at[3]) {
+            *to = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
+            at += 4;
+        } else {
+            *to = *at++;
+        }
+    }
+    *to = 0;
+}
+
+/* Reads a line of mountinfo: "ID PARENT DEV ROOT POINT OPTIONS … - TYPE SOURCE SUPER". Returns
+ * whether it is a cgroup v2 mount; root and point then are parts of `line`. */
+static bool parse_mount(char *line, char **ret_root, char **ret_point)
+{
+    char *fields[6], *at = line;
+    for (size_t i = 0; i < 6; i++) {
+        fields[i] = at;
+        at = strchr(at, ' ');
+        if (!at)
+            return false;
+        *at++ = 0;
+    }
+    char *type = strstr(at, "- ");
+    if (!type || !text_starts_with(type + 2, "cgroup2 ", NULL))
+        return false;
+    unescape(fields[3]);
+    unescape(fields[4]);
+    *ret_root = fields[3];
+    *ret_point = fields[4];
+    return true;
+}
+
+/* Our own cgroup: the line "0::/PATH" of /proc/self/cgroup. */
+static int read_own_path(char *path, size_t size_bytes)
+{
+    char line[PATH_MAX + 16];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    int result = -ENOENT;
+    if (!file)
+        return -errno;
+    while (result < 0 && fgets(line, sizeof line, file)) {
+        const char *rest;
+        if (!text_starts_with(line, "0::", &rest))
+            continue;
+        line[strcspn(line, "\n")] = 0;
+        result = text_format(path, size_bytes, "%s", rest) ? 0 : -ENAMETOOLONG;
+    }
+    fclose(file);
+    return result;
+}
+
+/* The folder of our own cgroup, on the first mount that shows it. */
+static int find_own_folder(char *path, size_t size_bytes)
+{
+    char own[PATH_MAX], line[PATH_MAX * 2];
+    int result = read_own_path(own, sizeof own);
+    if (result < 0)
+        return result;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return -errno;
+    result = -ENOENT;
+    while (result < 0 && fgets(line, sizeof line, file)) {
+        char *root, *point;
+        const char *rest;
+        if (!parse_mount(line, &root, &point))
+            continue;
+        if (strcmp(root, "/") == 0)
+            root[0] = 0;
+        if (!text_starts_with(own, root, &rest) || (*rest && *rest != '/'))
+            continue;
+        result = text_format(path, size_bytes, "%s%s", point, rest) ? 0 : -ENAMETOOLONG;
+    }
+    fclose(file);
+    return result;
+}
+
+/* ---- leftovers ----------------------------------------------------------------------------- */
+
+/* Removes all cgroups below, deepest first, and then itself. What is not empty stays. */
+static void remove_tree(int parent_fd, const char *name, int depth)
+{
+    int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    DIR *folder = fdopendir(fd);
+    if (!folder) {
+        close(fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && depth < REMOVE_DEPTH)
+            remove_tree(fd, entry->d_name, depth + 1);
+    closedir(folder);
+    unlinkat(parent_fd, name, AT_REMOVEDIR);
+}
+
+static void remove_leftovers(int own_fd)
+{
+    int fd = openat(own_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_type != DT_DIR || !text_starts_with(entry->d_name, FOLDER_PREFIX, NULL))
+            continue;
+        AUTO_CLOSE int old = openat(own_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (old >= 0 && flock(old, LOCK_EX | LOCK_NB) == 0)
+            remove_tree(own_fd, entry->d_name, 0);
+    }
+    closedir(folder);
+}
+
+int cgroup_create_folder(void)
+{
+    char path[PATH_MAX], name[32];
+    uint64_t random;
+    int result = find_own_folder(path, sizeof path);
+    if (result < 0)
+        return result;
+    AUTO_CLOSE int own = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (own < 0)
+        return -errno;
+    remove_leftovers(own);
+    for (int attempt = 0; attempt < 8; attempt++) {
+        if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
+            random = (uint64_t)getpid() << 32 | (uint64_t)(uintptr_t)&random;
+        text_format(name, sizeof name, FOLDER_PREFIX "%016llx", (unsigned long long)random);
+        if (mkdirat(own, name, 0755) < 0) {
+            if (errno == EEXIST)
+                continue;
+            return -errno;
+        }
+        AUTO_CLOSE int folder = openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        /* Somebody may take it for a leftover between mkdir and the lock: then try another. */
+        if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) == 0 &&
+            faccessat(own, name, F_OK, 0) == 0)
+            return take_fd(&folder);
+    }
+    return -EAGAIN;
+}
+
+/* ---- a service's cgroup -------------------------------------------------------------------- */
+
+static void service_folder(char name[static NAME_MAX + 1], const char *service)
+{
+    text_format(name, NAME_MAX + 1, SERVICE_PREFIX "%s", service);
+}
+
+int cgroup_open(int folder_fd, const char *service)
+{
+    char name[NAME_MAX + 1];
+    service_folder(name, service);
+    int fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT)
+        return fd < 0 ? -errno : fd;
+    if (mkdirat(folder_fd, name, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+int cgroup_remove(int folder_fd, const char *service)
+{
+    char name[NAME_MAX + 1];
+    service_folder(name, service);
+    return unlinkat(folder_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
+}
+
+static ssize_t read_file(int cgroup_fd, const char *name, char *storage, size_t size_bytes)
+{
+    AUTO_CLOSE int fd = openat(cgroup_fd, name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t bytes = read(fd, storage, size_bytes - 1);
+    if (bytes < 0)
+        return -errno;
+    storage[bytes] = 0;
+    return bytes;
+}
+
+int cgroup_is_populated(int cgroup_fd)
+{
+    char storage[FILE_BYTES];
+    ssize_t bytes = read_file(cgroup_fd, "cgroup.events", storage, sizeof storage);
+    if (bytes < 0)
+        return (int)bytes;
+    const char *line = strstr(storage, "populated ");
+    return line && line[strlen("populated ")] == '1';
+}
+
+int cgroup_kill(int cgroup_fd)
+{
+    AUTO_CLOSE int fd = openat(cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return write(fd, "1", 1) < 0 ? -errno : 0;
+}
+
+/* Calls `each` with every pid in cgroup.procs. Returns how many, or -errno. */
+static int for_each_process(int cgroup_fd, void (*each)(void *context, int32_t pid), void *context)
+{
+    AUTO_CLOSE int fd = openat(cgroup_fd, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+    char storage[FILE_BYTES];
+    int32_t pid = 0;
+    int count = 0;
+    ssize_t bytes;
+    if (fd < 0)
+        return -errno;
+    while ((bytes = read(fd, storage, sizeof storage)) > 0) {
+        for (ssize_t i = 0; i < bytes; i++) {
+            if (storage[i] >= '0' && storage[i] <= '9') {
+                pid = pid * 10 + (storage[i] - '0');
+            } else if (pid) {
+                each(context, pid);
+                count++;
+                pid = 0;
+            }
+        }
+    }
+    return bytes < 0 ? -errno : count;
+}
+
+struct signalling {
+    int signal, count;
+};
+
+/* Between reading the number and opening the process it may have ended and its number be another's:
+ * only one that still is in the cgroup's list can be meant, so the window is that of two calls. */
+static void signal_process(void *context, int32_t pid)
+{
+    struct signalling *signalling = context;
+    AUTO_CLOSE int fd = syscall_pidfd_open(pid, 0);
+    if (fd >= 0 && syscall_pidfd_send_signal(fd, signalling->signal) == 0)
+        signalling->count++;
+}
+
+static int signal_tree(int cgroup_fd, struct signalling *signalling, int depth)
+{
+    int result = for_each_process(cgroup_fd, signal_process, signalling);
+    int fd = openat(cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return result;
+    }
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        if (entry->d_type != DT_DIR || entry->d_name[0] == '.' || depth >= REMOVE_DEPTH)
+            continue;
+        AUTO_CLOSE int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (below >= 0)
+            signal_tree(below, signalling, depth + 1);
+    }
+    closedir(folder);
+    return result;
+}
+
+int cgroup_signal(int cgroup_fd, int signal)
+{
+    struct signalling signalling = {.signal = signal};
+    int result = signal_tree(cgroup_fd, &signalling, 0);
+    return result < 0 ? result : signalling.count;
+}
+
+struct collection {
+    int32_t *pids;
+    size_t count, room;
+};
+
+static void collect(void *context, int32_t pid)
+{
+    struct collection *collection = context;
+    if (collection->count < collection->room)
+        collection->pids[collection->count++] = pid;
+}
+
+int cgroup_processes(int cgroup_fd, int32_t *pids, size_t room)
+{
+    struct collection collection = {.pids = pids, .room = room};
+    return for_each_process(cgroup_fd, collect, &collection);
+}
+
+int64_t cgroup_memory_bytes(int cgroup_fd)
+{
+    char storage[64];
+    uint64_t number;
+    ssize_t bytes = read_file(cgroup_fd, "memory.current", storage, sizeof storage);
+    if (bytes < 0)
+        return bytes;
+    storage[strcspn(storage, "\n")] = 0;
+    int failed = text_parse_unsigned(storage, &number);
+    return failed ? failed : (int64_t)number;
+}
+
+int cgroup_open_events(int cgroup_fd)
+{
+    int fd = openat(cgroup_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}

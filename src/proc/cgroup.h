@@ -1,0 +1,41 @@
+/* cgroup v2, used to follow a service: what belongs to it, when it is empty, how to kill all of it
+ * at once. Never to confine it. See the kernel's Documentation/admin-guide/cgroup-v2.rst.
+ *
+ * The services' cgroups live in one folder with a random name below the launcher's own cgroup. The
+ * folder is locked with flock(2) through a descriptor that outlives the launcher; an unlocked
+ * folder is a leftover, and is removed. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Makes and locks the folder, and removes leftovers. Returns its descriptor (O_DIRECTORY,
+ * close-on-exec, the caller's); -ENOENT when no cgroup v2 is mounted, -EROFS or -EACCES when it is
+ * not writable, or -errno. */
+int cgroup_create_folder(void);
+
+/* Opens the cgroup of a service in the folder, and makes it where it is missing. Returns a
+ * descriptor (close-on-exec, the caller's) or -errno. */
+int cgroup_open(int folder_fd, const char *service);
+
+/* Whether a process is in it, or below it: 1 or 0, or -errno. */
+int cgroup_is_populated(int cgroup_fd);
+
+/* SIGKILL to all that is in it, and below it. Returns 0 or -errno. */
+int cgroup_kill(int cgroup_fd);
+
+/* A signal to every process in it and below it, one by one. Returns how many got it, or -errno. */
+int cgroup_signal(int cgroup_fd, int signal);
+
+/* The pids in it (not below): at most `room` are stored. Returns how many there are, or -errno. */
+int cgroup_processes(int cgroup_fd, int32_t *pids, size_t room);
+
+/* Its memory use in bytes (0 where the controller is not enabled: -ENOENT). */
+int64_t cgroup_memory_bytes(int cgroup_fd);
+
+/* Opens cgroup.events, which becomes ready (EPOLLPRI) when populated changes. The caller's. */
+int cgroup_open_events(int cgroup_fd);
+
+/* Removes the cgroup of a service, when it is empty. Returns 0 or -errno. */
+int cgroup_remove(int folder_fd, const char *service);

@@ -1,0 +1,261 @@
+/* Making a process the fast way. See clone(2), close_range(2); the order of the child's steps is
+ * the table at its end. */
+#include "proc/spawn.h"
+#include "base/syscall.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define FD_STDIN  (SPAWN_FD_FIRST + 0)
+#define FD_OUTPUT (SPAWN_FD_FIRST + 1)
+#define FD_TTY    (SPAWN_FD_FIRST + 2)
+
+/* The child lives on this until it executes. Used by one child at a time: the parent waits. */
+#define STACK_BYTES 65536
+static char child_stack[STACK_BYTES] __attribute__((aligned(64)));
+
+static int null_fd = -1;
+static bool fd_used[SPAWN_FD_LAST + 1];
+
+/* Shared with the child, which writes the failure: the memory is one. */
+struct child {
+    const struct spawn *spawn;
+    volatile enum start_step step;
+    volatile int error;
+};
+
+int spawner_init(void)
+{
+    null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null_fd < 0)
+        return -errno;
+    if (null_fd <= SPAWN_FD_LAST) {
+        int moved = fcntl(null_fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
+        if (moved < 0)
+            return -errno;
+        close(null_fd);
+        null_fd = moved;
+    }
+    for (int fd = SPAWN_FD_FIRST; fd <= SPAWN_FD_LAST; fd++)
+        if (dup3(null_fd, fd, O_CLOEXEC) < 0)
+            return -errno;
+    return 0;
+}
+
+static int place(int place, int fd)
+{
+    if (fd < 0 && !fd_used[place])
+        return 0;
+    fd_used[place] = fd >= 0;
+    return dup3(fd < 0 ? null_fd : fd, place, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+void spawner_rest(void)
+{
+    for (int fd = SPAWN_FD_FIRST; fd <= SPAWN_FD_LAST; fd++)
+        place(fd, -1);
+}
+
+/* ---- the child's steps: each returns 0 or an errno ----------------------------------------- */
+
+/* Shares memory with the parent: no heap, no locks, and nothing that can wait. */
+#define CHILD static __attribute__((no_sanitize("address")))
+
+CHILD int own_descriptors(const struct spawn *spawn)
+{
+    (void)spawn;
+    /* Until here the table is the parent's: nothing may be moved before this. */
+    return -syscall_close_range(SPAWN_FD_LAST + 1, ~0u, CLOSE_RANGE_UNSHARE);
+}
+
+CHILD int own_session(const struct spawn *spawn)
+{
+    (void)spawn;
+    return setsid() < 0 ? errno : 0;
+}
+
+CHILD int controlling_terminal(const struct spawn *spawn)
+{
+    return spawn->tty_fd >= 0 && ioctl(FD_TTY, TIOCSCTTY, 0) < 0 ? errno : 0;
+}
+
+CHILD int standard_descriptors(const struct spawn *spawn)
+{
+    bool tty = spawn->tty_fd >= 0;
+    if (dup2(tty ? FD_TTY : FD_STDIN, 0) < 0 || dup2(tty ? FD_TTY : FD_OUTPUT, 1) < 0 ||
+        dup2(tty ? FD_TTY : FD_OUTPUT, 2) < 0)
+        return errno;
+    return -syscall_close_range(SPAWN_FD_FIRST, SPAWN_FD_LAST, 0);
+}
+
+CHILD int own_limits(const struct spawn *spawn)
+{
+    umask(spawn->umask);
+    for (size_t i = 0; i < spawn->limit_count; i++)
+        if (setrlimit(spawn->limits[i].resource, &spawn->limits[i].limit) < 0)
+            return errno;
+    return 0;
+}
+
+CHILD int own_root(const struct spawn *spawn)
+{
+    if (!spawn->root)
+        return 0;
+    return chroot(spawn->root) < 0 || chdir("/") < 0 ? errno : 0;
+}
+
+/* The system calls themselves: the C library's functions would tell threads that are not here. */
+CHILD int own_groups(const struct spawn *spawn)
+{
+    if (!spawn->identity_set)
+        return 0;
+    return syscall(SYS_setgroups, spawn->group_count, spawn->groups) < 0 ? errno : 0;
+}
+
+CHILD int own_group(const struct spawn *spawn)
+{
+    if (!spawn->identity_set)
+        return 0;
+    return syscall(SYS_setresgid, spawn->gid, spawn->gid, spawn->gid) < 0 ? errno : 0;
+}
+
+CHILD int own_user(const struct spawn *spawn)
+{
+    if (!spawn->identity_set)
+        return 0;
+    return syscall(SYS_setresuid, spawn->uid, spawn->uid, spawn->uid) < 0 ? errno : 0;
+}
+
+CHILD int own_dir(const struct spawn *spawn)
+{
+    return chdir(spawn->dir ? spawn->dir : "/") < 0 ? errno : 0;
+}
+
+/* Executes argv[0] from each folder of the path in turn. As execvp(3): a folder that may not be
+ * searched is passed over, and remembered if nothing better is found. */
+CHILD int execute_on_path(const struct spawn *spawn, const char *name)
+{
+    char file[PATH_MAX];
+    size_t name_bytes = strlen(name) + 1;
+    int error = ENOENT;
+
+    for (const char *at = spawn->path; at; at = *at ? at + 1 : NULL) {
+        size_t bytes = strcspn(at, ":");
+        const char *folder = at;
+        at += bytes;
+        if (bytes && bytes + 1 + name_bytes <= sizeof file) {
+            memcpy(file, folder, bytes);
+            file[bytes] = '/';
+            memcpy(file + bytes + 1, name, name_bytes);
+            execve(file, spawn->argv, spawn->environment);
+            if (errno == EACCES)
+                error = EACCES;
+            else if (errno != ENOENT && errno != ENOTDIR)
+                return errno;
+        }
+        if (!*at)
+            break;
+    }
+    return error;
+}
+
+CHILD int execute(const struct spawn *spawn)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (!strchr(spawn->argv[0], '/'))
+        return execute_on_path(spawn, spawn->argv[0]);
+    execve(spawn->argv[0], spawn->argv, spawn->environment);
+    return errno;
+}
+
+static const struct {
+    enum start_step step;
+    int (*run)(const struct spawn *spawn);
+} steps[] = {
+    {STEP_DESCRIPTORS, own_descriptors},
+    {STEP_SESSION, own_session},
+    {STEP_CONTROL_TTY, controlling_terminal},
+    {STEP_DESCRIPTORS, standard_descriptors},
+    {STEP_LIMITS, own_limits},
+    {STEP_ROOT, own_root},
+    {STEP_GROUPS, own_groups},
+    {STEP_GROUP, own_group},
+    {STEP_USER, own_user},
+    {STEP_DIR, own_dir},
+    {STEP_EXECUTE, execute},
+};
+
+CHILD void run_child(void *argument)
+{
+    struct child *child = argument;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        int error = steps[i].run(child->spawn);
+        if (!error)
+            continue;
+        child->error = error;
+        child->step = steps[i].step;
+        break;
+    }
+    _exit(127);
+}
+
+/* ---- the parent ---------------------------------------------------------------------------- */
+
+static int fail(struct spawn_failure *ret_failure, enum start_step step, int error)
+{
+    *ret_failure = (struct spawn_failure){step, error};
+    return -error;
+}
+
+int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_failure)
+{
+    int pidfd = -1, failed = place(FD_STDIN, spawn->stdin_fd);
+    if (!failed)
+        failed = place(FD_OUTPUT, spawn->output_fd);
+    if (!failed)
+        failed = place(FD_TTY, spawn->tty_fd);
+    if (failed)
+        return fail(ret_failure, STEP_DESCRIPTORS, -failed);
+
+    struct child child = {.spawn = spawn};
+    struct clone3_arguments arguments = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_FILES |
+                 CLONE_CLEAR_SIGHAND,
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .parent_tid = (uint64_t)(uintptr_t)spawn->parent_tid,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)child_stack,
+        .stack_size = sizeof child_stack,
+    };
+    if (spawn->cgroup_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)spawn->cgroup_fd;
+    }
+    pid_t pid = syscall_clone3(&arguments, run_child, &child);
+    if (pid < 0) {
+        *spawn->parent_tid = 0;
+        return fail(ret_failure, STEP_CLONE, -pid);
+    }
+    if (!child.error) {
+        *ret_pidfd = pidfd;
+        return 0;
+    }
+    siginfo_t info;
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0 && errno == EINTR)
+        ;
+    close(pidfd);
+    *spawn->parent_tid = 0;
+    return fail(ret_failure, child.step, child.error);
+}

@@ -1,0 +1,61 @@
+/* Making a process the fast way: clone3 with shared memory and a shared descriptor table, straight
+ * into its cgroup; the parent waits until the program executes or the attempt has failed.
+ *
+ * The descriptors the child needs are put at SPAWN_FD_FIRST … before the call: the child's first
+ * step takes a copy of the table up to SPAWN_FD_LAST only, so that what the parent holds beyond
+ * costs nothing (close_range(2) with CLOSE_RANGE_UNSHARE). Nothing the child does may wait. */
+#pragma once
+
+#include "base/start-step.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define SPAWN_FD_FIRST 3
+#define SPAWN_FD_LAST  7
+
+struct spawn_limit {
+    int resource;
+    struct rlimit limit;
+};
+
+/* What is to be executed, and how. Nothing is owned. */
+struct spawn {
+    char *const *argv; /* argv[0] without a slash is looked up on `path` */
+    char *const *environment;
+    const char *path;       /* colon-separated folders; NULL: argv[0] has to have a slash */
+    int stdin_fd;           /* -1: the null device of spawner_init() */
+    int output_fd;          /* stdout and stderr; -1: the null device */
+    int tty_fd;             /* -1: none; else stdin, stdout and stderr and controlling terminal */
+    int cgroup_fd;          /* -1: the parent's cgroup */
+    const char *root, *dir; /* NULL: no chroot; "/" */
+    mode_t umask;
+    bool identity_set;
+    uid_t uid;
+    gid_t gid;
+    const gid_t *groups;
+    size_t group_count;
+    const struct spawn_limit *limits;
+    size_t limit_count;
+    int32_t *parent_tid; /* the kernel writes the pid here before the child runs; not NULL */
+};
+
+struct spawn_failure {
+    enum start_step step;
+    int error; /* errno */
+};
+
+/* Reserves the descriptors SPAWN_FD_FIRST … SPAWN_FD_LAST with the null device; what is open there
+ * is closed. Once in a program, before the first spawn(). Returns 0 or -errno. */
+int spawner_init(void);
+
+/* Makes the process. Returns 0 with its pidfd (close-on-exec, the caller's) in *ret_pidfd; or
+ * -errno with the step in *ret_failure: then no process is left, and *parent_tid is 0. */
+int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_failure);
+
+/* Takes the last child's descriptors out of the reserved places: to be called after a batch, or
+ * they would keep a pipe open. */
+void spawner_rest(void);

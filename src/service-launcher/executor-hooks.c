@@ -1,0 +1,91 @@
+/* Hooks: which commands belong to which state, run one after the other. The place in the list is
+ * in the record, so that a new launcher goes on where the old one was. */
+#include "service-launcher/executor-internal.h"
+#include "service-launcher/journal-client.h"
+
+#include "log/log.h"
+
+#include <stddef.h>
+
+/* A task that ended well has not been stopped: what follows it is `after-start`. */
+static bool ended_well(const struct definition *definition, const struct service_body *body)
+{
+    return definition->type == TYPE_TASK && !body->asked && !body->failed_start &&
+           body->exit_kind == EXIT_CODE && body->exit_value == 0;
+}
+
+static commands_t list_of(const struct definition *definition, const struct service_body *body)
+{
+    switch ((enum service_state)body->state) {
+    case STATE_PREPARING:
+        return definition->before_start;
+    case STATE_SETTLING:
+        return definition->after_start;
+    case STATE_LEAVING:
+        return definition->before_stop;
+    case STATE_FINISHING:
+        return ended_well(definition, body) ? definition->after_start : definition->after_stop;
+    default:
+        return NULL;
+    }
+}
+
+argv_t executor_hook_command(const struct process *process)
+{
+    const struct manager *manager = &process->executor->launcher->manager;
+    const struct service *service = process_service(process);
+    const struct service_body *body = service_body(manager, service);
+    commands_t list = list_of(service->definition, body);
+    uint32_t count = 0;
+
+    while (list && list[count]) {
+        if (count == body->hook)
+            return list[count];
+        count++;
+    }
+    /* `stop.exec` is the last thing before the signal. */
+    if (body->state == STATE_LEAVING && body->hook == count)
+        return service->definition->stop.exec;
+    return NULL;
+}
+
+enum service_event executor_next_hook(struct process *process)
+{
+    if (!executor_hook_command(process))
+        return EVENT_HOOKS_OK;
+    process->spawn_hook = true;
+    executor_queue_spawn(process);
+    return EVENT_NONE;
+}
+
+void executor_hook_ended(struct process *process, enum exit_kind kind, int value)
+{
+    struct launcher *launcher = process->executor->launcher;
+    struct service *service = process_service(process);
+    const char *name = service_name(&launcher->manager, service);
+    bool failed = kind != EXIT_CODE || value != 0;
+    struct service_body body;
+
+    manager_edit(&launcher->manager, service, &body);
+    bool decides = failed && body.state == STATE_PREPARING;
+    if (failed) {
+        argv_t command = executor_hook_command(process);
+        LOG(WARNING, "A hook failed", TEXT("service", name),
+            TEXT("command", command ? command[0] : "?"),
+            NUMBER(kind == EXIT_CODE ? "exit" : "signal", value));
+        journal_client_event(launcher->journal, service->slot, 4, "hook %s failed: %s %d",
+                             command ? command[0] : "?", kind == EXIT_CODE ? "exit" : "signal",
+                             value);
+    }
+    body.hook++;
+    if (decides)
+        body.reason = (struct reason){
+            .code = REASON_HOOK_FAILED, .service = SLOT_NONE, .number = (int32_t)body.hook};
+    manager_commit(&launcher->manager, service, &body);
+    enum service_event event = decides ? EVENT_HOOKS_FAILED : EVENT_HOOKS_OK;
+    /* A stop that came while the hook ran goes on from its end, whatever is left in the list. */
+    if (!decides && body.state != STATE_STOPPING && body.state != STATE_KILLING)
+        event = executor_next_hook(process);
+    if (event != EVENT_NONE)
+        manager_event(&launcher->manager, service, event);
+}

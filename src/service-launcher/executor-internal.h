@@ -1,0 +1,72 @@
+/* What the executor's own files share. Nobody else includes this. */
+#pragma once
+
+#include "service-launcher/executor.h"
+#include "service-launcher/init-link.h"
+#include "service-launcher/launcher.h"
+
+#include "base/list.h"
+#include "proc/cgroup.h"
+#include "proc/pidref.h"
+#include "proc/spawn.h"
+
+#include <sys/resource.h>
+
+/* What is watched for one service that is not at rest. On the heap, for the loop keeps pointers
+ * into it. */
+struct process {
+    struct executor *executor;
+    uint32_t slot;
+    struct pidref main, hook;
+    struct loop_fd main_source, hook_source, events_source; /* events: its cgroup's; owns its fd */
+    struct loop_timer timer;
+    struct list spawn_link; /* in executor->spawn_queue */
+    struct list rest_link;  /* in executor->rest_queue */
+    int output_fd;          /* the writing end of its pipe; -1: none yet */
+    int pipe_fd;            /* recovered: the O_RDWR description that init held, till it is used */
+    int cgroup_fd;
+    bool spawn_hook;     /* what is queued is a hook, not the main process */
+    bool hook_cancelled; /* it was killed: its end means nothing */
+    bool sweeping;       /* EVENT_EMPTY is owed */
+    bool registering;    /* the journal has not got its pipe yet */
+};
+
+struct executor {
+    struct launcher *launcher;
+    struct process **processes; /* [slots]; NULL: at rest */
+    uint32_t slots;
+    struct list spawn_queue, rest_queue;
+    struct rlimit nofile; /* what services get */
+    int cgroup_folder;
+    uint64_t random_state;
+    bool no_room; /* init's socket is full: nothing is spawned until it is not */
+};
+
+struct service *process_service(const struct process *process);
+struct service_record *process_record(const struct process *process);
+struct process *executor_process(const struct executor *executor, uint32_t slot);
+struct process *executor_need_process(struct executor *executor, uint32_t slot);
+
+/* executor.c: begins to watch the main process or the hook. Returns 0 or -errno. */
+int executor_watch(struct process *process, bool hook);
+void executor_check_empty(struct process *process);
+
+/* An adopted main process is gone: it is init's child. Its pid stays in the record until init says
+ * how it ended. */
+void executor_main_gone(struct process *process);
+
+/* executor.c: sets the timer to a deadline that the record has already; 0: none. */
+void executor_resume_timer(struct process *process, uint64_t at_ns);
+
+/* executor-spawn.c: queues the main process, or the hook at body->hook, for the next batch. */
+void executor_queue_spawn(struct process *process);
+
+/* executor-hooks.c: queues the hook of the present state at body->hook. Returns EVENT_HOOKS_OK when
+ * there is none left, else EVENT_NONE. */
+enum service_event executor_next_hook(struct process *process);
+
+/* A hook has ended: the next one, or the event that ends the step. */
+void executor_hook_ended(struct process *process, enum exit_kind kind, int value);
+
+/* The command of the hook at body->hook in the present state; NULL: none left. */
+argv_t executor_hook_command(const struct process *process);

@@ -1,0 +1,123 @@
+/* Looking without changing: conditions, and what a service is made of right now. */
+#include "service-launcher/executor-internal.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CMDLINE_BYTES 4096
+
+/* Whether the kernel was given this word. Words are separated by blanks; quotes are not honoured,
+ * as the kernel's own parameters have none. */
+static bool has_kernel_word(const char *word)
+{
+    char line[CMDLINE_BYTES];
+    size_t length = strlen(word);
+    AUTO_CLOSE int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
+    if (bytes < 0)
+        return false;
+    line[bytes] = 0;
+    for (const char *at = line; *at;) {
+        at += strspn(at, " \n\t");
+        size_t part = strcspn(at, " \n\t");
+        if (part == length && part && strncmp(at, word, part) == 0)
+            return true;
+        at += part;
+    }
+    return false;
+}
+
+static bool is_met(const struct condition *condition)
+{
+    bool met = false;
+    switch (condition->kind) {
+    case WHEN_EXISTS:
+        met = access(condition->word, F_OK) == 0;
+        break;
+    case WHEN_EXECUTABLE:
+        met = access(condition->word, X_OK) == 0;
+        break;
+    case WHEN_KERNEL_ARG:
+        met = has_kernel_word(condition->word);
+        break;
+    }
+    return met != condition->negated;
+}
+
+bool executor_conditions_met(void *context, const struct definition *definition, size_t *ret_index)
+{
+    (void)context;
+    for (size_t i = 0; i < definition->when_count; i++) {
+        if (is_met(&definition->when[i]))
+            continue;
+        *ret_index = i;
+        return false;
+    }
+    return true;
+}
+
+int32_t executor_main_pid(struct executor *executor, uint32_t slot)
+{
+    return executor->launcher->manager.records[slot].main_pid;
+}
+
+size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pids, size_t room)
+{
+    const struct process *process = executor_process(executor, slot);
+    const struct service_record *record = &executor->launcher->manager.records[slot];
+    size_t count = 0;
+
+    if (process && process->cgroup_fd >= 0) {
+        int found = cgroup_processes(process->cgroup_fd, pids, room);
+        if (found > 0)
+            return (size_t)found;
+    }
+    const int32_t known[] = {record->main_pid, record->hook_pid};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (!known[i])
+            continue;
+        if (count < room)
+            pids[count] = known[i];
+        count++;
+    }
+    return count;
+}
+
+/* The resident pages of the main process: the second number of /proc/PID/statm (proc(5)). */
+static int64_t resident_bytes(int32_t pid)
+{
+    char path[40], line[128];
+    uint64_t pages;
+    text_format(path, sizeof path, "/proc/%d/statm", (int)pid);
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t bytes = read(fd, line, sizeof line - 1);
+    if (bytes <= 0)
+        return -ESRCH;
+    line[bytes] = 0;
+    char *second = strchr(line, ' ');
+    if (!second)
+        return -EPROTO;
+    second++;
+    second[strcspn(second, " ")] = 0;
+    int failed = text_parse_unsigned(second, &pages);
+    return failed ? failed : (int64_t)pages * sysconf(_SC_PAGESIZE);
+}
+
+int64_t executor_memory_bytes(struct executor *executor, uint32_t slot)
+{
+    const struct process *process = executor_process(executor, slot);
+    int32_t pid = executor_main_pid(executor, slot);
+    if (process && process->cgroup_fd >= 0) {
+        int64_t bytes = cgroup_memory_bytes(process->cgroup_fd);
+        if (bytes >= 0)
+            return bytes;
+    }
+    return pid ? resident_bytes(pid) : -ESRCH;
+}

@@ -1,0 +1,137 @@
+/* Recovery: a new launcher goes on where a dead one was. Every service of the state is taken up as
+ * its record says; what the dead one may have left undone is done again, and harms nobody then. */
+#include "service-launcher/executor-internal.h"
+#include "service-launcher/journal-client.h"
+
+#include "log/log.h"
+#include "protocol/journal-link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+/* What may be left undone in a state. Where a process runs that the state waits for, nothing is. */
+static const unsigned undone[SERVICE_STATES] = {
+    [STATE_PREPARING] = ACTION_HOOKS,      [STATE_STARTING] = ACTION_SPAWN,
+    [STATE_SETTLING] = ACTION_HOOKS,       [STATE_LEAVING] = ACTION_HOOKS,
+    [STATE_STOPPING] = ACTION_SIGNAL,      [STATE_KILLING] = ACTION_KILL,
+    [STATE_SWEEPING] = ACTION_SWEEP,       [STATE_FINISHING] = ACTION_HOOKS,
+    [STATE_BACKING_OFF] = ACTION_BACK_OFF,
+};
+
+void executor_take_pipe(struct executor *executor, uint32_t slot, int fd)
+{
+    struct process *process = NULL;
+    if (slot < executor->launcher->manager.slots)
+        process = executor_need_process(executor, slot);
+    if (!process || process->pipe_fd >= 0) {
+        close(fd);
+        return;
+    }
+    process->pipe_fd = fd;
+}
+
+/* Opens a recorded process. Its number cannot be another's: while no launcher works nobody reaps,
+ * and where init had to, it says so and ENDED comes. */
+static void adopt(struct process *process, bool hook)
+{
+    struct service_record *record = process_record(process);
+    int32_t pid = hook ? record->hook_pid : record->main_pid;
+    struct pidref *which = hook ? &process->hook : &process->main;
+    if (!pid)
+        return;
+    int failed = pidref_open(pid, which);
+    if (!failed)
+        failed = executor_watch(process, hook);
+    if (failed && failed != -ESRCH)
+        LOG(ERROR, "Cannot watch a process that was running", TEXT("service", record->name),
+            NUMBER("pid", pid), NUMBER("errno", -failed));
+}
+
+static void open_service_cgroup(struct process *process)
+{
+    struct executor *executor = process->executor;
+    if (executor->cgroup_folder < 0)
+        return;
+    int fd = cgroup_open(executor->cgroup_folder, process_record(process)->name);
+    process->cgroup_fd = fd < 0 ? -1 : fd;
+}
+
+/* The journal may not have heard of it; if it has, this changes nothing. */
+static void register_again(struct process *process)
+{
+    struct launcher *launcher = process->executor->launcher;
+    const struct service *service = process_service(process);
+    int fd =
+        process->pipe_fd < 0 ? -1 : fcntl(process->pipe_fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
+    if (fd < 0)
+        return;
+    journal_client_register(launcher->journal, service->slot,
+                            service_name(&launcher->manager, service), service->definition->logs,
+                            service->definition->console ? JOURNAL_FLAG_CONSOLE : 0, fd);
+}
+
+/* The event that takes the machine on; EVENT_NONE when a process that runs will. */
+static enum service_event resume(struct process *process)
+{
+    struct launcher *launcher = process->executor->launcher;
+    struct service *service = process_service(process);
+    const struct service_record *record = process_record(process);
+    const struct service_body *body = service_body(&launcher->manager, service);
+    enum service_state state = (enum service_state)body->state;
+    const struct definition *definition = service->definition;
+
+    if (record->hook_pid && state != STATE_SWEEPING)
+        return EVENT_NONE;
+    if (state == STATE_STARTING && record->main_pid)
+        return definition->type != TYPE_TASK && definition->ready == READY_EXEC ? EVENT_READY
+                                                                                : EVENT_NONE;
+    if ((state == STATE_RUNNING || state == STATE_ENDING) && !record->main_pid &&
+        definition->type != TYPE_TARGET)
+        return EVENT_EXITED; /* the exit was noted, and not yet acted on */
+    /* A list of hooks goes on at its place, it does not begin again. */
+    if (undone[state] == ACTION_HOOKS)
+        return executor_next_hook(process);
+    if (!undone[state])
+        return EVENT_NONE;
+    return executor_act(launcher, service, undone[state]);
+}
+
+static void recover_one(struct executor *executor, struct service *service)
+{
+    struct manager *manager = &executor->launcher->manager;
+    const struct service_body *body = service_body(manager, service);
+    struct service_record *record = &manager->records[service->slot];
+
+    record->spawning = 0;
+    if (machine_states[body->state].idle && body->state != STATE_BACKING_OFF) {
+        executor_rest(executor, service);
+        return;
+    }
+    struct process *process = executor_need_process(executor, service->slot);
+    if (!process || !service->definition) {
+        LOG(ERROR, "Cannot take up a service", TEXT("service", record->name),
+            TEXT("why", process ? "its definition is lost" : "no memory"));
+        return;
+    }
+    open_service_cgroup(process);
+    register_again(process);
+    adopt(process, false);
+    adopt(process, true);
+    executor_resume_timer(process, body->deadline_ns);
+    if (record->main_pid && !pidref_is_set(&process->main)) {
+        executor_main_gone(process);
+        return;
+    }
+    enum service_event event = resume(process);
+    if (event != EVENT_NONE)
+        manager_event(manager, service, event);
+}
+
+void executor_recover(struct executor *executor)
+{
+    struct manager *manager = &executor->launcher->manager;
+    for (uint32_t i = 0; i < manager->slots; i++)
+        if (manager->services[i].in_use)
+            recover_one(executor, &manager->services[i]);
+}

@@ -1,0 +1,469 @@
+/* Spawning, in batches: first the pipes of a whole batch go to init and to the journal, then the
+ * programs are executed. So a program never runs whose output nobody would find again, whoever is
+ * killed in between. */
+#include "service-launcher/executor-internal.h"
+#include "service-launcher/journal-client.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "log/log.h"
+#include "protocol/journal-link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BATCH_MAX        64   /* programs in one turn of the loop */
+#define ENVIRONMENT_ROOM 16   /* what we add to the file's own */
+#define SMALL_PIPE_FROM  1000 /* above so many services a pipe gets less of the kernel's memory */
+#define SMALL_PIPE_BYTES 16384
+#define DEFAULT_PATH     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+void executor_queue_spawn(struct process *process)
+{
+    list_remove(&process->spawn_link);
+    list_append(&process->executor->spawn_queue, &process->spawn_link);
+}
+
+/* ---- failing ------------------------------------------------------------------------------- */
+
+/* What may be better in a moment is tried again by the restart policy; the rest needs a person. */
+static bool passes_by_itself(int error)
+{
+    static const int passing[] = {EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC, EIO, ETXTBSY, EINTR};
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+        if (passing[i] == error)
+            return true;
+    return false;
+}
+
+static void fail_start(struct process *process, enum start_step step, int error)
+{
+    struct launcher *launcher = process->executor->launcher;
+    struct service *service = process_service(process);
+    struct service_body body;
+
+    process_record(process)->spawning = 0;
+    manager_edit(&launcher->manager, service, &body);
+    bool hook = process->spawn_hook;
+    process->spawn_hook = false;
+    body.reason = (struct reason){
+        .code = REASON_STEP_FAILED, .step = (uint16_t)step, .service = SLOT_NONE, .number = error};
+    body.retry = passes_by_itself(error);
+    if (!hook) {
+        manager_commit(&launcher->manager, service, &body);
+        manager_event(&launcher->manager, service, EVENT_SPAWN_FAILED);
+        return;
+    }
+    LOG(WARNING, "Cannot run a hook", TEXT("service", service_name(&launcher->manager, service)),
+        TEXT("step", service_step_words(step)), TEXT("error", strerror(error)));
+    journal_client_event(launcher->journal, service->slot, 4, "cannot run a hook: %s: %s",
+                         service_step_words(step), strerror(error));
+    if (body.state == STATE_PREPARING) {
+        manager_commit(&launcher->manager, service, &body);
+        manager_event(&launcher->manager, service, EVENT_SPAWN_FAILED);
+        return;
+    }
+    executor_hook_ended(process, EXIT_CODE, 127);
+}
+
+/* ---- pipes --------------------------------------------------------------------------------- */
+
+/* A pipe of the batch on its way: the ends that init and the journal get. */
+struct new_pipe {
+    struct process *process;
+    int both_fd, read_fd;
+};
+
+static int open_again(int fd, int flags)
+{
+    char path[32];
+    text_format(path, sizeof path, "/proc/self/fd/%d", fd);
+    int opened = open(path, flags | O_CLOEXEC);
+    return opened < 0 ? -errno : opened;
+}
+
+/* The service's own writing end, from the description that init had kept. */
+static int recover_pipe(struct process *process)
+{
+    int fd = open_again(process->pipe_fd, O_WRONLY);
+    if (fd < 0)
+        return fd;
+    process->output_fd = fd;
+    close(process->pipe_fd);
+    process->pipe_fd = -1;
+    return 0;
+}
+
+static int make_pipe(struct process *process, struct new_pipe *pipe)
+{
+    const struct definition *definition = process_service(process)->definition;
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    AUTO_CLOSE int read_fd = fds[0];
+    AUTO_CLOSE int write_fd = fds[1];
+    if (process->executor->slots > SMALL_PIPE_FROM)
+        fcntl(write_fd, F_SETPIPE_SZ, SMALL_PIPE_BYTES); /* a bigger one does as well */
+    if (definition->identity.set &&
+        fchown(write_fd, definition->identity.uid, definition->identity.gid) < 0)
+        return -errno;
+    int both = open_again(read_fd, O_RDWR);
+    if (both < 0)
+        return both;
+    process->output_fd = take_fd(&write_fd);
+    *pipe = (struct new_pipe){process, both, take_fd(&read_fd)};
+    return 0;
+}
+
+static void drop_pipe(struct new_pipe *pipe)
+{
+    close(pipe->both_fd);
+    close(pipe->read_fd);
+    close(pipe->process->output_fd);
+    pipe->process->output_fd = -1;
+}
+
+static void register_pipe(struct new_pipe *pipe)
+{
+    struct launcher *launcher = pipe->process->executor->launcher;
+    const struct service *service = process_service(pipe->process);
+    uint32_t flags = service->definition->console ? JOURNAL_FLAG_CONSOLE : 0;
+    int result = journal_client_register(launcher->journal, service->slot,
+                                         service_name(&launcher->manager, service),
+                                         service->definition->logs, flags, pipe->read_fd);
+    close(pipe->both_fd);
+    pipe->process->registering = result == -EAGAIN;
+    if (result < 0 && result != -EAGAIN)
+        LOG(ERROR, "Cannot register a service with the journal",
+            TEXT("service", service_name(&launcher->manager, service)),
+            TEXT("error", strerror(-result)));
+}
+
+/* Gives all new pipes of a batch to init in one message, then to the journal. Returns false when
+ * there is no room now: nothing was made then. */
+static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t count)
+{
+    uint32_t keys[BATCH_MAX];
+    int fds[BATCH_MAX];
+    for (size_t i = 0; i < count; i++) {
+        keys[i] = KEY_SERVICE_FIRST + pipes[i].process->slot;
+        fds[i] = pipes[i].both_fd;
+    }
+    int failed = count == 0 ? 0
+                            : init_link_store(executor->launcher->init_link,
+                                              OWNER_LAUNCHER | OWNER_JOURNAL, keys, fds, count);
+    if (failed) {
+        for (size_t i = 0; i < count; i++)
+            drop_pipe(&pipes[i]);
+        if (failed == -EAGAIN) {
+            executor->no_room = true;
+            return false;
+        }
+        for (size_t i = 0; i < count; i++) {
+            list_remove(&pipes[i].process->spawn_link);
+            fail_start(pipes[i].process, STEP_HAND_OVER, -failed);
+        }
+        return true;
+    }
+    for (size_t i = 0; i < count; i++)
+        register_pipe(&pipes[i]);
+    return true;
+}
+
+/* ---- what a program finds ------------------------------------------------------------------ */
+
+struct surroundings {
+    char **environment;
+    const char *path;
+    char texts[6][SERVICE_NAME_MAX_BYTES + 32]; /* HOME= USER= … as far as they are short */
+    size_t texts_used;
+    struct spawn_limit limits[RLIM_NLIMITS + 1];
+};
+
+/* KEY of "KEY=value" is among the entries. */
+static bool is_given(names_t entries, const char *key)
+{
+    size_t length = strlen(key);
+    for (size_t i = 0; entries && entries[i]; i++)
+        if (strncmp(entries[i], key, length) == 0 && entries[i][length] == '=')
+            return true;
+    return false;
+}
+
+static void add_default(struct surroundings *s, size_t *count, names_t given, const char *key,
+                        const char *value)
+{
+    size_t at = s->texts_used;
+    if (!value || is_given(given, key) || at == sizeof s->texts / sizeof *s->texts)
+        return;
+    if (!text_format(s->texts[at], sizeof s->texts[at], "%s=%s", key, value))
+        return;
+    s->texts_used++;
+    s->environment[(*count)++] = s->texts[at];
+}
+
+/* Builds the environment in an array from malloc, which is the caller's. The later wins, so a
+ * default is left out where the file gives the key. */
+static int build_environment(struct surroundings *s, const struct process *process,
+                             char name_entry[static SERVICE_NAME_MAX_BYTES + 32],
+                             char invocation_entry[static 64])
+{
+    struct manager *manager = &process->executor->launcher->manager;
+    const struct service *service = process_service(process);
+    const struct definition *definition = service->definition;
+    const struct service_body *body = service_body(manager, service);
+    size_t given = 0, count = 0;
+
+    while (definition->env && definition->env[given])
+        given++;
+    s->environment = calloc(given + ENVIRONMENT_ROOM, sizeof *s->environment);
+    if (!s->environment)
+        return -ENOMEM;
+    s->path = DEFAULT_PATH;
+    add_default(s, &count, definition->env, "PATH", DEFAULT_PATH);
+    if (definition->identity.user_name) {
+        add_default(s, &count, definition->env, "HOME", definition->identity.home);
+        add_default(s, &count, definition->env, "USER", definition->identity.user_name);
+        add_default(s, &count, definition->env, "LOGNAME", definition->identity.user_name);
+        add_default(s, &count, definition->env, "SHELL", definition->identity.shell);
+    }
+    if (definition->tty)
+        add_default(s, &count, definition->env, "TERM",
+                    strstr(definition->tty, "/ttyS") ? "vt220" : "linux");
+    for (size_t i = 0; i < given; i++) {
+        const char *rest;
+        if (text_starts_with(definition->env[i], "PATH=", &rest))
+            s->path = rest;
+        if (!text_starts_with(definition->env[i], "SERVICE_NAME=", NULL) &&
+            !text_starts_with(definition->env[i], "INVOCATION_ID=", NULL))
+            s->environment[count++] = definition->env[i];
+    }
+    text_format(name_entry, SERVICE_NAME_MAX_BYTES + 32, "SERVICE_NAME=%s",
+                service_name(manager, service));
+    text_format(invocation_entry, 64, "INVOCATION_ID=%016llx%016llx",
+                (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
+    s->environment[count++] = name_entry;
+    s->environment[count++] = invocation_entry;
+    return 0;
+}
+
+static size_t build_limits(struct surroundings *s, const struct process *process)
+{
+    const struct definition *definition = process_service(process)->definition;
+    size_t count = 0;
+    s->limits[count++] = (struct spawn_limit){RLIMIT_NOFILE, process->executor->nofile};
+    for (size_t i = 0; i < definition->limit_count && count <= RLIM_NLIMITS; i++) {
+        const struct limit *limit = &definition->limits[i];
+        struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
+        s->limits[count++] = (struct spawn_limit){limit->resource, value};
+    }
+    return count;
+}
+
+/* Opens without waiting (a FIFO, a modem line), then lets the program wait as it likes. */
+static int open_for_program(const char *path, int flags)
+{
+    int fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int now = fcntl(fd, F_GETFL);
+    fcntl(fd, F_SETFL, now & ~O_NONBLOCK);
+    return fd;
+}
+
+static int open_cgroup(struct process *process)
+{
+    struct executor *executor = process->executor;
+    if (executor->cgroup_folder < 0 || process->cgroup_fd >= 0)
+        return 0;
+    int fd = cgroup_open(executor->cgroup_folder,
+                         service_name(&executor->launcher->manager, process_service(process)));
+    if (fd < 0)
+        return fd;
+    process->cgroup_fd = fd;
+    return 0;
+}
+
+/* ---- one program --------------------------------------------------------------------------- */
+
+static int spawn_prepared(struct process *process, struct spawn *spawn_, struct surroundings *s,
+                          struct spawn_failure *failure)
+{
+    const struct definition *definition = process_service(process)->definition;
+    struct service_record *record = process_record(process);
+    bool hook = process->spawn_hook;
+    AUTO_CLOSE int stdin_fd = -1;
+    AUTO_CLOSE int tty_fd = -1;
+
+    if (definition->tty && !hook) {
+        tty_fd = open_for_program(definition->tty, O_RDWR);
+        if (tty_fd < 0) {
+            *failure = (struct spawn_failure){STEP_TTY, -tty_fd};
+            return tty_fd;
+        }
+    } else if (definition->stdin_path && !hook) {
+        stdin_fd = open_for_program(definition->stdin_path, O_RDONLY);
+        if (stdin_fd < 0) {
+            *failure = (struct spawn_failure){STEP_STDIN, -stdin_fd};
+            return stdin_fd;
+        }
+    }
+    spawn_->argv = hook ? executor_hook_command(process) : definition->argv;
+    spawn_->environment = s->environment;
+    spawn_->path = s->path;
+    spawn_->stdin_fd = stdin_fd;
+    spawn_->tty_fd = tty_fd;
+    spawn_->limits = s->limits;
+    spawn_->limit_count = build_limits(s, process);
+    spawn_->parent_tid = hook ? &record->hook_pid : &record->main_pid;
+    struct pidref *which = hook ? &process->hook : &process->main;
+    record->spawning = hook ? 2 : 1;
+    int failed = spawn(spawn_, &which->fd, failure);
+    if (!failed)
+        which->pid = *spawn_->parent_tid;
+    return failed;
+}
+
+/* Executes the main process or the hook. Returns 0 or -errno with the step that failed. */
+static int spawn_one(struct process *process, struct spawn_failure *failure)
+{
+    const struct definition *definition = process_service(process)->definition;
+    const struct identity *identity = &definition->identity;
+    char name_entry[SERVICE_NAME_MAX_BYTES + 32], invocation_entry[64];
+    struct surroundings s = {.environment = NULL};
+    int failed = open_cgroup(process);
+    if (failed) {
+        *failure = (struct spawn_failure){STEP_CGROUP, -failed};
+        return failed;
+    }
+    failed = build_environment(&s, process, name_entry, invocation_entry);
+    if (failed) {
+        *failure = (struct spawn_failure){STEP_CLONE, ENOMEM};
+        return failed;
+    }
+    struct spawn spawn_ = {
+        .output_fd = process->output_fd,
+        .cgroup_fd = process->cgroup_fd,
+        .root = definition->root,
+        .dir = definition->dir,
+        .umask = definition->umask,
+        .identity_set = identity->set,
+        .uid = identity->uid,
+        .gid = identity->gid,
+        .groups = identity->groups,
+        .group_count = identity->group_count,
+    };
+    failed = spawn_prepared(process, &spawn_, &s, failure);
+    free(s.environment);
+    return failed;
+}
+
+static void run_one(struct process *process)
+{
+    struct launcher *launcher = process->executor->launcher;
+    struct service *service = process_service(process);
+    struct spawn_failure failure = {STEP_NONE, 0};
+    bool hook = process->spawn_hook;
+
+    if (spawn_one(process, &failure) < 0) {
+        fail_start(process, failure.step, failure.error);
+        return;
+    }
+    process_record(process)->spawning = 0;
+    process->spawn_hook = false;
+    int failed = executor_watch(process, hook);
+    if (failed)
+        LOG(ERROR, "Cannot watch a process",
+            TEXT("service", service_name(&launcher->manager, service)),
+            TEXT("error", strerror(-failed)));
+    if (hook)
+        return;
+    manager_event(&launcher->manager, service, EVENT_SPAWNED);
+    if (service->definition->type != TYPE_TASK && service->definition->ready == READY_EXEC)
+        manager_event(&launcher->manager, service, EVENT_READY);
+}
+
+/* ---- batches ------------------------------------------------------------------------------- */
+
+/* Makes the pipes that are missing. A service whose pipe cannot be made fails by itself. */
+static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe *pipes)
+{
+    size_t made = 0, kept = 0;
+    for (size_t i = 0; i < *count; i++) {
+        struct process *process = batch[i];
+        int failed = 0;
+        if (process->output_fd < 0 && process->pipe_fd >= 0)
+            failed = recover_pipe(process);
+        else if (process->output_fd < 0) {
+            failed = make_pipe(process, &pipes[made]);
+            made += !failed;
+        }
+        if (!failed) {
+            batch[kept++] = process;
+            continue;
+        }
+        list_remove(&process->spawn_link);
+        fail_start(process, STEP_PIPE, -failed);
+    }
+    *count = kept;
+    return made;
+}
+
+/* Those that wait for the journal's socket are told by on_registered: no turn is made for them. */
+static bool has_runnable(const struct executor *executor)
+{
+    list_for_each(node, &executor->spawn_queue)
+    {
+        if (!container_of(node, struct process, spawn_link)->registering)
+            return true;
+    }
+    return false;
+}
+
+bool executor_spawn_batch(struct executor *executor)
+{
+    struct process *batch[BATCH_MAX];
+    struct new_pipe pipes[BATCH_MAX];
+    size_t count = 0;
+
+    if (executor->no_room)
+        return false;
+    list_for_each(node, &executor->spawn_queue)
+    {
+        struct process *process = container_of(node, struct process, spawn_link);
+        if (count < BATCH_MAX && !process->registering)
+            batch[count++] = process;
+        if (count == BATCH_MAX)
+            break;
+    }
+    if (!count)
+        return false;
+    size_t made = make_pipes(batch, &count, pipes);
+    if (!hand_over(executor, pipes, made))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        /* An event of an earlier one may have taken a later one out of the queue. */
+        if (batch[i]->registering || list_empty(&batch[i]->spawn_link))
+            continue;
+        list_remove(&batch[i]->spawn_link);
+        run_one(batch[i]);
+    }
+    spawner_rest();
+    return has_runnable(executor);
+}
+
+void executor_on_room(struct executor *executor)
+{
+    executor->no_room = false;
+}
+
+void executor_on_registered(struct executor *executor, uint32_t slot)
+{
+    struct process *process = executor_process(executor, slot);
+    if (process)
+        process->registering = false;
+}

@@ -1,0 +1,556 @@
+/* The executor: the actions of the machine as system calls, one function an action.
+ *
+ * A service that is not idle has a `struct process`: what is watched for it. What must survive this
+ * program is in its record, not here. */
+#include "service-launcher/executor-internal.h"
+#include "service-launcher/journal-client.h"
+
+#include "base/clock.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* An adopted process is gone, and init has still not said how after this long: it never will. */
+#define STATUS_WAIT_MS 10000
+
+struct service *process_service(const struct process *process)
+{
+    return &process->executor->launcher->manager.services[process->slot];
+}
+
+struct service_record *process_record(const struct process *process)
+{
+    return &process->executor->launcher->manager.records[process->slot];
+}
+
+static struct manager *manager_of(const struct process *process)
+{
+    return &process->executor->launcher->manager;
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+int executor_create(struct launcher *launcher, const struct rlimit *nofile, struct executor **ret)
+{
+    struct executor *executor = calloc(1, sizeof *executor);
+    if (!executor)
+        return -ENOMEM;
+    executor->launcher = launcher;
+    executor->nofile = *nofile;
+    executor->cgroup_folder = -1;
+    executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
+    list_init(&executor->spawn_queue);
+    list_init(&executor->rest_queue);
+    *ret = executor;
+    return 0;
+}
+
+struct process *executor_process(const struct executor *executor, uint32_t slot)
+{
+    return slot < executor->slots ? executor->processes[slot] : NULL;
+}
+
+/* The process of a slot, made where there is none; NULL without memory. */
+struct process *executor_need_process(struct executor *executor, uint32_t slot)
+{
+    if (slot >= executor->slots) {
+        uint32_t slots = executor->launcher->manager.slots;
+        struct process **grown = reallocarray(executor->processes, slots, sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + executor->slots, 0, (slots - executor->slots) * sizeof *grown);
+        executor->processes = grown;
+        executor->slots = slots;
+    }
+    struct process *process = executor->processes[slot];
+    if (process)
+        return process;
+    process = calloc(1, sizeof *process);
+    if (!process)
+        return NULL;
+    process->executor = executor;
+    process->slot = slot;
+    process->main = process->hook = PIDREF_NONE;
+    process->main_source.fd = process->hook_source.fd = process->events_source.fd = -1;
+    process->output_fd = process->pipe_fd = process->cgroup_fd = -1;
+    list_init(&process->spawn_link);
+    list_init(&process->rest_link);
+    executor->processes[slot] = process;
+    return process;
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void unwatch_events(struct process *process)
+{
+    int fd = process->events_source.fd;
+    if (fd < 0)
+        return;
+    loop_remove(&process->executor->launcher->loop, &process->events_source);
+    close(fd);
+}
+
+static void forget_pid(struct process *process, struct pidref *which, struct loop_fd *source)
+{
+    loop_remove(&process->executor->launcher->loop, source);
+    pidref_close(which);
+}
+
+static void destroy_process(struct process *process)
+{
+    struct executor *executor = process->executor;
+    forget_pid(process, &process->main, &process->main_source);
+    forget_pid(process, &process->hook, &process->hook_source);
+    unwatch_events(process);
+    loop_clear_timer(&executor->launcher->loop, &process->timer);
+    list_remove(&process->spawn_link);
+    list_remove(&process->rest_link);
+    close_fd(&process->output_fd);
+    close_fd(&process->pipe_fd);
+    close_fd(&process->cgroup_fd);
+    executor->processes[process->slot] = NULL;
+    free(process);
+}
+
+void executor_destroy(struct executor *executor)
+{
+    if (!executor)
+        return;
+    for (uint32_t i = 0; i < executor->slots; i++)
+        if (executor->processes[i])
+            destroy_process(executor->processes[i]);
+    close_fd(&executor->cgroup_folder);
+    free(executor->processes);
+    free(executor);
+}
+
+void executor_set_cgroup_folder(struct executor *executor, int fd)
+{
+    close_fd(&executor->cgroup_folder);
+    executor->cgroup_folder = fd;
+}
+
+void executor_rest(struct executor *executor, struct service *service)
+{
+    struct process *process = executor_process(executor, service->slot);
+    if (process && list_empty(&process->rest_link))
+        list_append(&executor->rest_queue, &process->rest_link);
+}
+
+/* The writing end closes with us; the journal reads what is left, then sees the end. */
+void executor_rest_all(struct executor *executor)
+{
+    uint32_t keys[HAND_OVER_KEYS_MAX];
+    size_t count = 0;
+    for (struct list *node; (node = list_take(&executor->rest_queue));) {
+        struct process *process = container_of(node, struct process, rest_link);
+        enum service_state state = service_state(manager_of(process), process_service(process));
+        if (!machine_states[state].idle || state == STATE_BACKING_OFF || state == STATE_WAITING)
+            continue;
+        if (process->output_fd >= 0 || process->pipe_fd >= 0)
+            keys[count++] = KEY_SERVICE_FIRST + process->slot;
+        destroy_process(process);
+        if (count == HAND_OVER_KEYS_MAX) {
+            init_link_drop(executor->launcher->init_link, OWNER_LAUNCHER | OWNER_JOURNAL, keys,
+                           count);
+            count = 0;
+        }
+    }
+    if (count)
+        init_link_drop(executor->launcher->init_link, OWNER_LAUNCHER | OWNER_JOURNAL, keys, count);
+}
+
+void executor_forget(struct executor *executor, struct service *service)
+{
+    struct process *process = executor_process(executor, service->slot);
+    if (process) {
+        executor_rest(executor, service);
+        executor_rest_all(executor);
+    }
+    if (executor->cgroup_folder >= 0)
+        cgroup_remove(executor->cgroup_folder, service_name(&executor->launcher->manager, service));
+    journal_client_forget(executor->launcher->journal, service->slot);
+}
+
+/* ---- random -------------------------------------------------------------------------------- */
+
+/* splitmix64: for jitter and invocation ids, where nobody must not guess. */
+uint64_t executor_random_number(struct executor *executor)
+{
+    uint64_t z = executor->random_state += 0x9e3779b97f4a7c15ull;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+}
+
+/* ---- timers -------------------------------------------------------------------------------- */
+
+static void on_time(struct loop_timer *timer)
+{
+    struct process *process = container_of(timer, struct process, timer);
+    struct service *service = process_service(process);
+    struct service_body body;
+    manager_edit(manager_of(process), service, &body);
+    body.deadline_ns = 0;
+    if (body.state == STATE_ENDING) {
+        /* Nobody can say any more how it ended: it counts as a failure. */
+        body.exit_kind = EXIT_SIGNAL;
+        body.exit_value = SIGKILL;
+        manager_commit(manager_of(process), service, &body);
+        process_record(process)->main_pid = 0;
+        manager_event(manager_of(process), service, EVENT_EXITED);
+        return;
+    }
+    manager_commit(manager_of(process), service, &body);
+    manager_event(manager_of(process), service, EVENT_TIME_OUT);
+}
+
+void executor_resume_timer(struct process *process, uint64_t at_ns)
+{
+    struct loop *loop = &process->executor->launcher->loop;
+    if (at_ns)
+        loop_set_timer(loop, &process->timer, at_ns, on_time);
+    else
+        loop_clear_timer(loop, &process->timer);
+}
+
+static void set_deadline(struct process *process, uint64_t at_ns)
+{
+    struct service *service = process_service(process);
+    struct service_body body;
+    manager_edit(manager_of(process), service, &body);
+    if (body.deadline_ns != at_ns) {
+        body.deadline_ns = at_ns;
+        manager_commit(manager_of(process), service, &body);
+    }
+    executor_resume_timer(process, at_ns);
+}
+
+static void set_time_out(struct process *process, uint32_t time_out_ms)
+{
+    set_deadline(process,
+                 time_out_ms == TIME_NEVER_MS ? 0 : clock_now_ns() + time_out_ms * NS_PER_MS);
+}
+
+/* ---- ends of processes --------------------------------------------------------------------- */
+
+static void note_exit(struct process *process, enum exit_kind kind, int value)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    body.exit_kind = (uint8_t)kind;
+    body.exit_value = value;
+    manager_commit(manager_of(process), process_service(process), &body);
+}
+
+static enum exit_kind kind_of_code(int code)
+{
+    return code == CLD_EXITED ? EXIT_CODE : EXIT_SIGNAL;
+}
+
+/* The main process has ended and how is known: first into the record, then the zombie goes. */
+static void end_main(struct process *process, enum exit_kind kind, int value)
+{
+    struct launcher *launcher = process->executor->launcher;
+    note_exit(process, kind, value);
+    process_record(process)->main_pid = 0;
+    if (pidref_is_set(&process->main)) {
+        /* Where no cgroup follows it, its group is all we know of; the zombie still keeps the
+         * group's number from being anybody else's. */
+        if (process->cgroup_fd < 0)
+            kill(-process->main.pid, SIGKILL);
+        pidref_reap(&process->main);
+    }
+    forget_pid(process, &process->main, &process->main_source);
+    journal_client_run_ended(launcher->journal, process->slot);
+    manager_event(&launcher->manager, process_service(process), EVENT_EXITED);
+}
+
+static void on_main_ended(struct loop_fd *source, uint32_t events)
+{
+    struct process *process = container_of(source, struct process, main_source);
+    int code, status, failed = pidref_peek(&process->main, &code, &status);
+    (void)events;
+
+    if (failed == -EAGAIN)
+        return;
+    if (!failed) {
+        end_main(process, kind_of_code(code), status);
+        return;
+    }
+    executor_main_gone(process);
+}
+
+void executor_main_gone(struct process *process)
+{
+    forget_pid(process, &process->main, &process->main_source);
+    manager_event(manager_of(process), process_service(process), EVENT_GONE);
+    if (service_state(manager_of(process), process_service(process)) == STATE_ENDING)
+        set_time_out(process, STATUS_WAIT_MS);
+}
+
+static void end_hook(struct process *process, enum exit_kind kind, int value)
+{
+    process_record(process)->hook_pid = 0;
+    if (pidref_is_set(&process->hook))
+        pidref_reap(&process->hook);
+    forget_pid(process, &process->hook, &process->hook_source);
+    bool cancelled = process->hook_cancelled;
+    process->hook_cancelled = false;
+    if (process->sweeping)
+        executor_check_empty(process);
+    else if (!cancelled)
+        executor_hook_ended(process, kind, value);
+}
+
+static void on_hook_ended(struct loop_fd *source, uint32_t events)
+{
+    struct process *process = container_of(source, struct process, hook_source);
+    int code, status, failed = pidref_peek(&process->hook, &code, &status);
+    (void)events;
+
+    if (failed == -EAGAIN)
+        return;
+    if (!failed)
+        end_hook(process, kind_of_code(code), status);
+    else /* adopted: init will say how */
+        forget_pid(process, &process->hook, &process->hook_source);
+}
+
+int executor_watch(struct process *process, bool hook)
+{
+    struct pidref *which = hook ? &process->hook : &process->main;
+    return loop_add(&process->executor->launcher->loop,
+                    hook ? &process->hook_source : &process->main_source, which->fd, EPOLLIN,
+                    hook ? on_hook_ended : on_main_ended);
+}
+
+void executor_on_ended(struct executor *executor, pid_t pid, int status)
+{
+    struct manager *manager = &executor->launcher->manager;
+    enum exit_kind kind = WIFEXITED(status) ? EXIT_CODE : EXIT_SIGNAL;
+    int value = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
+
+    for (uint32_t slot = 0; slot < manager->slots; slot++) {
+        const struct service_record *record = &manager->records[slot];
+        struct process *process = executor_process(executor, slot);
+        if (!process || !record->name[0])
+            continue;
+        if (record->main_pid == pid)
+            end_main(process, kind, value);
+        else if (record->hook_pid == pid)
+            end_hook(process, kind, value);
+        else
+            continue;
+        return;
+    }
+}
+
+/* ---- actions ------------------------------------------------------------------------------- */
+
+static enum service_event act_begin_run(struct process *process)
+{
+    struct executor *executor = process->executor;
+    struct service *service = process_service(process);
+    struct service_body body;
+    process->sweeping = false;
+    manager_edit(manager_of(process), service, &body);
+    body.invocation[0] = executor_random_number(executor);
+    body.invocation[1] = executor_random_number(executor);
+    body.hook = 0;
+    manager_commit(manager_of(process), service, &body);
+    set_time_out(process, service->definition->start_timeout_ms);
+    return EVENT_NONE;
+}
+
+static enum service_event act_hooks(struct process *process)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    body.hook = 0;
+    manager_commit(manager_of(process), process_service(process), &body);
+    return executor_next_hook(process);
+}
+
+static enum service_event act_spawn(struct process *process)
+{
+    if (process_service(process)->definition->type == TYPE_TARGET)
+        return EVENT_READY;
+    executor_queue_spawn(process);
+    return EVENT_NONE;
+}
+
+static enum service_event act_stop_timer(struct process *process)
+{
+    set_time_out(process, process_service(process)->definition->stop.timeout_ms);
+    return EVENT_NONE;
+}
+
+static enum service_event act_kill_hook(struct process *process)
+{
+    if (!pidref_is_set(&process->hook))
+        return EVENT_NONE;
+    process->hook_cancelled = true;
+    pidref_signal(&process->hook, SIGKILL);
+    return EVENT_NONE;
+}
+
+/* Sends a signal to as much of the service as `mode` says. Returns whether anybody could get it. */
+static bool send_signal(struct process *process, int signal, enum kill_mode mode)
+{
+    bool hook = pidref_is_set(&process->hook) && !process->hook_cancelled;
+    const struct pidref *main = &process->main;
+
+    if (mode == KILL_ALL && process->cgroup_fd >= 0 &&
+        cgroup_signal(process->cgroup_fd, signal) > 0)
+        return true;
+    if (hook)
+        pidref_signal(&process->hook, signal);
+    if (!pidref_is_set(main))
+        return hook;
+    /* Each main process leads a session and group of its own. While its zombie is not reaped its
+     * number is its group's and nobody else's. */
+    if (mode != KILL_MAIN && pidref_signal(main, 0) == 0)
+        kill(-main->pid, signal);
+    else
+        pidref_signal(main, signal);
+    return true;
+}
+
+static enum service_event act_signal(struct process *process)
+{
+    const struct stop *stop = &process_service(process)->definition->stop;
+    if (!list_empty(&process->spawn_link)) {
+        list_remove(&process->spawn_link);
+        return EVENT_SPAWN_FAILED; /* it was still to come: there is nothing to end */
+    }
+    if (send_signal(process, stop->signal, stop->kill)) {
+        send_signal(process, SIGCONT, stop->kill); /* a stopped one could not obey */
+        return EVENT_NONE;
+    }
+    /* Gone already; when its status is still to come, that will move the machine. */
+    return process_record(process)->main_pid ? EVENT_GONE : EVENT_EXITED;
+}
+
+static enum service_event act_kill(struct process *process)
+{
+    if (process->cgroup_fd >= 0 && cgroup_kill(process->cgroup_fd) == 0)
+        return EVENT_NONE;
+    if (!send_signal(process, SIGKILL, KILL_GROUP) && !process_record(process)->main_pid)
+        return EVENT_EXITED;
+    return EVENT_NONE;
+}
+
+static void on_cgroup_event(struct loop_fd *source, uint32_t events)
+{
+    (void)events;
+    executor_check_empty(container_of(source, struct process, events_source));
+}
+
+/* Whether nothing of the service is left; else it is watched until there is nothing. */
+static bool is_empty(struct process *process)
+{
+    if (pidref_is_set(&process->hook) || process_record(process)->hook_pid)
+        return false;
+    if (process->cgroup_fd < 0 || cgroup_is_populated(process->cgroup_fd) != 1)
+        return true;
+    if (process->events_source.fd >= 0)
+        return false;
+    int fd = cgroup_open_events(process->cgroup_fd);
+    if (fd < 0)
+        return true;
+    if (loop_add(&process->executor->launcher->loop, &process->events_source, fd,
+                 EPOLLPRI | EPOLLERR, on_cgroup_event) < 0) {
+        close(fd);
+        return true;
+    }
+    /* It may have become empty before it was watched. */
+    return cgroup_is_populated(process->cgroup_fd) != 1;
+}
+
+void executor_check_empty(struct process *process)
+{
+    if (!process->sweeping || !is_empty(process))
+        return;
+    process->sweeping = false;
+    unwatch_events(process);
+    manager_event(manager_of(process), process_service(process), EVENT_EMPTY);
+}
+
+static enum service_event act_sweep(struct process *process)
+{
+    process->sweeping = true;
+    if (pidref_is_set(&process->hook))
+        pidref_signal(&process->hook, SIGKILL);
+    if (process->cgroup_fd >= 0 && cgroup_is_populated(process->cgroup_fd) == 1)
+        cgroup_kill(process->cgroup_fd);
+    if (!is_empty(process))
+        return EVENT_NONE;
+    process->sweeping = false;
+    unwatch_events(process);
+    return EVENT_EMPTY;
+}
+
+static enum service_event act_back_off(struct process *process)
+{
+    uint64_t at_ns = service_body(manager_of(process), process_service(process))->deadline_ns;
+    if (at_ns <= clock_now_ns())
+        return EVENT_TIME_OUT;
+    set_deadline(process, at_ns);
+    return EVENT_NONE;
+}
+
+static enum service_event act_no_timer(struct process *process)
+{
+    set_deadline(process, 0);
+    return EVENT_NONE;
+}
+
+static const struct {
+    enum service_action action;
+    enum service_event (*act)(struct process *process);
+} actions_table[] = {
+    {ACTION_BEGIN_RUN, act_begin_run}, {ACTION_STOP_TIMER, act_stop_timer},
+    {ACTION_NO_TIMER, act_no_timer},   {ACTION_KILL_HOOK, act_kill_hook},
+    {ACTION_HOOKS, act_hooks},         {ACTION_SPAWN, act_spawn},
+    {ACTION_SIGNAL, act_signal},       {ACTION_KILL, act_kill},
+    {ACTION_SWEEP, act_sweep},         {ACTION_BACK_OFF, act_back_off},
+};
+
+/* A service without a process has nothing to end: each action has its end at once. */
+static enum service_event without_memory(const struct launcher *launcher,
+                                         const struct service *service, unsigned actions)
+{
+    LOG(ERROR, "No memory for a service",
+        TEXT("service", service_name(&launcher->manager, service)));
+    if (actions & ACTION_SWEEP)
+        return EVENT_EMPTY;
+    if (actions & ACTION_BEGIN_RUN || actions & ACTION_SPAWN)
+        return EVENT_SPAWN_FAILED;
+    return actions & ACTION_HOOKS ? EVENT_HOOKS_OK : EVENT_NONE;
+}
+
+enum service_event executor_act(void *context, struct service *service, unsigned actions)
+{
+    struct launcher *launcher = context;
+    struct process *process = executor_need_process(launcher->executor, service->slot);
+    enum service_event event = EVENT_NONE;
+
+    if (!process)
+        return without_memory(launcher, service, actions);
+    for (size_t i = 0; i < sizeof actions_table / sizeof *actions_table; i++)
+        if (actions & actions_table[i].action)
+            event = actions_table[i].act(process);
+    return event;
+}

@@ -1,0 +1,54 @@
+/* The executor: carries out what the machine decides. All system calls about services are here. */
+#pragma once
+
+#include "loop/loop.h"
+#include "service/manager.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+struct executor;
+struct launcher;
+
+/* `nofile` is what services get back of RLIMIT_NOFILE. Returns 0 or -errno. */
+int executor_create(struct launcher *launcher, const struct rlimit *nofile, struct executor **ret);
+void executor_destroy(struct executor *executor);
+
+/* The seam of the manager. */
+enum service_event executor_act(void *context, struct service *service, unsigned actions);
+bool executor_conditions_met(void *context, const struct definition *definition, size_t *ret_index);
+
+/* A descriptor that init kept for us from before. It is the executor's now. */
+void executor_take_pipe(struct executor *executor, uint32_t slot, int fd);
+
+/* The folder of the services' cgroups; -1: none, and so are cgroups. The executor's now. */
+void executor_set_cgroup_folder(struct executor *executor, int fd);
+
+/* Takes up every service of the state where a launcher that is gone left it. */
+void executor_recover(struct executor *executor);
+
+/* init has reaped a process that may be one of ours. */
+void executor_on_ended(struct executor *executor, pid_t pid, int status);
+
+/* Begins the next batch of spawns. Returns whether more are waiting and can be done at once. */
+bool executor_spawn_batch(struct executor *executor);
+
+/* There is room again in the socket to init. */
+void executor_on_room(struct executor *executor);
+
+/* That service's registration has gone to the journal. */
+void executor_on_registered(struct executor *executor, uint32_t slot);
+
+/* The service is idle, and not about to start again: what is held for it is given back in the next
+ * executor_rest_all(), if it still is. */
+void executor_rest(struct executor *executor, struct service *service);
+void executor_rest_all(struct executor *executor);
+
+/* The service is forgotten: its cgroup goes, and its journal's id is free. */
+void executor_forget(struct executor *executor, struct service *service);
+
+/* A number nobody has to be unable to guess. */
+uint64_t executor_random_number(struct executor *executor);

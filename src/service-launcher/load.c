@@ -1,0 +1,386 @@
+/* Service files into force: at the boot, and again after a crash.
+ *
+ * The texts in force are in a memfd that init holds. A crash parses the same texts again; only the
+ * boot and a reload (reload.c) read files. */
+#include "service-launcher/executor.h"
+#include "service-launcher/init-link.h"
+#include "service-launcher/launcher.h"
+#include "service-launcher/load-internal.h"
+#include "service-launcher/state.h"
+
+#include "base/clock.h"
+#include "config/definition-parse.h"
+#include "config/sources.h"
+#include "config/system-file.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SLOTS_STEP 64
+
+#define SYSTEM_FOLDER "/system/"
+
+/* ---- errors in words ----------------------------------------------------------------------- */
+
+/* All errors, one a line, from malloc; NULL when there is no memory. */
+char *load_errors_text(const struct error_list *errors)
+{
+    char line[ERROR_MESSAGE_BYTES + PATH_MAX + 32];
+    size_t size = 1;
+    for (size_t i = 0; i < errors->count; i++) {
+        error_format(&errors->list[i], line, sizeof line);
+        size += strlen(line) + 1;
+    }
+    char *storage = malloc(size);
+    if (!storage)
+        return NULL;
+    struct text text;
+    text_init(&text, storage, size);
+    for (size_t i = 0; i < errors->count; i++) {
+        error_format(&errors->list[i], line, sizeof line);
+        text_add(&text, line);
+        if (i + 1 < errors->count)
+            text_add_char(&text, '\n');
+    }
+    return storage;
+}
+
+static void log_errors(enum log_level level, const char *message, const struct error_list *errors)
+{
+    char line[ERROR_MESSAGE_BYTES + PATH_MAX + 32];
+    for (size_t i = 0; i < errors->count; i++) {
+        error_format(&errors->list[i], line, sizeof line);
+        log_write(level, message, (const struct log_field[]){TEXT("error", line)}, 1);
+    }
+}
+
+static void warn(void *context, const char *service, const char *text)
+{
+    (void)context;
+    LOG(WARNING, "Odd, but not wrong", TEXT("service", service), TEXT("what", text));
+}
+
+/* ---- the texts in force -------------------------------------------------------------------- */
+
+/* Writes them into a new memfd and gives it to init, which then forgets the old one. */
+int load_store_sources(struct launcher *launcher, const struct source *list, size_t count)
+{
+    uint32_t key = KEY_DEFINITIONS;
+    int fd = memfd_create("conit-definitions", MFD_CLOEXEC);
+    int failed = fd < 0 ? -errno : sources_write(fd, list, count);
+    if (!failed)
+        failed = init_link_store_queued(launcher->init_link, OWNER_LAUNCHER, &key, &fd, 1);
+    if (failed) {
+        if (fd >= 0)
+            close(fd);
+        return failed;
+    }
+    if (launcher->definitions_fd >= 0)
+        close(launcher->definitions_fd);
+    launcher->definitions_fd = fd;
+    return 0;
+}
+
+/* ---- one service --------------------------------------------------------------------------- */
+
+void load_set_errors(struct service *service, char *errors)
+{
+    free((char *)service->errors);
+    service->errors = errors;
+}
+
+struct service *load_own_service(const struct launcher *launcher, const char *name)
+{
+    struct service *service = manager_find(&launcher->manager, name);
+    bool own = service && strcmp(service_name(&launcher->manager, service), name) == 0;
+    return own ? service : NULL;
+}
+
+/* A service for the name: the one there is, or a new one. NULL: no memory, or too many. */
+struct service *load_service_for(struct launcher *launcher, const char *name)
+{
+    struct manager *manager = &launcher->manager;
+    struct service *service = load_own_service(launcher, name);
+    if (service)
+        return service;
+    service = manager_add(manager, name);
+    if (service)
+        return service;
+    uint32_t slots =
+        manager->slots + (manager->slots / 2 > SLOTS_STEP ? manager->slots / 2 : SLOTS_STEP);
+    if (slots > STATE_SLOTS_MAX)
+        slots = STATE_SLOTS_MAX;
+    if (state_grow(launcher->state, slots) < 0 || manager_grow(manager, slots) < 0)
+        return NULL;
+    return manager_add(manager, name);
+}
+
+void load_put_in_force(struct launcher *launcher, struct service *service,
+                       struct definition *definition)
+{
+    definition_destroy((struct definition *)service->definition);
+    service->definition = definition;
+    load_set_errors(service, NULL);
+    if (service_state(&launcher->manager, service) == STATE_BROKEN)
+        manager_event(&launcher->manager, service, EVENT_LOADED);
+}
+
+/* A file that no longer loads leaves what was in force. */
+void load_put_broken(struct launcher *launcher, struct service *service, char *errors)
+{
+    struct service_body body;
+    load_set_errors(service, errors);
+    if (service->definition)
+        return;
+    manager_edit(&launcher->manager, service, &body);
+    body.reason = (struct reason){.code = REASON_BROKEN, .service = SLOT_NONE};
+    manager_commit(&launcher->manager, service, &body);
+    manager_event(&launcher->manager, service, EVENT_BROKEN);
+}
+
+/* Parses one source into a definition, or into the words of its errors. Returns 0, -EINVAL with
+ * *ret_errors, or -ENOMEM. */
+int load_parse(const struct source *source, struct definition **ret, char **ret_errors)
+{
+    struct error_list errors = {0};
+    int failed = definition_parse(source, ret, &errors);
+    if (failed == -EINVAL)
+        *ret_errors = load_errors_text(&errors);
+    error_list_finish(&errors);
+    return failed;
+}
+
+/* ---- the first time, and after a crash ----------------------------------------------------- */
+
+static int load_source(struct launcher *launcher, const struct source *source)
+{
+    struct definition *definition = NULL;
+    char *errors = NULL;
+    if (source->masked)
+        return 0;
+    if (strcmp(source->name, SYSTEM_SOURCE_NAME) == 0) {
+        struct error_list list = {0};
+        int failed = system_file_parse(source->path, source->text, source->size,
+                                       launcher->system_file, &list);
+        error_list_finish(&list);
+        return failed == -ENOMEM ? failed : 0;
+    }
+    struct service *service = load_service_for(launcher, source->name);
+    if (!service)
+        return -ENOMEM;
+    int failed = load_parse(source, &definition, &errors);
+    if (failed == -ENOMEM)
+        return failed;
+    if (!failed) {
+        load_put_in_force(launcher, service, definition);
+        return 0;
+    }
+    LOG(ERROR, "A service file does not load", TEXT("service", source->name),
+        TEXT("error", errors ? errors : source->path));
+    load_put_broken(launcher, service, errors);
+    return 0;
+}
+
+/* gonit's list of names, each after the one before it; NULL when it is not given. From malloc, and
+ * the names are the system file's. */
+static char **listed_names(const struct system_file *system_file)
+{
+    if (!system_file->services_given)
+        return NULL;
+    char **names = calloc(system_file->service_count + 1, sizeof *names);
+    for (size_t i = 0; names && i < system_file->service_count; i++)
+        names[i] = (char *)system_file->services[i].name;
+    return names;
+}
+
+int load_resolve(struct launcher *launcher)
+{
+    char **order = listed_names(launcher->system_file);
+    int failed = manager_resolve(&launcher->manager, order, warn);
+    free(order);
+    return failed;
+}
+
+static int load_all(struct launcher *launcher, const struct source *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        int failed = load_source(launcher, &list[i]);
+        if (failed)
+            return failed;
+    }
+    return load_resolve(launcher);
+}
+
+/* ---- reading files ------------------------------------------------------------------------- */
+
+/* Where the system file is: the option, or the first default place. Returns whether there is one.
+ */
+static bool find_system_file(const struct launcher *launcher, char path[static PATH_MAX],
+                             struct error_list *warnings)
+{
+    if (launcher->options.config)
+        return text_format(path, PATH_MAX, "%s", launcher->options.config);
+    return system_file_find("", path, PATH_MAX, warnings) == 0;
+}
+
+/* The folders of the options; with gonit's layout its own folder too, below the others. */
+static int scan(const struct launcher *launcher, const char *system_path, struct sources *ret,
+                struct error_list *errors, struct error_list *warnings)
+{
+    size_t count = 0;
+    const char **folders = calloc(launcher->options.service_count + 1, sizeof *folders);
+    if (!folders)
+        return -ENOMEM;
+    if (system_path && text_starts_with(system_path, SYSTEM_FOLDER, NULL))
+        folders[count++] = SYSTEM_FOLDER "services";
+    for (size_t i = 0; i < launcher->options.service_count; i++)
+        folders[count++] = launcher->options.services[i];
+    int failed = sources_scan(folders, count, ret, errors, warnings);
+    free(folders);
+    return failed;
+}
+
+void load_reading_finish(struct reading *reading)
+{
+    sources_finish(&reading->sources);
+    sources_finish(&reading->system_file);
+    error_list_finish(&reading->errors);
+    error_list_finish(&reading->warnings);
+}
+
+/* The system file as a source, so that it is kept with the others. One that does not parse is
+ * said, and counts as none. */
+static int read_system_file(struct reading *reading, struct system_file *system_file)
+{
+    int failed = sources_read_file(reading->system_path, &reading->system_file);
+    if (failed)
+        return failed;
+    struct source *source = &reading->system_file.list[0];
+    if (source->problem || !source->text) {
+        error_list_add(&reading->errors, reading->system_path, 0, 0, "%s",
+                       source->problem ? source->problem : "the file is empty");
+        failed = -EINVAL;
+    } else {
+        failed = system_file_parse(reading->system_path, source->text, source->size, system_file,
+                                   &reading->errors);
+    }
+    source->name = SYSTEM_SOURCE_NAME;
+    if (failed == -EINVAL)
+        sources_finish(&reading->system_file);
+    return failed == -ENOMEM ? failed : 0;
+}
+
+int load_read_all(struct launcher *launcher, struct reading *reading,
+                  struct system_file *system_file)
+{
+    memset(reading, 0, sizeof *reading);
+    bool found = find_system_file(launcher, reading->system_path, &reading->warnings);
+    int failed = found ? read_system_file(reading, system_file) : 0;
+    if (failed)
+        return failed;
+    return scan(launcher, found ? reading->system_path : NULL, &reading->sources, &reading->errors,
+                &reading->warnings);
+}
+
+/* All that is to be kept, in one list from malloc: the system file first. */
+static struct source *join(const struct reading *reading, size_t *ret_count)
+{
+    size_t count = reading->sources.count + reading->system_file.count;
+    struct source *list = calloc(count + 1, sizeof *list);
+    if (!list)
+        return NULL;
+    if (reading->system_file.count)
+        memcpy(list, reading->system_file.list, reading->system_file.count * sizeof *list);
+    if (reading->sources.count)
+        memcpy(list + reading->system_file.count, reading->sources.list,
+               reading->sources.count * sizeof *list);
+    *ret_count = count;
+    return list;
+}
+
+int launcher_load(struct launcher *launcher)
+{
+    struct reading reading;
+    struct system_file system_file = {0};
+    size_t count = 0;
+    struct source *list = NULL;
+    int failed = load_read_all(launcher, &reading, &system_file);
+
+    system_file_finish(&system_file); /* load_all parses it again, as after a crash */
+    log_errors(LOG_ERROR, "Cannot read", &reading.errors);
+    log_errors(LOG_WARNING, "Odd, but not wrong", &reading.warnings);
+    if (!failed) {
+        list = join(&reading, &count);
+        failed = list ? load_store_sources(launcher, list, count) : -ENOMEM;
+    }
+    if (!failed)
+        failed = load_all(launcher, list, count);
+    free(list);
+    load_reading_finish(&reading);
+    return failed;
+}
+
+int launcher_load_again(struct launcher *launcher, int definitions_fd)
+{
+    struct sources sources = {0};
+    launcher->definitions_fd = definitions_fd;
+    int failed = sources_read(definitions_fd, &sources);
+    if (!failed)
+        failed = load_all(launcher, sources.list, sources.count);
+    sources_finish(&sources);
+    return failed;
+}
+
+/* ---- the boot ------------------------------------------------------------------------------ */
+
+static int compare_names(const void *a, const void *b, void *context)
+{
+    const struct manager *manager = context;
+    return strcmp(manager->records[*(const uint32_t *)a].name,
+                  manager->records[*(const uint32_t *)b].name);
+}
+
+static void want_named(struct launcher *launcher, const char *name, uint32_t *slots, size_t *count)
+{
+    const struct service *service = manager_find(&launcher->manager, name);
+    if (service)
+        slots[(*count)++] = service->slot;
+    else
+        LOG(ERROR, "The system file names a service that is not there", TEXT("service", name),
+            TEXT("file", launcher->system_file->path));
+}
+
+void launcher_boot(struct launcher *launcher)
+{
+    struct manager *manager = &launcher->manager;
+    const struct system_file *system_file = launcher->system_file;
+    size_t count = 0, room = manager->slots + system_file->service_count;
+    for (size_t i = 0; system_file->start_given && system_file->start[i]; i++)
+        room++;
+    uint32_t *slots = calloc(room + 1, sizeof *slots);
+    if (!slots) {
+        LOG(ERROR, "No memory to begin the boot");
+        return;
+    }
+    for (size_t i = 0; system_file->services_given && i < system_file->service_count; i++)
+        want_named(launcher, system_file->services[i].name, slots, &count);
+    for (size_t i = 0; system_file->start_given && system_file->start[i]; i++)
+        want_named(launcher, system_file->start[i], slots, &count);
+    if (!system_file->services_given && !system_file->start_given) {
+        for (uint32_t i = 0; i < manager->slots; i++)
+            if (manager->services[i].definition && manager->services[i].definition->enabled)
+                slots[count++] = i;
+        qsort_r(slots, count, sizeof *slots, compare_names, manager);
+    }
+    LOG(INFO, "Starting services", NUMBER("count", count),
+        TEXT("title", system_file->title ? system_file->title : "conit"),
+        TEXT("version", system_file->version ? system_file->version : CONIT_VERSION));
+    manager_want(manager, slots, count);
+    free(slots);
+    manager->header->booted = 1;
+}

@@ -1,0 +1,153 @@
+/* Where the launcher's lines go, and which of a service's changes are worth one. */
+#include "service-launcher/log-setup.h"
+#include "service-launcher/journal-client.h"
+
+#include "base/clock.h"
+#include "log/console.h"
+#include "protocol/journal-link.h"
+
+#include <string.h>
+
+#define REASON_BYTES 512
+#define NAMES_BYTES  600 /* of the failed ones in the line "Started" */
+
+static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
+{
+    static const uint32_t levels[LOG_LEVELS] = {
+        [LOG_FATAL] = 2, [LOG_ERROR] = 3, [LOG_WARNING] = 4, [LOG_INFO] = 6, [LOG_DEBUG] = 7};
+    journal_client_line(context, JOURNAL_OWN_ID, levels[level], line, bytes);
+}
+
+void log_to_console(enum log_level least, bool container)
+{
+    console_init(2, true);
+    if (!container)
+        console_allow_kmsg();
+    log_add_sink(console_sink, NULL, least);
+}
+
+void log_to_journal(struct launcher *launcher)
+{
+    log_add_sink(journal_sink, launcher->journal, LOG_INFO);
+}
+
+struct change {
+    struct launcher *launcher;
+    const struct service *service;
+    const struct service_body *body;
+    const char *name, *reason;
+};
+
+static void log_running(const struct change *change)
+{
+    int32_t pid = change->launcher->manager.records[change->service->slot].main_pid;
+    if (pid)
+        LOG(INFO, "Started service", TEXT("service", change->name), NUMBER("pid", pid));
+    else
+        LOG(INFO, "Reached target", TEXT("service", change->name));
+    if (pid)
+        journal_client_event(change->launcher->journal, change->service->slot, 6, "started pid=%d",
+                             (int)pid);
+}
+
+static void log_failed(const struct change *change)
+{
+    LOG(ERROR, change->body->failed_start ? "Could not start service." : "Service failed",
+        TEXT("service", change->name), TEXT("error", change->reason));
+    journal_client_event(change->launcher->journal, change->service->slot, 3, "failed: %s",
+                         change->reason);
+}
+
+static void log_done(const struct change *change)
+{
+    LOG(INFO, "Service ended.", TEXT("service", change->name), NUMBER("exit", 0));
+    journal_client_event(change->launcher->journal, change->service->slot, 6, "done");
+}
+
+static void log_backing_off(const struct change *change)
+{
+    uint64_t now = clock_now_ns(), at = change->body->deadline_ns;
+    LOG(WARNING, "Service ended, and will be started again", TEXT("service", change->name),
+        TEXT("reason", *change->reason ? change->reason : "exited with 0"),
+        NUMBER("delay_ms", at > now ? (at - now) / NS_PER_MS : 0),
+        NUMBER("restarts", change->body->restarts));
+    journal_client_event(change->launcher->journal, change->service->slot, 4,
+                         "ended: %s; starting again",
+                         *change->reason ? change->reason : "exited with 0");
+}
+
+static void log_stopped(const struct change *change)
+{
+    LOG(INFO, "Stopped service", TEXT("service", change->name), TEXT("reason", change->reason));
+    journal_client_event(change->launcher->journal, change->service->slot, 6, "stopped: %s",
+                         change->reason);
+}
+
+static void log_skipped(const struct change *change)
+{
+    LOG(INFO, "Skipped service", TEXT("service", change->name), TEXT("reason", change->reason));
+}
+
+static void log_killing(const struct change *change)
+{
+    LOG(WARNING, "Did not stop in time: killing it", TEXT("service", change->name));
+    journal_client_event(change->launcher->journal, change->service->slot, 4,
+                         "did not stop in time: killed");
+}
+
+static void (*const change_lines[SERVICE_STATES])(const struct change *change) = {
+    [STATE_RUNNING] = log_running, [STATE_FAILED] = log_failed,
+    [STATE_DONE] = log_done,       [STATE_BACKING_OFF] = log_backing_off,
+    [STATE_SKIPPED] = log_skipped, [STATE_KILLING] = log_killing,
+};
+
+void log_change(struct launcher *launcher, struct service *service, enum service_state before)
+{
+    char reason[REASON_BYTES];
+    struct text text;
+    enum service_state now = service_state(&launcher->manager, service);
+    bool ended = now == STATE_STOPPED && machine_states[before].going_down;
+
+    if (!change_lines[now] && !ended)
+        return;
+    text_init(&text, reason, sizeof reason);
+    service_reason(&launcher->manager, service, &text);
+    struct change change = {launcher, service, service_body(&launcher->manager, service),
+                            service_name(&launcher->manager, service), reason};
+    if (ended)
+        log_stopped(&change);
+    else
+        change_lines[now](&change);
+}
+
+void log_started(struct launcher *launcher)
+{
+    const struct manager *manager = &launcher->manager;
+    char names[NAMES_BYTES];
+    struct text text;
+    unsigned running = 0, failed = 0;
+
+    if (launcher->started_said || !manager->header->booted || manager->queue_count ||
+        manager->shutting_down)
+        return;
+    text_init(&text, names, sizeof names);
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        const struct service *service = &manager->services[i];
+        if (!service->in_use)
+            continue;
+        enum service_state now = service_state(manager, service);
+        if (machine_states[now].going_up || now == STATE_WAITING)
+            return;
+        running += now == STATE_RUNNING;
+        if (now == STATE_FAILED || now == STATE_BROKEN || now == STATE_BACKING_OFF) {
+            failed++;
+            text_printf(&text, "%s%s", text.used_bytes ? "," : "", service_name(manager, service));
+        }
+    }
+    launcher->started_said = true;
+    if (failed)
+        LOG(INFO, "Started", NUMBER("failed", failed), TEXT("names", names),
+            NUMBER("running", running));
+    else
+        LOG(INFO, "Started", NUMBER("failed", 0), NUMBER("running", running));
+}

@@ -1,0 +1,402 @@
+/* service-launcher: loads service files, orders, starts, watches, restarts and stops services.
+ *
+ * A child of init, which holds what must survive it. main() reads as its life: options, the pair
+ * with init, what a former launcher left, the boot, and then the loop. */
+#include "service-launcher/control.h"
+#include "service-launcher/executor.h"
+#include "service-launcher/init-link.h"
+#include "service-launcher/journal-client.h"
+#include "service-launcher/launcher.h"
+#include "service-launcher/listen.h"
+#include "service-launcher/log-setup.h"
+#include "service-launcher/options.h"
+#include "service-launcher/shut-down.h"
+#include "service-launcher/state.h"
+
+#include "base/clock.h"
+#include "config/system-file.h"
+#include "log/log.h"
+#include "proc/cgroup.h"
+#include "proc/spawn.h"
+#include "protocol/journal-link.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* What init has given us of the time before; -1: nothing. */
+static struct {
+    int state, definitions, control, cgroup;
+    struct {
+        uint32_t slot;
+        int fd;
+    } * pipes; /* from malloc */
+    size_t pipe_count, pipe_room;
+    bool done;
+} held = {.state = -1, .definitions = -1, .control = -1, .cgroup = -1};
+
+static struct launcher launcher = {.definitions_fd = -1};
+static struct init_link init_link;
+static struct journal_client journal;
+static struct state state = {.fd = -1};
+static struct system_file system_file;
+
+static void fail(const char *what, int failed)
+{
+    LOG(FATAL, what, TEXT("error", strerror(-failed)));
+    _exit(1); /* init starts the next one */
+}
+
+/* ---- from init ----------------------------------------------------------------------------- */
+
+static void hold_pipe(uint32_t slot, int fd)
+{
+    if (held.pipe_count == held.pipe_room) {
+        size_t room = held.pipe_room ? held.pipe_room * 2 : 64;
+        void *grown = reallocarray(held.pipes, room, sizeof *held.pipes);
+        if (!grown)
+            fail("No memory for what init holds", -ENOMEM);
+        held.pipes = grown;
+        held.pipe_room = room;
+    }
+    held.pipes[held.pipe_count].slot = slot;
+    held.pipes[held.pipe_count++].fd = fd;
+}
+
+static void on_held(void *context, uint32_t key, int fd)
+{
+    int *place = key == KEY_STATE            ? &held.state
+                 : key == KEY_DEFINITIONS    ? &held.definitions
+                 : key == KEY_CONTROL_SOCKET ? &held.control
+                 : key == KEY_CGROUP         ? &held.cgroup
+                                             : NULL;
+    (void)context;
+    if (place)
+        *place = fd;
+    else if (key >= KEY_SERVICE_FIRST)
+        hold_pipe(key - KEY_SERVICE_FIRST, fd);
+    else
+        close(fd);
+}
+
+static void on_held_done(void *context)
+{
+    (void)context;
+    held.done = true;
+    loop_stop(&launcher.loop);
+}
+
+static void on_ended(void *context, pid_t pid, int status)
+{
+    (void)context;
+    executor_on_ended(launcher.executor, pid, status);
+}
+
+static void on_signal(void *context, int signal, pid_t sender)
+{
+    enum shut_down how = shut_down_of_signal(signal);
+    char name[32];
+    (void)context;
+    service_signal_name(signal, name, sizeof name);
+    LOG(INFO, "init was sent a signal", TEXT("signal", name), NUMBER("sender", sender));
+    if (how == SHUT_DOWN_NONE)
+        return;
+    /* A container manager's SIGTERM means: end. */
+    if (launcher.options.container && (signal == SIGTERM || signal == SIGINT || signal == SIGPWR))
+        how = SHUT_DOWN_POWEROFF;
+    launcher_shut_down(&launcher, how, false);
+}
+
+static void on_refused(void *context, const uint32_t *keys, size_t count)
+{
+    (void)context;
+    LOG(ERROR, "init could not hold descriptors: a crash would lose them", NUMBER("count", count),
+        NUMBER("key", count ? keys[0] : 0));
+}
+
+static void on_room(void *context)
+{
+    (void)context;
+    executor_on_room(launcher.executor);
+}
+
+static void on_lost(void *context, int error)
+{
+    (void)context;
+    fail("init is gone", error ? error : -EPIPE);
+}
+
+static const struct init_link_handlers handlers = {
+    .on_held = on_held,
+    .on_held_done = on_held_done,
+    .on_ended = on_ended,
+    .on_signal = on_signal,
+    .on_refused = on_refused,
+    .on_room = on_room,
+    .on_lost = on_lost,
+};
+
+/* ---- the manager's seam -------------------------------------------------------------------- */
+
+static uint64_t now_ns(void *context)
+{
+    (void)context;
+    return clock_now_ns();
+}
+
+static uint32_t random_below(void *context, uint32_t bound)
+{
+    (void)context;
+    return (uint32_t)(executor_random_number(launcher.executor) % bound);
+}
+
+static void on_changed(void *context, struct service *service, enum service_state before)
+{
+    (void)context;
+    log_change(&launcher, service, before);
+    if (launcher.control)
+        control_service_changed(launcher.control, service, before);
+    enum service_state now = service_state(&launcher.manager, service);
+    if (machine_states[now].idle && now != STATE_WAITING && now != STATE_BACKING_OFF)
+        executor_rest(launcher.executor, service);
+}
+
+static void on_impossible(void *context, struct service *service, enum service_event event)
+{
+    (void)context;
+    LOG(ERROR, "A bug: an event that cannot be",
+        TEXT("service", service_name(&launcher.manager, service)),
+        TEXT("state", machine_states[service_state(&launcher.manager, service)].name),
+        TEXT("event", machine_event_names[event]));
+}
+
+static void on_essential_ended(void *context, struct service *service, int exit_status)
+{
+    (void)context;
+    LOG(WARNING, "An essential service has ended: the system goes down",
+        TEXT("service", service_name(&launcher.manager, service)), NUMBER("status", exit_status));
+    state.header->exit_status = exit_status;
+    state.header->essential_slot = service->slot;
+    launcher_shut_down(&launcher, SHUT_DOWN_POWEROFF, false);
+}
+
+static const struct manager_ops ops = {
+    .act = executor_act,
+    .conditions_met = executor_conditions_met,
+    .now_ns = now_ns,
+    .random = random_below,
+    .changed = on_changed,
+    .impossible = on_impossible,
+    .essential_ended = on_essential_ended,
+};
+
+/* ---- the turn ------------------------------------------------------------------------------ */
+
+/* After each batch of events: wishes are settled, programs spawned, what came to rest is freed. */
+static bool on_turn(void *context)
+{
+    (void)context;
+    manager_settle(&launcher.manager);
+    bool more = executor_spawn_batch(launcher.executor);
+    manager_settle(&launcher.manager);
+    executor_rest_all(launcher.executor);
+    if (launcher.gone_services)
+        launcher_forget_gone(&launcher);
+    launcher_check_shut_down(&launcher);
+    log_started(&launcher);
+    return more || launcher.manager.queue_count;
+}
+
+static void on_registered(void *context, uint32_t slot)
+{
+    (void)context;
+    executor_on_registered(launcher.executor, slot);
+}
+
+static void on_note(void *context, uint32_t level, const char *text)
+{
+    (void)context;
+    log_write(level <= 3 ? LOG_ERROR : LOG_WARNING, "service-journal says",
+              (const struct log_field[]){TEXT("note", text)}, 1);
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+/* Our descriptors move up: the low ones are the spawner's. */
+static int move_up(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
+    if (moved < 0)
+        fail("Cannot move a descriptor: service-launcher is started by init", -errno);
+    return moved;
+}
+
+static void raise_descriptors(struct rlimit *ret_before)
+{
+    getrlimit(RLIMIT_NOFILE, ret_before);
+    struct rlimit raised = {ret_before->rlim_max, ret_before->rlim_max};
+    setrlimit(RLIMIT_NOFILE, &raised);
+}
+
+static void block_signals(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+}
+
+/* Init's replay of what it holds: the loop runs for nothing else until it is over. */
+static void receive_held(void)
+{
+    loop_run(&launcher.loop);
+    if (!held.done)
+        fail("init did not say what it holds", -EPROTO);
+}
+
+static void store(uint32_t key, int fd)
+{
+    int failed = init_link_store_queued(&init_link, OWNER_LAUNCHER, &key, &fd, 1);
+    if (failed)
+        LOG(ERROR, "init cannot hold a descriptor", NUMBER("key", key),
+            TEXT("error", strerror(-failed)));
+}
+
+/* Returns whether a state was found. One that cannot be read is said: then all begins anew. */
+static bool open_state(void)
+{
+    if (held.state >= 0) {
+        int failed = state_open(&state, held.state);
+        if (!failed)
+            return true;
+        LOG(ERROR, "The state of the former launcher cannot be read: beginning anew",
+            TEXT("error", strerror(-failed)));
+    }
+    int failed = state_create(&state);
+    if (failed)
+        fail("Cannot make the state", failed);
+    store(KEY_STATE, state.fd);
+    return false;
+}
+
+static void open_cgroups(void)
+{
+    int fd = held.cgroup;
+    if (fd < 0) {
+        fd = cgroup_create_folder();
+        if (fd >= 0)
+            store(KEY_CGROUP, fd);
+        else
+            LOG(INFO, "No writable cgroup v2: a service is followed by its process group",
+                TEXT("why", strerror(-fd)));
+    }
+    executor_set_cgroup_folder(launcher.executor, fd < 0 ? -1 : fd);
+}
+
+static void take_pipes(void)
+{
+    for (size_t i = 0; i < held.pipe_count; i++)
+        executor_take_pipe(launcher.executor, held.pipes[i].slot, held.pipes[i].fd);
+    free(held.pipes);
+    held.pipes = NULL;
+    held.pipe_count = 0;
+}
+
+static void load(bool found)
+{
+    int failed = -ENOENT;
+    if (found && held.definitions >= 0) {
+        failed = launcher_load_again(&launcher, held.definitions);
+        if (failed)
+            LOG(ERROR, "The definitions in force cannot be read: reading the files",
+                TEXT("error", strerror(-failed)));
+    }
+    if (failed)
+        failed = launcher_load(&launcher);
+    /* With no services there still is a control socket: a person can mend what is wrong. */
+    if (failed)
+        LOG(ERROR, "Cannot load services", TEXT("error", strerror(-failed)));
+}
+
+static void go_on(void)
+{
+    state.header->generation++;
+    take_pipes();
+    executor_recover(launcher.executor);
+    LOG(INFO, "Took up where the former launcher was",
+        NUMBER("generation", state.header->generation), NUMBER("active", launcher.manager.active));
+    if (state.header->shut_down)
+        launcher_shut_down(&launcher, (enum shut_down)state.header->shut_down, false);
+}
+
+static void open_control(void)
+{
+    int fd = held.control;
+    if (fd < 0) {
+        fd = listen_control(launcher.options.runtime);
+        if (fd < 0) {
+            LOG(ERROR, "Cannot make the control socket: slc will not work",
+                TEXT("runtime", launcher.options.runtime), TEXT("error", strerror(-fd)));
+            return;
+        }
+        store(KEY_CONTROL_SOCKET, fd);
+    }
+    int failed = control_create(&launcher, fd, &launcher.control);
+    if (failed)
+        LOG(ERROR, "Cannot serve the control socket", TEXT("error", strerror(-failed)));
+}
+
+static void set_up(void)
+{
+    struct rlimit nofile;
+    raise_descriptors(&nofile);
+    int init_fd = move_up(CHILD_FD_INIT), link_fd = move_up(CHILD_FD_LINK);
+    int failed = spawner_init();
+    if (!failed)
+        failed = loop_init(&launcher.loop);
+    if (!failed)
+        failed = init_link_init(&init_link, &launcher.loop, init_fd, &handlers, NULL);
+    if (failed)
+        fail("Cannot begin", failed);
+    launcher.init_link = &init_link;
+    launcher.journal = &journal;
+    launcher.state = &state;
+    launcher.system_file = &system_file;
+    receive_held();
+
+    bool found = open_state();
+    failed = journal_client_init(&journal, &launcher.loop, link_fd, &state.header->link_sequence);
+    journal.on_registered = on_registered;
+    journal.on_note = on_note;
+    log_to_journal(&launcher);
+    if (!failed)
+        failed = executor_create(&launcher, &nofile, &launcher.executor);
+    if (!failed)
+        failed = manager_init(&launcher.manager, &ops, &launcher, state.header, state.records,
+                              state.header->slots);
+    if (failed)
+        fail("Cannot begin", failed);
+    open_cgroups();
+    load(found);
+    if (found)
+        go_on();
+    if (!state.header->booted)
+        launcher_boot(&launcher);
+}
+
+int main(int argc, char **argv)
+{
+    options_parse(&launcher.options, argc, argv);
+    block_signals();
+    launcher.started_at_ns = clock_now_ns();
+    set_up();
+    open_control();
+    init_link_ready(&init_link);
+
+    launcher.loop.on_turn = on_turn;
+    int failed = loop_run(&launcher.loop);
+    fail("The loop has failed", failed);
+}

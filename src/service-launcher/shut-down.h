@@ -1,0 +1,7 @@
+/* The end of the machine, as far as it is the launcher's: services in order, then init. */
+#pragma once
+
+#include "service-launcher/launcher.h"
+
+/* To be called in each turn: tells init once all services are down. */
+void launcher_check_shut_down(struct launcher *launcher);
