@@ -18,8 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOURNAL_CLIENT_EVENTS_MAX 4096 /* events not yet acknowledged; more are dropped, counted   \
-                                        */
+#define JOURNAL_CLIENT_EVENTS_MAX 4096 /* not yet acknowledged; more are dropped and counted */
 
 /* A drain under way, embedded in the object that waits for it. A zeroed one is unset. */
 struct journal_drain {

@@ -1,0 +1,279 @@
+/* The launcher's side of its link with the journal, against a journal that the test makes up. */
+#include "protocol/journal-link.h"
+#include "service-launcher/journal-client.h"
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct loop loop;
+static struct journal_client client;
+static uint64_t sequence;
+static int sockets[2];
+static uint32_t last_registered;
+static unsigned registered, drained;
+
+static void on_registered(void *context, uint32_t id)
+{
+    (void)context;
+    registered++;
+    last_registered = id;
+}
+
+static void begin(void)
+{
+    sequence = 0;
+    registered = drained = 0;
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    CHECK_NUMBER(loop_init(&loop), 0);
+    CHECK_NUMBER(journal_client_init(&client, &loop, sockets[0], &sequence), 0);
+    client.on_registered = on_registered;
+}
+
+static void finish(void)
+{
+    journal_client_finish(&client);
+    loop_finish(&loop);
+    close(sockets[0]);
+    close(sockets[1]);
+}
+
+/* The next message, or type 0 when there is none. */
+static struct journal_link_message hear(void)
+{
+    struct journal_link_message message;
+    int fd = -1;
+    if (journal_link_receive(sockets[1], &message, &fd) != 1)
+        message.type = 0;
+    if (fd >= 0)
+        close(fd);
+    return message;
+}
+
+static void say(enum journal_link_type type, uint64_t number, uint32_t id)
+{
+    struct journal_link_message message = {.type = (uint16_t)type, .sequence = number, .id = id};
+    CHECK_NUMBER(journal_link_send(sockets[1], &message, -1), 0);
+    CHECK_NUMBER(loop_turn(&loop, false), 0);
+}
+
+static int open_something(void)
+{
+    return open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static size_t queued(void)
+{
+    size_t count = 0;
+    list_for_each(node, &client.queue) count++;
+    return count;
+}
+
+TEST(a_registration_arrives_with_its_pipe_and_is_kept_until_acknowledged)
+{
+    struct journal_link_message message;
+    int fd, pipes[2];
+    char byte;
+
+    begin();
+    CHECK_NUMBER(pipe(pipes), 0);
+    CHECK_NUMBER(journal_client_register(&client, 7, "web", NULL, JOURNAL_FLAG_CONSOLE, pipes[0]),
+                 0);
+    CHECK(!journal_client_is_waiting(&client, 7));
+    CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), 1);
+    CHECK_NUMBER(message.type, JOURNAL_REGISTER);
+    CHECK_NUMBER(message.id, 7);
+    CHECK_NUMBER(message.flags, JOURNAL_FLAG_CONSOLE);
+    CHECK_NUMBER(message.sequence, 1);
+    CHECK_TEXT(message.name, "web");
+    CHECK_TEXT(message.text, "");
+    CHECK(write(pipes[1], "x", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'x');
+    close(fd);
+    CHECK(fcntl(pipes[0], F_GETFD) >= 0);
+    say(JOURNAL_ACK, 1, 0);
+    CHECK_NUMBER(queued(), 0);
+    CHECK(fcntl(pipes[0], F_GETFD) < 0);
+    close(pipes[1]);
+    finish();
+}
+
+TEST(what_does_not_fit_waits_and_goes_in_order)
+{
+    unsigned count = 0, waiting = 0;
+    uint64_t last = 0;
+
+    begin();
+    for (; count < 2000; count++) {
+        int result = journal_client_register(&client, count, "a", "/b", 0, open_something());
+        CHECK(result == 0 || result == -EAGAIN);
+        waiting += result == -EAGAIN;
+        CHECK(journal_client_is_waiting(&client, count) == (result == -EAGAIN));
+        if (waiting == 20)
+            break;
+    }
+    CHECK_NUMBER(waiting, 20);
+    for (uint64_t wanted = 1; wanted <= count + 1;) {
+        struct journal_link_message message = hear();
+        if (!message.type) {
+            CHECK_NUMBER(loop_turn(&loop, true), 0);
+            continue;
+        }
+        CHECK_NUMBER(message.sequence, wanted++);
+        last = message.sequence;
+    }
+    CHECK_NUMBER(registered, 20);
+    CHECK_NUMBER(last_registered, count);
+    say(JOURNAL_ACK, last, 0);
+    CHECK_NUMBER(queued(), 0);
+    finish();
+}
+
+TEST(a_new_journal_gets_what_is_not_acknowledged_again)
+{
+    begin();
+    journal_client_event(&client, 1, 6, "one");
+    journal_client_event(&client, 1, 6, "two %d", 2);
+    CHECK_NUMBER(journal_client_run_ended(&client, 1), 0);
+    CHECK_NUMBER(journal_client_forget(&client, 1), 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_NUMBER(hear().sequence, i + 1);
+    say(JOURNAL_HELLO, 1, 0);
+    struct journal_link_message message = hear();
+    CHECK_NUMBER(message.sequence, 2);
+    CHECK_TEXT(message.text, "two 2");
+    CHECK_NUMBER(hear().type, JOURNAL_RUN_ENDED);
+    CHECK_NUMBER(hear().type, JOURNAL_FORGET);
+    CHECK_NUMBER(hear().type, 0);
+    finish();
+}
+
+TEST(a_journal_that_counted_further_makes_the_launcher_go_on_from_there)
+{
+    begin();
+    journal_client_event(&client, 1, 6, "one");
+    CHECK_NUMBER(hear().sequence, 1);
+    say(JOURNAL_ACK, 500, 0);
+    struct journal_link_message message = hear();
+    CHECK_NUMBER(message.sequence, 501);
+    CHECK_TEXT(message.text, "one");
+    CHECK_NUMBER(sequence, 501);
+    say(JOURNAL_ACK, 501, 0);
+    CHECK_NUMBER(queued(), 0);
+    finish();
+}
+
+static void on_drained(struct journal_drain *drain)
+{
+    drained++;
+    CHECK(!drain->pending);
+}
+
+TEST(a_drain_is_answered_once_and_asked_for_again_of_a_new_journal)
+{
+    struct journal_drain first = {0}, second = {0};
+    begin();
+    CHECK_NUMBER(journal_client_drain(&client, &first, on_drained), 0);
+    CHECK_NUMBER(journal_client_drain(&client, &second, on_drained), 0);
+    uint32_t token = hear().id, other = hear().id;
+    CHECK(token != other);
+    say(JOURNAL_HELLO, 2, 0); /* carried out, but its answers died with the old journal */
+    CHECK_NUMBER(hear().id, token);
+    CHECK_NUMBER(hear().id, other);
+    journal_drain_cancel(&second);
+    journal_drain_cancel(&second);
+    say(JOURNAL_DRAINED, 0, token);
+    say(JOURNAL_DRAINED, 0, token);
+    say(JOURNAL_DRAINED, 0, other);
+    CHECK_NUMBER(drained, 1);
+    finish();
+}
+
+TEST(events_are_bounded_and_the_lost_ones_counted)
+{
+    unsigned heard = 0;
+    begin();
+    for (int i = 0; i < JOURNAL_CLIENT_EVENTS_MAX + 100; i++)
+        journal_client_event(&client, 1, 6, "event\n%d", i);
+    CHECK_NUMBER(client.events, JOURNAL_CLIENT_EVENTS_MAX);
+    CHECK_NUMBER(client.lost_events, 100);
+    CHECK_NUMBER(journal_client_run_ended(&client, 1), 0);
+    for (bool found = false; !found; heard++) {
+        struct journal_link_message message = hear();
+        if (!message.type) {
+            CHECK_NUMBER(loop_turn(&loop, true), 0);
+            continue;
+        }
+        CHECK(!strchr(message.text, '\n'));
+        found = message.type == JOURNAL_RUN_ENDED;
+        if (message.sequence % 50 == 0)
+            say(JOURNAL_ACK, message.sequence, 0);
+        if (message.id == JOURNAL_OWN_ID)
+            CHECK_TEXT(message.text, "dropped events=100");
+    }
+    CHECK_NUMBER(client.lost_events, 0);
+    finish();
+}
+
+TEST(rubbish_and_a_name_too_long_are_refused)
+{
+    char name[JOURNAL_LINK_NAME_BYTES + 1];
+    begin();
+    memset(name, 'a', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    CHECK_NUMBER(journal_client_register(&client, 1, name, NULL, 0, open_something()), -EINVAL);
+    CHECK(send(sockets[1], name, sizeof name, 0) > 0);
+    CHECK_NUMBER(loop_turn(&loop, false), 0);
+    CHECK_NUMBER(queued(), 0);
+    journal_client_event(&client, 1, 6, "%s", "still here");
+    CHECK_TEXT(hear().text, "still here");
+    finish();
+}
+
+/* ---- the transport itself ------------------------------------------------------------------ */
+
+TEST(a_message_that_is_looked_at_stays_with_its_descriptor)
+{
+    struct journal_link_message message = {.type = JOURNAL_REGISTER, .id = 3};
+    int fd = open_something(), got;
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    CHECK_NUMBER(journal_link_send(sockets[0], &message, fd), 0);
+    close(fd);
+    for (int i = 0; i < 3; i++) {
+        CHECK_NUMBER(journal_link_peek(sockets[1], &message, &got), 1);
+        CHECK_NUMBER(message.id, 3);
+        CHECK(got >= 0 && fcntl(got, F_GETFD) == FD_CLOEXEC);
+        close(got);
+    }
+    journal_link_drop(sockets[1]);
+    CHECK_NUMBER(journal_link_peek(sockets[1], &message, &got), -EAGAIN);
+    close(sockets[0]);
+    CHECK_NUMBER(journal_link_receive(sockets[1], &message, &got), 0);
+    close(sockets[1]);
+}
+
+TEST(messages_of_every_wrong_length_and_version_are_refused)
+{
+    struct journal_link_message message = {.type = JOURNAL_EVENT, .text = "words"};
+    int fd;
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets), 0);
+    message.version = JOURNAL_LINK_VERSION;
+    for (size_t length = 1; length <= sizeof message; length++) {
+        size_t text = offsetof(struct journal_link_message, text);
+        bool good = length == text || length > text + strlen("words");
+        CHECK(send(sockets[0], &message, length, 0) == (ssize_t)length);
+        CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), good ? 1 : -EPROTO);
+        message = (struct journal_link_message){
+            .type = JOURNAL_EVENT, .text = "words", .version = JOURNAL_LINK_VERSION};
+    }
+    message.version++;
+    CHECK(send(sockets[0], &message, sizeof message, 0) > 0);
+    CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), -EPROTO);
+    message.version = JOURNAL_LINK_VERSION;
+    message.level = 8;
+    CHECK(send(sockets[0], &message, sizeof message, 0) > 0);
+    CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), -EPROTO);
+    close(sockets[0]);
+    close(sockets[1]);
+}
