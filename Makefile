@@ -11,7 +11,7 @@ PYTHON ?= python3
 WERROR := $(if $(CI),true,false)
 
 
-.PHONY: all compile help needs small large test-build test test-fast run lint format bench \
+.PHONY: all compile help needs prefix small large test-build test test-fast run lint format bench \
 	install uninstall image create_disk package start_vm kill_vm sync clean
 
 all: small large ## build every program, static, into out/
@@ -23,15 +23,22 @@ help: ## this list
 
 # Two build folders of one description: the programs that need no library against musl (init stays
 # below 100 KB that way), those with libyaml and jansson against the distribution's C library.
-small: build/small/build.ninja
+small: build/small/build.ninja | prefix
 	@$(NINJA) -C build/small -j $(JOBS) --quiet
-large: build/large/build.ninja
+large: build/large/build.ninja | prefix
 	@$(NINJA) -C build/large -j $(JOBS) --quiet
 
 build/small/build.ninja: | needs
 	CC=musl-gcc $(MESON) setup build/small -Dprograms=small -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+	@echo "$(PREFIX)" >build/prefix
 build/large/build.ninja: | needs
 	$(MESON) setup build/large -Dprograms=large -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+
+# The folder that is in the programs (where they look when their own folder has no neighbours).
+prefix: build/small/build.ninja build/large/build.ninja
+	@[ "$$(cat build/prefix 2>/dev/null)" = "$(PREFIX)" ] || { \
+		$(MESON) configure build/small -Dprefix=$(PREFIX) && \
+		$(MESON) configure build/large -Dprefix=$(PREFIX) && echo "$(PREFIX)" >build/prefix; }
 
 needs:
 	@scripts/install-needs --check build

@@ -35,6 +35,7 @@ static bool given(const struct parse *p, enum key_row row)
 static void unknown_key(struct parse *p, const struct node *key)
 {
     const char *nearest = key_nearest(key->text);
+    p->unknown_key = true;
     if (nearest)
         parse_error(p, key, "there is no key '%.60s': did you mean '%s'?", key->text, nearest);
     else
@@ -76,7 +77,8 @@ static void check_program(struct parse *p, const struct node *root)
         parse_error(p, p->values[KEY_SCRIPT]->key,
                     "'exec' stands here too, in line %u: keep one of 'exec' and 'script'",
                     p->values[KEY_EXEC]->key->line);
-    if (given(p, KEY_EXEC) || given(p, KEY_SCRIPT) || p->source->exec)
+    /* A key that is not known may well be 'exec', written wrong. */
+    if (given(p, KEY_EXEC) || given(p, KEY_SCRIPT) || p->source->exec || p->unknown_key)
         return;
     parse_error(p, root,
                 "the program is missing: write 'exec: /path/of/program', or 'type: target' for a "
@@ -197,12 +199,14 @@ static void parse_root(struct parse *p, const struct node *root)
         if (given(p, row))
             there |= KEY_BIT(row);
     p->draft.keys_given = there;
-    if (!(there & ~good & who))
-        parse_identity(p);
-    if (p->draft.type == TYPE_TARGET)
+    if (p->draft.type == TYPE_TARGET) {
         check_target(p);
-    else if (!(there & ~good & KEY_BIT(KEY_TYPE)))
-        check_program(p, root);
+    } else {
+        if (!(there & ~good & who))
+            parse_identity(p);
+        if (!(there & ~good & KEY_BIT(KEY_TYPE)))
+            check_program(p, root);
+    }
     check_terminal(p);
     fill_defaults(p);
     if (!p->failed)
@@ -253,7 +257,7 @@ static int parse_text(struct parse *p)
         return failed;
     p->failed = failed;
     p->errors_left = ERRORS_PER_FILE - (unsigned)(p->errors->count - before);
-    if (!root) {
+    if (!root || node_is_nothing(root)) {
         error_list_add(p->errors, p->text.path, 1, 1,
                        "the file says nothing: write at least 'exec: /path/of/program'");
         return -EINVAL;

@@ -41,7 +41,7 @@ bool value_args(struct parse *p, const char *key, const struct node *value, void
 bool value_script(struct parse *p, const char *key, const struct node *value, void *field)
 {
     size_t percent = 0;
-    if (!value_need_text(p, key, value, "echo hello"))
+    if (!value_need(p, key, value, NODE_TEXT, "echo hello"))
         return false;
     if (value->text[strspn(value->text, " \t\n")] == 0)
         return parse_error(p, value, "'script' is empty: write the commands, or remove it");
@@ -113,10 +113,8 @@ static bool parse_condition(struct parse *p, const struct node *value, struct co
 bool value_when(struct parse *p, const char *key, const struct node *value, void *field)
 {
     bool good = true;
-    if (value->kind != NODE_LIST)
-        return parse_error(p, value,
-                           "'when' is a list of conditions: write "
-                           "'when: [{exists: /path}]'");
+    if (!value_need(p, key, value, NODE_LIST, "[{exists: /path}]"))
+        return false;
     struct condition *list = arena_take(p->arena, (value->count + 1) * sizeof *list);
     if (!list)
         return parse_no_memory(p);
@@ -189,11 +187,8 @@ bool value_stop(struct parse *p, const char *key, const struct node *value, void
         {"stop.exec", value_command, offsetof(struct stop, exec)},
         {"stop.kill", value_kill, offsetof(struct stop, kill)},
     };
-    if (value->kind != NODE_MAPPING)
-        return parse_error(p, value,
-                           "'stop' is a mapping, not %s: write 'stop: {signal: TERM, "
-                           "timeout: 10s}'",
-                           node_kind_name(value));
+    if (!value_need(p, key, value, NODE_MAPPING, "{signal: TERM, timeout: 10s}"))
+        return false;
     return value_mapping(p, key, value, rows, COUNT(rows), &p->draft.stop);
 }
 
@@ -235,7 +230,7 @@ static bool value_restart_max(struct parse *p, const char *key, const struct nod
 static bool value_factor(struct parse *p, const char *key, const struct node *value, void *field)
 {
     uint32_t percent;
-    if (!value_need_text(p, key, value, "2"))
+    if (!value_need(p, key, value, NODE_TEXT, "2"))
         return false;
     if (units_parse_factor(value->text, &percent) < 0 || percent < 100 || percent > 100000)
         return parse_error(p, value, "'%s' is a number from 1 to 1000, as 2 or 1.5, not '%.*s'",
@@ -246,7 +241,7 @@ static bool value_factor(struct parse *p, const char *key, const struct node *va
 
 static bool value_percent(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    if (!value_need_text(p, key, value, "10%"))
+    if (!value_need(p, key, value, NODE_TEXT, "10%"))
         return false;
     if (units_parse_percent(value->text, field) < 0)
         return parse_error(p, value, "'%s' is a part in percent, 0 to 100, as '10%%', not '%.*s'",
@@ -258,7 +253,7 @@ static bool value_restart_limit(struct parse *p, const char *key, const struct n
                                 void *field)
 {
     uint64_t limit;
-    if (!value_need_text(p, key, value, "5"))
+    if (!value_need(p, key, value, NODE_TEXT, "5"))
         return false;
     if (text_parse_unsigned(value->text, &limit) < 0 || limit >= RESTART_NO_LIMIT)
         return parse_error(p, value,
@@ -303,7 +298,7 @@ bool value_restart(struct parse *p, const char *key, const struct node *value, v
 bool value_umask(struct parse *p, const char *key, const struct node *value, void *field)
 {
     unsigned mode;
-    if (!value_need_text(p, key, value, "022"))
+    if (!value_need(p, key, value, NODE_TEXT, "022"))
         return false;
     if (units_parse_umask(value->text, &mode) < 0)
         return parse_error(p, value, "'%s' is octal, 0 to 777, as 022, not '%.*s'", key,
@@ -329,7 +324,7 @@ bool value_stdin(struct parse *p, const char *key, const struct node *value, voi
 bool value_tty(struct parse *p, const char *key, const struct node *value, void *field)
 {
     size_t percent = 0;
-    if (!value_need_text(p, key, value, "/dev/tty1"))
+    if (!value_need(p, key, value, NODE_TEXT, "/dev/tty1"))
         return false;
     if (value->text[0] == '/')
         return value_path(p, key, value, &p->draft.tty);
@@ -405,10 +400,8 @@ bool value_limits(struct parse *p, const char *key, const struct node *value, vo
 {
     bool good = true;
     size_t used = 0;
-    if (value->kind != NODE_MAPPING)
-        return parse_error(p, value,
-                           "'limits' is a mapping, not %s: write 'limits: {nofile: 1024}'",
-                           node_kind_name(value));
+    if (!value_need(p, key, value, NODE_MAPPING, "{nofile: 1024}"))
+        return false;
     struct limit *list = arena_take(p->arena, (value->count + 1) * sizeof *list);
     if (!list)
         return parse_no_memory(p);

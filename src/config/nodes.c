@@ -4,6 +4,7 @@
  * from what is bad YAML, and with its place. Then events become nodes. What is wrong but leaves
  * the rest readable (an anchor, a tag, a key that stands twice) is noted and reading goes on. */
 #include "config/nodes.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <string.h>
@@ -86,15 +87,20 @@ static bool is_control(const unsigned char *at, size_t length)
     return false;
 }
 
-static int note_bad_byte(struct reader *r, unsigned char byte, bool utf8, unsigned line,
-                         unsigned column)
+static int note_bad_byte(struct reader *r, unsigned char byte, bool utf8, bool binary,
+                         unsigned line, unsigned column)
 {
     if (byte == 0)
         return note(r, line, column,
                     "there is a NUL byte here: a service file is text; is this a program or "
                     "another kind of file?");
+    if (binary)
+        return note(r, line, column,
+                    "the byte 0x%02x here is no text, nor is the file: is it a program or another "
+                    "kind of file?",
+                    byte);
     if (!utf8)
-        return note(r, line, column, "the byte 0x%02x is not UTF-8 here: save the file as UTF-8",
+        return note(r, line, column, "the byte 0x%02x here is not UTF-8: save the file as UTF-8",
                     byte);
     return note(r, line, column,
                 "there is a control character here (byte 0x%02x): remove it, or write it with a "
@@ -118,7 +124,8 @@ static int check_text(struct reader *r, const char *text, size_t size)
         }
         size_t length = utf8_length(bytes + at, size - at);
         if (length == 0 || is_control(bytes + at, length))
-            return note_bad_byte(r, bytes[at], length != 0, line, column);
+            return note_bad_byte(r, bytes[at], length != 0, memchr(text, 0, size) != NULL, line,
+                                 column);
         column++;
         if (bytes[at] == '\n') {
             line++;
@@ -223,11 +230,14 @@ static int check_extras(struct reader *r, const yaml_char_t *anchor, const yaml_
             note(r, line, column,
                  "anchors are not allowed: remove '&%s' and write the value where it is needed",
                  (const char *)anchor);
+    const char *name = (const char *)tag, *rest = NULL;
+    if (tag && text_starts_with(name, "tag:yaml.org,2002:", &rest))
+        name = rest;
     if (tag && failed != -ENOMEM && failed != -E2BIG)
         failed = note(r, line, column,
-                      "tags are not allowed: remove '%s', or put a text that begins with '!' in "
+                      "tags are not allowed: remove '%s%s', or put a text that begins with '!' in "
                       "quotes",
-                      (const char *)tag);
+                      rest ? "!!" : "", name);
     return failed == -EINVAL ? 0 : failed;
 }
 

@@ -16,6 +16,7 @@ struct parse {
     unsigned errors_left;
     bool failed; /* an error was noted */
     bool no_memory;
+    bool unknown_key;      /* one was noted */
     size_t expanded_bytes; /* what %n and %p were replaced by, so far */
 
     struct definition draft;
@@ -36,10 +37,14 @@ bool parse_no_memory(struct parse *p);
  * `field` as it was then. */
 typedef bool value_parser(struct parse *p, const char *key, const struct node *value, void *field);
 
-/* Values that are common to several keys: config/values.c. Fields in brackets. */
-bool value_need_text(struct parse *p, const char *key, const struct node *value,
-                     const char *example);
+/* Values that are common to several keys: config/values.c, with the type of their field. */
+
+/* Whether the value is of that kind; else it notes an error that ends in "KEY: EXAMPLE". */
+bool value_need(struct parse *p, const char *key, const struct node *value, enum node_kind kind,
+                const char *example);
 value_parser value_text;     /* const char * */
+value_parser value_user;     /* const char *: a name or a number */
+value_parser value_groups;   /* names_t */
 value_parser value_path;     /* const char *, absolute, with % replaced */
 value_parser value_bool;     /* bool */
 value_parser value_time;     /* uint32_t */

@@ -57,27 +57,16 @@ bool parse_no_memory(struct parse *p)
 /* A value as it is shown in a message: its beginning. */
 #define SHOWN(node) SHOWN_BYTES, (node)->text
 
-bool value_need_text(struct parse *p, const char *key, const struct node *value,
-                     const char *example)
+bool value_need(struct parse *p, const char *key, const struct node *value, enum node_kind kind,
+                const char *example)
 {
+    static const char *const kinds[] = {"one value", "a list", "a mapping"};
     if (node_is_nothing(value))
         return parse_error(p, value, "'%s' has no value: write one, as in '%s: %s', or remove it",
                            key, key, example);
-    if (value->kind != NODE_TEXT)
-        return parse_error(p, value, "'%s' is a text, not %s: write '%s: %s'", key,
-                           node_kind_name(value), key, example);
-    return true;
-}
-
-static bool need_list(struct parse *p, const char *key, const struct node *value,
-                      const char *example)
-{
-    if (node_is_nothing(value))
-        return parse_error(p, value, "'%s' has no value: write one, as in '%s: [%s]', or remove it",
-                           key, key, example);
-    if (value->kind != NODE_LIST)
-        return parse_error(p, value, "'%s' is a list, not %s: write '%s: [%s]'", key,
-                           node_kind_name(value), key, example);
+    if (value->kind != kind)
+        return parse_error(p, value, "'%s' is %s, not %s: write '%s: %s'", key, kinds[kind],
+                           kinds[value->kind], key, example);
     return true;
 }
 
@@ -92,13 +81,25 @@ static bool keep_text(struct parse *p, const char *text, size_t length, const ch
 
 bool value_text(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    return value_need_text(p, key, value, "some words") &&
+    return value_need(p, key, value, NODE_TEXT, "some words") &&
            keep_text(p, value->text, value->length, field);
+}
+
+bool value_user(struct parse *p, const char *key, const struct node *value, void *field)
+{
+    return value_need(p, key, value, NODE_TEXT, "www-data") &&
+           keep_text(p, value->text, value->length, field);
+}
+
+bool value_groups(struct parse *p, const char *key, const struct node *value, void *field)
+{
+    return value_need(p, key, value, NODE_LIST, "[audio, video]") &&
+           value_words(p, key, value, field);
 }
 
 bool value_bool(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    if (!value_need_text(p, key, value, "yes"))
+    if (!value_need(p, key, value, NODE_TEXT, "yes"))
         return false;
     if (value->style != STYLE_PLAIN || units_parse_bool(value->text, field) < 0)
         return parse_error(p, value,
@@ -109,7 +110,7 @@ bool value_bool(struct parse *p, const char *key, const struct node *value, void
 
 bool value_time(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    if (!value_need_text(p, key, value, "10s"))
+    if (!value_need(p, key, value, NODE_TEXT, "10s"))
         return false;
     int failed = units_parse_time(value->text, field);
     if (failed == -ERANGE)
@@ -125,7 +126,7 @@ bool value_time(struct parse *p, const char *key, const struct node *value, void
 
 bool value_signal(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    if (!value_need_text(p, key, value, "TERM"))
+    if (!value_need(p, key, value, NODE_TEXT, "TERM"))
         return false;
     if (units_parse_signal(value->text, field) < 0)
         return parse_error(p, value,
@@ -147,7 +148,7 @@ bool value_word(struct parse *p, const char *key, const struct node *value,
         names[i] = words[i].name;
         text_printf(&list, "%s%s", i == 0 ? "" : i + 1 < word_count ? ", " : " or ", names[i]);
     }
-    if (!value_need_text(p, key, value, words[0].name))
+    if (!value_need(p, key, value, NODE_TEXT, words[0].name))
         return false;
     for (size_t i = 0; i < word_count; i++) {
         if (strcmp(value->text, words[i].name) != 0)
@@ -266,7 +267,7 @@ char *value_expand(struct parse *p, const struct node *node, const char *text, s
 bool value_path(struct parse *p, const char *key, const struct node *value, void *field)
 {
     size_t percent = 0;
-    if (!value_need_text(p, key, value, "/a/path"))
+    if (!value_need(p, key, value, NODE_TEXT, "/a/path"))
         return false;
     if (value->text[0] != '/')
         return parse_error(p, value, "'%s' is a whole path, from '/', not '%.*s'", key,
@@ -283,7 +284,7 @@ bool value_names(struct parse *p, const char *key, const struct node *value, voi
 {
     bool good = true;
     size_t used = 0, at;
-    if (!need_list(p, key, value, "networking"))
+    if (!value_need(p, key, value, NODE_LIST, "[networking]"))
         return false;
     char **list = arena_take(p->arena, (value->count + 1) * sizeof *list);
     if (!list)
@@ -313,7 +314,7 @@ bool value_words(struct parse *p, const char *key, const struct node *value, voi
 {
     bool good = true;
     size_t used = 0;
-    if (!need_list(p, key, value, "\"-v\", \"a word\""))
+    if (!value_need(p, key, value, NODE_LIST, "[\"-v\", \"a word\"]"))
         return false;
     char **list = arena_take(p->arena, (value->count + 1) * sizeof *list);
     if (!list)
@@ -321,8 +322,8 @@ bool value_words(struct parse *p, const char *key, const struct node *value, voi
     for (const struct node *entry = value->first; entry; entry = entry->next) {
         size_t percent = 0;
         if (entry->kind != NODE_TEXT || node_is_nothing(entry)) {
-            good = parse_error(p, entry, "'%s' is a list of words: write '\"\"' for an empty one",
-                               key);
+            good = parse_error(p, entry,
+                               "a value of '%s' is one word: write '\"\"' for an empty one", key);
             continue;
         }
         char *word = value_expand(p, entry, entry->text, &percent);
@@ -378,7 +379,9 @@ bool value_command(struct parse *p, const char *key, const struct node *value, v
         words.list = list;
         words.count = value->count;
     } else {
-        if (value->kind == NODE_MAPPING || node_is_nothing(value))
+        if (node_is_nothing(value))
+            return value_need(p, key, value, NODE_TEXT, "/bin/program -v");
+        if (value->kind == NODE_MAPPING)
             return parse_error(
                 p, value,
                 "'%s' is a command line, or a list of words: write '%s: /bin/program "
@@ -443,9 +446,8 @@ bool value_env(struct parse *p, const char *key, const struct node *value, void 
 {
     bool good = true;
     size_t used = 0;
-    if (value->kind != NODE_MAPPING)
-        return parse_error(p, value, "'%s' is a mapping, not %s: write '%s: {LANG: C}'", key,
-                           node_kind_name(value), key);
+    if (!value_need(p, key, value, NODE_MAPPING, "{LANG: C}"))
+        return false;
     char **list = arena_take(p->arena, (value->count + 1) * sizeof *list);
     if (!list)
         return parse_no_memory(p);

@@ -10,8 +10,7 @@
 
 static struct definition *load(const char *text)
 {
-    struct source source = {
-        .name = "web", .path = "web.yml", .text = text, .size = strlen(text)};
+    struct source source = {.name = "web", .path = "web.yml", .text = text, .size = strlen(text)};
     struct error_list errors = {0};
     struct definition *definition = NULL;
     int failed = definition_parse(&source, &definition, &errors);

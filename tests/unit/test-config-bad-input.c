@@ -1,0 +1,455 @@
+/* Bad service files: each gets its messages, each with its place, and nothing else. */
+#include "base/text.h"
+#include "config/definition-parse.h"
+#include "config/users.h"
+#include "test.h"
+
+#include <errno.h>
+
+struct bad {
+    const char *text;
+    size_t size;
+    const char *messages; /* "LINE:COLUMN: MESSAGE", one a line */
+};
+
+#define FILE_OF(text)   text, sizeof(text) - 1
+#define CHECK_ALL(list) check_all(list, sizeof(list) / sizeof((list)[0]))
+
+static void check(const struct bad *bad)
+{
+    struct source source = {.name = "web", .path = "web.yml", .text = bad->text, .size = bad->size};
+    struct error_list errors = {0};
+    struct definition *definition = NULL;
+    char storage[4096], line[600];
+    struct text all;
+
+    text_init(&all, storage, sizeof storage);
+    CHECK_NUMBER(definition_parse(&source, &definition, &errors), -EINVAL);
+    CHECK(definition == NULL);
+    for (size_t i = 0; i < errors.count; i++) {
+        const char *rest;
+        error_format(&errors.list[i], line, sizeof line);
+        CHECK(text_starts_with(line, "web.yml:", &rest));
+        text_printf(&all, "%s%s", i ? "\n" : "", rest);
+    }
+    CHECK_TEXT(storage, bad->messages);
+    error_list_finish(&errors);
+}
+
+static void check_all(const struct bad *list, size_t count)
+{
+    users_set_paths("/dev/null/passwd", "/dev/null/group"); /* nobody is there */
+    for (size_t i = 0; i < count; i++)
+        check(&list[i]);
+    users_set_paths(NULL, NULL);
+    users_forget();
+}
+
+TEST(a_service_has_exactly_one_program)
+{
+    static const struct bad list[] = {
+        {FILE_OF("# only a comment\n"),
+         "1:1: the file says nothing: write at least 'exec: /path/of/program'"},
+        {FILE_OF("---\n"), "1:1: the file says nothing: write at least 'exec: /path/of/program'"},
+        {FILE_OF("exec\n"),
+         "1:1: a service file is a mapping, not a text: write 'exec: /path/of/program'"},
+        {FILE_OF("- exec\n"),
+         "1:1: a service file is a mapping, not a list: write 'exec: /path/of/program'"},
+        {FILE_OF("42\n"),
+         "1:1: a service file is a mapping, not a text: write 'exec: /path/of/program'"},
+        {FILE_OF("type: target\nexec: a\nuser: root\n"),
+         "2:1: 'exec' has no meaning for a target, which runs nothing: remove it, or 'type: "
+         "target'\n"
+         "3:1: 'user' has no meaning for a target, which runs nothing: remove it, or 'type: "
+         "target'"},
+        {FILE_OF("description: x\n"),
+         "1:1: the program is missing: write 'exec: /path/of/program', or 'type: target' for a "
+         "service that only groups others"},
+        {FILE_OF("exec: a\nscript: b\n"),
+         "2:1: 'exec' stands here too, in line 1: keep one of 'exec' and 'script'"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(bad_yaml_gets_a_hint_at_its_place)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: [a\n"),
+         "1:7: this list is not closed: write ',' between its values and ']' at its end"},
+        {FILE_OF("exec: 'a\n"), "1:7: a quote is opened here and never closed: close it"},
+        {FILE_OF("exec: \"a\n"), "1:7: a quote is opened here and never closed: close it"},
+        {FILE_OF("exec: a\n  b: c\n"), "2:4: a ':' cannot stand here: put a text that holds ': ' "
+                                       "in quotes, and check the indentation"},
+        {FILE_OF("exec: a: b\n"), "1:8: a ':' cannot stand here: put a text that holds ': ' in "
+                                  "quotes, and check the indentation"},
+        {FILE_OF("\texec: a\n"), "1:1: a text cannot begin with this character: put it in quotes; "
+                                 "indent with blanks, not tabs"},
+        {FILE_OF("exec: a\nenv:\n\tA: b\n"), "3:1: a text cannot begin with this character: put it "
+                                             "in quotes; indent with blanks, not tabs"},
+        {FILE_OF("exec: a\nexec\n"),
+         "2:1: there is no ':' behind this key: write 'key: value', with a blank behind the colon"},
+        {FILE_OF("exec: @a\n"), "1:7: a text cannot begin with this character: put it in quotes; "
+                                "indent with blanks, not tabs"},
+        {FILE_OF("exec: %a\n"), "1:7: a text cannot begin with this character: put it in quotes; "
+                                "indent with blanks, not tabs"},
+        {FILE_OF("exec: `a`\n"), "1:7: a text cannot begin with this character: put it in quotes; "
+                                 "indent with blanks, not tabs"},
+        {FILE_OF("exec: {a\n"),
+         "1:7: this mapping is not closed: write ',' between its entries and '}' at its end"},
+        {FILE_OF("exec: a\n- b\n"),
+         "2:1: a key is expected here, as in 'key: value': check the indentation and the quotes"},
+        {FILE_OF("exec: \"a\\q\"\n"), "1:9: there is no such escape in double quotes: write '\\\\' "
+                                      "for a backslash, or use single quotes"},
+        {FILE_OF("%YAML 3.0\n---\nexec: a\n"), "1:1: the file is YAML 1.1: remove the %YAML line"},
+        {FILE_OF("exec: a\n...\nx\n"),
+         "3:1: the file is one mapping, 'key: value' on each line: check the indentation"},
+        {FILE_OF("? [a]\n: b\nexec: a\n"), "1:3: a key has to be a text: write 'key: value'"},
+        {FILE_OF("? {a: b}\n: c\nexec: a\n"), "1:3: a key has to be a text: write 'key: value'"},
+        {FILE_OF("exec: a\nneeds: [[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]\n"),
+         "2:23: lists and mappings are nested more than 16 deep here, which no key needs"},
+        {FILE_OF("exec: a\nsecret: [1,2\nfoo: b\n"),
+         "2:9: this list is not closed: write ',' between its values and ']' at its end"},
+        {FILE_OF("exec: a\nenv: {A: b}}\n"),
+         "2:12: a key is expected here, as in 'key: value': check the indentation and the quotes"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(anchors_aliases_tags_and_documents_are_refused_by_name)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: &x a\n"),
+         "1:7: anchors are not allowed: remove '&x' and write the value where it is needed"},
+        {FILE_OF("exec: *x\n"), "1:7: aliases are not allowed: write the value in place of '*x', "
+                                "or put a text that begins with '*' in quotes"},
+        {FILE_OF("exec: !!str a\n"),
+         "1:7: tags are not allowed: remove '!!str', or put a text that begins with '!' in quotes"},
+        {FILE_OF("exec: !x a\n"),
+         "1:7: tags are not allowed: remove '!x', or put a text that begins with '!' in quotes"},
+        {FILE_OF("exec: !e!x a\n"), "1:7: tags (a word with '!' in front) are not allowed: remove "
+                                    "it, or put the text in quotes"},
+        {FILE_OF("%TAG ! tag:x,2000:\n---\nexec: a\n"),
+         "1:1: tags are not allowed: remove the %TAG line"},
+        {FILE_OF("exec: a\n---\nexec: b\n"),
+         "2:1: a second document begins here: a file holds one; remove the '---'"},
+        {FILE_OF("exec: [a, *x]\nenabled: maybe\n&a needs: [b]\n"),
+         "1:11: aliases are not allowed: write the value in place of '*x', or put a text that "
+         "begins with '*' in quotes\n"
+         "2:10: 'enabled' is yes or no, not 'maybe': write 'enabled: yes' without quotes\n"
+         "3:1: anchors are not allowed: remove '&a' and write the value where it is needed"},
+        {FILE_OF("a: &x [*y]\n"),
+         "1:1: there is no key 'a': remove it\n"
+         "1:4: anchors are not allowed: remove '&x' and write the value where it is needed\n"
+         "1:8: aliases are not allowed: write the value in place of '*y', or put a text that "
+         "begins with '*' in quotes"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(what_is_no_text_is_told_with_its_place)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\000b\n"), "1:8: there is a NUL byte here: a service file is text; is "
+                                    "this a program or another kind of file?"},
+        {FILE_OF("\177ELF\002\001\001\000\000"), "1:1: the byte 0x7f here is no text, nor is the "
+                                                 "file: is it a program or another kind of file?"},
+        {FILE_OF("exec: \"a\\0b\"\n"), "1:7: this text holds a NUL byte, which no argument, path "
+                                       "or name can hold: remove the '\\0'"},
+        {FILE_OF("exec: a\ndescription: caf\351\n"),
+         "2:17: the byte 0xe9 here is not UTF-8: save the file as UTF-8"},
+        {FILE_OF("exec: a\n# \033[31m\n"),
+         "2:3: there is a control character here (byte 0x1b): remove it, or write it with a "
+         "backslash in double quotes"},
+        {FILE_OF("\377\376e\000x\000"), "1:1: the file is UTF-16: save it as UTF-8"},
+        {FILE_OF("exec: a\000"), "1:8: there is a NUL byte here: a service file is text; is this a "
+                                 "program or another kind of file?"},
+        {FILE_OF("exec: a\nenv: {A: \"x\\0y\"}\nfoo: 1\n"),
+         "2:10: this text holds a NUL byte, which no argument, path or name can hold: remove the "
+         "'\\0'\n"
+         "3:1: there is no key 'foo': did you mean 'root'?"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(unknown_words_name_the_nearest_known_one)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exce: a\n"), "1:1: there is no key 'exce': did you mean 'exec'?"},
+        {FILE_OF("zzzzzzz: a\nexec: b\n"), "1:1: there is no key 'zzzzzzz': remove it"},
+        {FILE_OF("exec: a\n'<<': {}\n"), "2:1: there is no key '<<': remove it"},
+        {FILE_OF("exec: a\ntype: deamon\n"),
+         "2:7: 'type' is daemon, task, forking or target, not 'deamon': did you mean 'daemon'?"},
+        {FILE_OF("exec: a\nstop: {sginal: HUP}\n"),
+         "2:8: 'stop' has no key 'sginal': did you mean 'signal'?"},
+        {FILE_OF("exec: a\nready: {tpc: 'x:80'}\n"),
+         "2:9: 'ready' knows no 'tpc': did you mean 'tcp'?"},
+        {FILE_OF("exec: a\nlimits: {nofiles: 5}\n"),
+         "2:10: there is no limit 'nofiles': did you mean 'nofile'?"},
+        {FILE_OF("exec: a\r\nfoo: b\r\n"), "2:1: there is no key 'foo': did you mean 'root'?"},
+        {FILE_OF("\357\273\277exec: a\nfoo: b\n"),
+         "2:1: there is no key 'foo': did you mean 'root'?"},
+        {FILE_OF("exec: a\ndescription: \"caf\303\251\"\nfoo: b\n"),
+         "3:1: there is no key 'foo': did you mean 'root'?"},
+        {FILE_OF("{exec: a, \303\251: b}\n"), "1:11: there is no key '\303\251': remove it"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(what_is_not_built_yet_is_refused_by_name)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nresources: {memory: 1G}\n"),
+         "2:1: 'resources' is not built yet: remove it"},
+        {FILE_OF("exec: a\ntype: forking\n"), "2:7: 'type: forking' is not built yet: let the "
+                                              "program stay in the foreground, and remove 'type'"},
+        {FILE_OF("exec: a\nready: notify\n"),
+         "2:8: 'ready: notify' is not built yet: remove it; a service then counts as started once "
+         "its program was executed"},
+        {FILE_OF("exec: a\nready: {tcp: 'x:80'}\n"),
+         "2:9: 'ready: {tcp: \342\200\246}' is not built yet: remove it; a service then counts as "
+         "started once its program was executed"},
+        {FILE_OF("exec: a\nenv-file: /x\n"), "2:1: 'env-file' is not built yet: remove it"},
+        {FILE_OF("exec: a\nroot: /x\n"), "2:1: 'root' is not built yet: remove it"},
+        {FILE_OF("exec: a\nlog: {}\nnice: 5\nforks: {}\n"),
+         "2:1: 'log' is not built yet: remove it\n"
+         "3:1: 'nice' is not built yet: remove it\n"
+         "4:1: 'forks' is not built yet: remove it"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(a_wrong_value_is_told_what_to_write)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec:\n"),
+         "1:6: 'exec' has no value: write one, as in 'exec: /bin/program -v', or remove it"},
+        {FILE_OF("exec: ''\n"), "1:7: 'exec' names no program: write 'exec: /bin/program'"},
+        {FILE_OF("exec: []\n"), "1:7: 'exec' names no program: write 'exec: /bin/program'"},
+        {FILE_OF("exec: {a: b}\n"),
+         "1:7: 'exec' is a command line, or a list of words: write 'exec: /bin/program -v'"},
+        {FILE_OF("exec: [a, [b]]\n"),
+         "1:11: a value of 'exec' is one word: write '\"\"' for an empty one"},
+        {FILE_OF("exec: [a, ~]\n"),
+         "1:11: a value of 'exec' is one word: write '\"\"' for an empty one"},
+        {FILE_OF("args: text\nexec: a\n"),
+         "1:7: 'args' is a list, not one value: write 'args: [\"-v\", \"a word\"]'"},
+        {FILE_OF("script: ''\n"), "1:9: 'script' is empty: write the commands, or remove it"},
+        {FILE_OF("script: [a]\n"),
+         "1:9: 'script' is one value, not a list: write 'script: echo hello'"},
+        {FILE_OF("exec: a\nneeds: b\n"),
+         "2:8: 'needs' is a list, not one value: write 'needs: [networking]'"},
+        {FILE_OF("exec: a\nneeds: [{a: b}]\n"),
+         "2:9: 'needs' is a list of names: write 'needs: [networking]'"},
+        {FILE_OF("exec: a\nneeds: {a: b}\n"),
+         "2:8: 'needs' is a list, not a mapping: write 'needs: [networking]'"},
+        {FILE_OF("exec: a\nneeds:\n"),
+         "2:7: 'needs' has no value: write one, as in 'needs: [networking]', or remove it"},
+        {FILE_OF("exec: a\nenabled: maybe\n"),
+         "2:10: 'enabled' is yes or no, not 'maybe': write 'enabled: yes' without quotes"},
+        {FILE_OF("exec: a\nenabled: 'yes'\n"),
+         "2:10: 'enabled' is yes or no, not 'yes': write 'enabled: yes' without quotes"},
+        {FILE_OF("exec: a\nenabled: [yes]\n"),
+         "2:10: 'enabled' is one value, not a list: write 'enabled: yes'"},
+        {FILE_OF("exec: a\nenabled: 1\n"),
+         "2:10: 'enabled' is yes or no, not '1': write 'enabled: yes' without quotes"},
+        {FILE_OF("exec: a\nstart-timeout: 5 parsecs\n"),
+         "2:16: 'start-timeout' is a time, not '5 parsecs': write 200ms, 5s, 2min, 1h, 1d, a "
+         "number of seconds, or never"},
+        {FILE_OF("exec: a\nstart-timeout: 100d\n"),
+         "2:16: 'start-timeout: 100d' is too long: at most 49d, or never"},
+        {FILE_OF("exec: a\nstart-timeout: 0\n"),
+         "2:16: 'start-timeout: 0' leaves no time to start: write 'never' for no limit"},
+        {FILE_OF("exec: a\nstart-timeout: -1\n"),
+         "2:16: 'start-timeout' is a time, not '-1': write 200ms, 5s, 2min, 1h, 1d, a number of "
+         "seconds, or never"},
+        {FILE_OF("exec: a\nstop: HUP\n"),
+         "2:7: 'stop' is a mapping, not one value: write 'stop: {signal: TERM, timeout: 10s}'"},
+        {FILE_OF("exec: a\nstop: {signal: FOO}\n"),
+         "2:16: 'stop.signal' is a signal, and 'FOO' is none: write its name, as TERM, HUP or "
+         "RTMIN+1, or its number"},
+        {FILE_OF("exec: a\nstop: {kill: some}\n"),
+         "2:14: 'stop.kill' is all, group or main, not 'some'"},
+        {FILE_OF("exec: a\nstop: {timeout: x}\n"),
+         "2:17: 'stop.timeout' is a time, not 'x': write 200ms, 5s, 2min, 1h, 1d, a number of "
+         "seconds, or never"},
+        {FILE_OF("exec: a\nrestart: sometimes\n"),
+         "2:10: 'restart' is always, on-failure or never, not 'sometimes'"},
+        {FILE_OF("exec: a\nrestart: [a]\n"),
+         "2:10: 'restart' is a word or a mapping, not a list: write 'restart: on-failure' or "
+         "'restart: {policy: on-failure, delay: 1s}'"},
+        {FILE_OF("exec: a\nrestart: {delay: never}\n"),
+         "2:18: 'restart.delay' cannot be never: write a time, or 'restart: never' for no restart"},
+        {FILE_OF("exec: a\nrestart: {factor: 0.5}\n"),
+         "2:19: 'restart.factor' is a number from 1 to 1000, as 2 or 1.5, not '0.5'"},
+        {FILE_OF("exec: a\nrestart: {jitter: 101}\n"),
+         "2:19: 'restart.jitter' is a part in percent, 0 to 100, as '10%', not '101'"},
+        {FILE_OF("exec: a\nrestart: {limit: -1}\n"),
+         "2:18: 'restart.limit' is how many restarts in a row there may be, not '-1': write a "
+         "number, or remove it for no limit"},
+        {FILE_OF("exec: a\nrestart: {delay: 1min, max: 1s}\n"),
+         "2:29: 'restart.max' is less than 'restart.delay': write a longer one"},
+        {FILE_OF("exec: a\nready: soon\n"),
+         "2:8: 'ready' is one word or one 'KIND: VALUE': write 'ready: exec'"},
+        {FILE_OF("exec: a\nwhen: x\n"),
+         "2:7: 'when' is a list, not one value: write 'when: [{exists: /path}]'"},
+        {FILE_OF("exec: a\nwhen: [{exist: /x}]\n"),
+         "2:9: a condition is 'exists: /path', 'executable: /path', 'kernel-arg: word', or 'not: "
+         "{exists: /path}'"},
+        {FILE_OF("exec: a\nwhen: [{exists: x}]\n"),
+         "2:17: 'exists' is a whole path, from '/', not 'x'"},
+        {FILE_OF("exec: a\ngroups: root\n"),
+         "2:9: 'groups' is a list, not one value: write 'groups: [audio, video]'"},
+        {FILE_OF("exec: a\nuser: [root]\n"),
+         "2:7: 'user' is one value, not a list: write 'user: www-data'"},
+        {FILE_OF("exec: a\ndir: relative\n"),
+         "2:6: 'dir' is a whole path, from '/', not 'relative'"},
+        {FILE_OF("exec: a\numask: 8\n"), "2:8: 'umask' is octal, 0 to 777, as 022, not '8'"},
+        {FILE_OF("exec: a\numask: 7777\n"), "2:8: 'umask' is octal, 0 to 777, as 022, not '7777'"},
+        {FILE_OF("exec: a\nenv: [A=b]\n"),
+         "2:6: 'env' is a mapping, not a list: write 'env: {LANG: C}'"},
+        {FILE_OF("exec: a\nenv: {'A=': b}\n"),
+         "2:7: 'A=' is no name for a variable: use letters, digits and '_', and no '='"},
+        {FILE_OF("exec: a\nenv: {A: [b]}\n"),
+         "2:10: the variable 'A' is a text, not a list: write 'A: text'"},
+        {FILE_OF("exec: a\nenv:\n"),
+         "2:5: 'env' has no value: write one, as in 'env: {LANG: C}', or remove it"},
+        {FILE_OF("exec: a\nlimits: 5\n"),
+         "2:9: 'limits' is a mapping, not one value: write 'limits: {nofile: 1024}'"},
+        {FILE_OF("exec: a\nlimits: {nofile: many}\n"),
+         "2:18: 'limits.nofile' is a number, as 1024, or unlimited, or two of them as [soft, "
+         "hard]"},
+        {FILE_OF("exec: a\nlimits: {nofile: [5, 4]}\n"),
+         "2:18: 'limits.nofile': the soft limit is above the hard one: write the smaller first"},
+        {FILE_OF("exec: a\nlimits: {nofile: [5]}\n"),
+         "2:18: 'limits.nofile' is a number, as 1024, or unlimited, or two of them as [soft, "
+         "hard]"},
+        {FILE_OF("exec: a\nstdin: tty\n"),
+         "2:8: 'stdin: tty' needs a terminal: write 'tty: /dev/tty1' too"},
+        {FILE_OF("exec: a\nstdin: null\ntty: tty1\n"),
+         "2:8: 'tty' is the standard input already: remove 'stdin'"},
+        {FILE_OF("exec: a\nstdin: x\n"),
+         "2:8: 'stdin' is null, tty or a whole path, from '/': write 'stdin: null'"},
+        {FILE_OF("exec: a\ntty: ../x\n"),
+         "2:6: 'tty' is a device, as /dev/tty1 or tty1, not '../x'"},
+        {FILE_OF("exec: a\nconsole: perhaps\n"),
+         "2:10: 'console' is yes or no, not 'perhaps': write 'console: yes' without quotes"},
+        {FILE_OF("exec: a\nreload: signal FOO\n"),
+         "2:9: 'reload: signal FOO' names no signal: write 'signal HUP', or the program's path for "
+         "a command"},
+        {FILE_OF("exec: a\nbefore-start: {a: b}\n"),
+         "2:15: 'before-start' is a command line, or a list of words: write 'before-start: "
+         "/bin/program -v'"},
+        {FILE_OF("exec: a\nbefore-start: [a, {b: c}]\n"),
+         "2:19: 'before-start' is a command line, or a list of words: write 'before-start: "
+         "/bin/program -v'"},
+        {FILE_OF("exec: a\nlimits: {memlock: 1T}\n"),
+         "2:19: 'limits.memlock' is a size in bytes, as 16M, or unlimited, or two of them as "
+         "[soft, hard]"},
+        {FILE_OF("exec: a\nlimits: {nofile: 18446744073709551616}\n"),
+         "2:18: 'limits.nofile' is a number, as 1024, or unlimited, or two of them as [soft, "
+         "hard]"},
+        {FILE_OF("exec: a\nneeds: ~\n"),
+         "2:8: 'needs' has no value: write one, as in 'needs: [networking]', or remove it"},
+        {FILE_OF("exec: a\nwhen: [{not: {not: x}}]\n"),
+         "2:20: a condition is 'exists: /path', 'executable: /path', 'kernel-arg: word', or 'not: "
+         "{exists: /path}'"},
+        {FILE_OF("exec: a\nwhen: [{exists: /x, executable: /y}]\n"),
+         "2:8: a condition is 'exists: /path', 'executable: /path', 'kernel-arg: word', or 'not: "
+         "{exists: /path}'"},
+        {FILE_OF("exec: a\nstop: {signal: 33}\n"),
+         "2:16: 'stop.signal' is a signal, and '33' is none: write its name, as TERM, HUP or "
+         "RTMIN+1, or its number"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(words_are_split_or_the_open_quote_is_shown)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a 'b c\n"), "1:9: in 'exec' a ' is opened here and never closed: close it, "
+                                    "or write \\' for the character"},
+        {FILE_OF("exec: a \"b\n"), "1:9: in 'exec' a \" is opened here and never closed: close it, "
+                                   "or write \\\" for the character"},
+        {FILE_OF("exec: a b\\\n"),
+         "1:10: 'exec' ends in a backslash with nothing behind it: remove it, or write two"},
+        {FILE_OF("exec: a %x\n"),
+         "1:9: '%x' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
+        {FILE_OF("exec: a 100%\n"), "1:12: write '%%' for a percent sign"},
+        {FILE_OF("exec: a %i\n"), "1:9: '%i' is the instance of a template, and 'web' is none: "
+                                  "remove it, or write '%%i' for the two characters"},
+        {FILE_OF("script: |\n  echo a\n  date +%s\n"),
+         "3:9: '%s' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
+        {FILE_OF("exec: a\nenv: {A: 5%}\n"), "2:11: write '%%' for a percent sign"},
+        {FILE_OF("exec: \"a \303\251 'b\"\n"), "1:12: in 'exec' a ' is opened here and never "
+                                               "closed: close it, or write \\' for the character"},
+        {FILE_OF("script: |\n  a\n\n    b %q\n"),
+         "4:7: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
+        {FILE_OF("exec: >\n  a\n  'b\n"), "1:7: in 'exec' a ' is opened here and never closed: "
+                                          "close it, or write \\' for the character"},
+        {FILE_OF("exec: a\nstop: {exec: \"x 'y\"}\n"),
+         "2:17: in 'stop.exec' a ' is opened here and never closed: close it, or write \\' for the "
+         "character"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(a_name_keeps_the_rules)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nneeds: [../b]\n"),
+         "2:11: the name '../b' has a '/'; a name is no path: use letters, digits and - _ . @ :"},
+        {FILE_OF("exec: a\nneeds: [b c]\n"), "2:10: the name 'b c' has a character that a name "
+                                             "cannot have; use letters, digits and - _ . @ :"},
+        {FILE_OF("exec: a\nneeds: [web]\n"), "2:9: 'needs' names the service itself: remove 'web'"},
+        {FILE_OF("exec: a\nneeds: ['']\n"),
+         "2:10: the name '' is empty; a name has 1 to 200 bytes"},
+        {FILE_OF("exec: a\nneeds: [conit]\n"),
+         "2:9: the name 'conit' is reserved for the system's own journal; choose another name"},
+        {FILE_OF("exec: /bin/x\nneeds: [a, b, 'c d']\nwants: [e/f]\nafter: [web]\n"),
+         "2:17: the name 'c d' has a character that a name cannot have; use letters, digits and - "
+         "_ . @ :\n"
+         "3:10: the name 'e/f' has a '/'; a name is no path: use letters, digits and - _ . @ :\n"
+         "4:9: 'after' names the service itself: remove 'web'"},
+        {FILE_OF("exec: a\nneeds: "
+                 "[nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+                 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+                 "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn]\n"),
+         "2:9: the name 'nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn' is too "
+         "long; a name has at most 200 bytes"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(users_and_groups_are_those_of_the_files)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nuser: no-such-user\n"),
+         "2:7: there is no user 'no-such-user' in /etc/passwd: write one that is there; a number "
+         "works too"},
+        {FILE_OF("exec: a\nuser: 12345\n"),
+         "2:7: user 12345 is not in /etc/passwd and so has no group: write 'group' too"},
+        {FILE_OF("exec: a\ngroup: no-such-group\n"),
+         "2:8: there is no group 'no-such-group' in /etc/group: write one that is there; a number "
+         "works too"},
+        {FILE_OF("exec: a\ngroups: [no-such-group]\n"),
+         "2:10: there is no group 'no-such-group' in /etc/group: write one that is there; a number "
+         "works too"},
+        {FILE_OF("exec: a\nuser: 4294967295\n"),
+         "2:7: there is no user '4294967295' in /etc/passwd: write one that is there; a number "
+         "works too"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(a_key_stands_once)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nexec: b\n"),
+         "2:1: 'exec' stands here for the second time, first in line 1: keep one"},
+        {FILE_OF("exec: a\nenv: {A: b, A: c}\n"),
+         "2:13: 'A' stands here for the second time, first in line 2: keep one"},
+        {FILE_OF("exec: a\nstop:\n  signal: HUP\n  signal: HUP\n"),
+         "4:3: 'signal' stands here for the second time, first in line 3: keep one"},
+    };
+    CHECK_ALL(list);
+}
