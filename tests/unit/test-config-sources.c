@@ -1,0 +1,387 @@
+/* Which files in which folders are services, and the record that outlives the launcher. */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "config/definition-parse.h"
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+static char top[] = "/tmp/conit-test-XXXXXX";
+
+static void begin(void)
+{
+    memcpy(top, "/tmp/conit-test-XXXXXX", sizeof top);
+    if (!mkdtemp(top) || chdir(top) < 0)
+        abort();
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    return remove(path);
+}
+
+static void end(void)
+{
+    CHECK_NUMBER(chdir("/"), 0);
+    CHECK_NUMBER(nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void put(const char *path, const char *text)
+{
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        abort();
+}
+
+static struct sources scan(const char *const *folders, size_t count, const char *errors,
+                           const char *warnings)
+{
+    struct sources sources = {0};
+    struct error_list lists[2] = {0};
+    const char *expected[2] = {errors, warnings};
+    CHECK_NUMBER(sources_scan(folders, count, &sources, &lists[0], &lists[1]), 0);
+    for (size_t i = 0; i < 2; i++) {
+        char storage[2000], line[600];
+        struct text all;
+        text_init(&all, storage, sizeof storage);
+        for (size_t k = 0; k < lists[i].count; k++) {
+            error_format(&lists[i].list[k], line, sizeof line);
+            text_printf(&all, "%s%s", k ? "\n" : "", line);
+        }
+        CHECK_TEXT(storage, expected[i]);
+        error_list_finish(&lists[i]);
+    }
+    return sources;
+}
+
+static struct sources scan_one(const char *folder)
+{
+    return scan(&folder, 1, "", "");
+}
+
+/* "NAME=PATH" of all, and what is special. */
+static const char *list(const struct sources *sources)
+{
+    static char storage[4000];
+    struct text text;
+    text_init(&text, storage, sizeof storage);
+    for (size_t i = 0; i < sources->count; i++) {
+        const struct source *source = &sources->list[i];
+        text_printf(&text, "%s%s=%s", i ? " " : "", source->name, source->path);
+        if (source->masked)
+            text_add(&text, "(masked)");
+        if (source->problem)
+            text_printf(&text, "(%s)", source->problem);
+    }
+    return storage;
+}
+
+TEST(yml_and_yaml_files_are_services_and_nothing_else_is)
+{
+    begin();
+    mkdir("s", 0755);
+    mkdir("s/sub", 0755);
+    static const char *const files[] = {"a.yml", "b.yaml",   "c.yml.disabled", "d.yml~",
+                                        "e.txt", ".h.yml",   ".yml",           "yml",
+                                        "f.YML", "sub/x.yml"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[64];
+        text_format(path, sizeof path, "s/%s", files[i]);
+        put(path, "exec: a\n");
+    }
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources), "a=s/a.yml b=s/b.yaml");
+    CHECK_TEXT(sources.list[0].text, "exec: a\n");
+    CHECK_NUMBER(sources.list[0].size, 8);
+    CHECK(sources_find(&sources, "b") == &sources.list[1]);
+    CHECK(sources_find(&sources, "c") == NULL);
+    sources_finish(&sources);
+    end();
+}
+
+TEST(of_two_files_for_one_name_in_a_folder_yml_counts_with_a_warning)
+{
+    begin();
+    const char *folder = "s/";
+    mkdir("s", 0755);
+    mkdir("s/a", 0755);
+    put("s/a.yaml", "exec: yaml\n");
+    put("s/a.yml", "exec: yml\n");
+    put("s/a/config.yaml", "exec: folder\n");
+    struct sources sources =
+        scan(&folder, 1, "",
+             "s/: 'a.yml' and 'a.yaml' are both there: 'a.yml' counts; remove one\n"
+             "s/: 'a.yml' and 'a/config.yaml' are both there: 'a.yml' counts; remove one");
+    CHECK_TEXT(list(&sources), "a=s/a.yml");
+    CHECK_TEXT(sources.list[0].text, "exec: yml\n");
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_later_folder_replaces_and_an_empty_file_there_masks)
+{
+    begin();
+    static const char *const folders[] = {"one", "missing", "two"};
+    mkdir("one", 0755);
+    mkdir("two", 0755);
+    put("one/a.yml", "exec: one\n");
+    put("one/b.yml", "exec: one\n");
+    put("one/c.yml", "exec: one\n");
+    put("one/empty.yml", "");
+    put("two/a.yaml", "exec: two\n");
+    put("two/b.yaml", "");
+    put("two/only.yml", "");
+    struct sources sources = scan(folders, 3, "", "");
+#define EMPTY                                                                                      \
+    "(is empty and there is nothing that it could mask: write at least 'exec: /path/of/program')"
+    CHECK_TEXT(list(&sources), "a=two/a.yaml b=two/b.yaml(masked) c=one/c.yml "
+                               "empty=one/empty.yml" EMPTY " only=two/only.yml" EMPTY);
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_folder_is_a_service_with_its_own_program_and_journal)
+{
+    begin();
+    char wanted[100];
+    mkdir("s", 0755);
+    for (int i = 0; i < 4; i++) {
+        char path[64];
+        text_format(path, sizeof path, "s/%c", 'a' + i);
+        mkdir(path, 0755);
+        text_format(path, sizeof path, "s/%c/config.%s", 'a' + i, i == 1 ? "yml" : "yaml");
+        put(path, "description: x\n");
+    }
+    mkdir("s/none", 0755);
+    mkdir("s/a/logs", 0755);
+    put("s/a/bin", "#!/bin/sh\n");
+    chmod("s/a/bin", 0755);
+    mkdir("s/b/bin", 0755);
+    put("s/b/bin/b", "#!/bin/sh\n");
+    chmod("s/b/bin/b", 0755);
+    put("s/c/bin", "not executable\n");
+    put("s/c/logs", "no folder\n");
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources), "a=s/a/config.yaml b=s/b/config.yml c=s/c/config.yaml "
+                               "d=s/d/config.yaml");
+    text_format(wanted, sizeof wanted, "%s/s/a/bin", top);
+    CHECK_TEXT(sources.list[0].exec, wanted);
+    text_format(wanted, sizeof wanted, "%s/s/a/logs", top);
+    CHECK_TEXT(sources.list[0].logs, wanted);
+    text_format(wanted, sizeof wanted, "%s/s/b/bin/b", top);
+    CHECK_TEXT(sources.list[1].exec, wanted);
+    CHECK(sources.list[0].folder && !sources.list[1].logs);
+    CHECK(!sources.list[2].exec && !sources.list[2].logs && !sources.list[3].exec);
+
+    struct error_list errors = {0};
+    struct definition *definition = NULL;
+    CHECK_NUMBER(definition_parse(&sources.list[0], &definition, &errors), 0);
+    CHECK_TEXT(definition->argv[0], sources.list[0].exec);
+    CHECK_TEXT(definition->logs, sources.list[0].logs);
+    CHECK_NUMBER(definition_parse(&sources.list[3], &definition, &errors), -EINVAL);
+    definition_destroy(definition);
+    error_list_finish(&errors);
+    sources_finish(&sources);
+    end();
+}
+
+TEST(what_is_no_regular_file_is_told_and_never_waited_for)
+{
+    begin();
+    mkdir("s", 0755);
+    mkdir("s/dir.yml", 0755);
+    mkfifo("s/fifo.yml", 0644);
+    CHECK_NUMBER(symlink("/dev/zero", "s/device.yml"), 0);
+    CHECK_NUMBER(symlink("fifo.yml", "s/link-to-fifo.yml"), 0);
+    CHECK_NUMBER(symlink("nothing", "s/dangling.yml"), 0);
+    CHECK_NUMBER(symlink("loop.yml", "s/loop.yml"), 0);
+    put("s/real", "exec: a\n");
+    CHECK_NUMBER(symlink("real", "s/link.yml"), 0);
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources),
+               "dangling=s/dangling.yml(cannot be read: there is no such file) "
+               "device=s/device.yml(is a device: put a regular file in its place) "
+               "dir=s/dir.yml(is a folder: put a regular file in its place) "
+               "fifo=s/fifo.yml(is a named pipe: put a regular file in its place) "
+               "link=s/link.yml "
+               "link-to-fifo=s/link-to-fifo.yml(is a named pipe: put a regular file in its place) "
+               "loop=s/loop.yml(cannot be read: there is no such file (its symbolic links lead in "
+               "a circle))");
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_large_file_is_refused_unread)
+{
+    begin();
+    mkdir("s", 0755);
+    put("s/large.yml", "");
+    CHECK_NUMBER(truncate("s/large.yml", 100000000), 0);
+    put("s/limit.yml", "exec: a\n");
+    CHECK_NUMBER(truncate("s/limit.yml", SOURCE_MAX_BYTES), 0);
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources), "large=s/large.yml(has 100000000 bytes; at most 1048576 are read) "
+                               "limit=s/limit.yml");
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_name_that_breaks_the_rules_is_a_source_that_says_so)
+{
+    begin();
+    mkdir("s", 0755);
+    put("s/a b.yml", "exec: a\n");
+    put("s/conit.yml", "exec: a\n");
+    put("s/...yml", "exec: a\n"); /* hidden */
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources),
+               "a b=s/a b.yml(the name 'a b' has a character that a name cannot have; use letters, "
+               "digits and - _ . @ :) "
+               "conit=s/conit.yml(the name 'conit' is reserved for the system's own journal; "
+               "choose another name)");
+    struct error_list errors = {0};
+    struct definition *definition = NULL;
+    CHECK_NUMBER(definition_parse(&sources.list[0], &definition, &errors), -EINVAL);
+    CHECK_TEXT(errors.list[0].file, "s/a b.yml");
+    error_list_finish(&errors);
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_missing_folder_is_no_error_and_a_file_in_its_place_is_one)
+{
+    begin();
+    static const char *const folders[] = {"missing", "file", "s"};
+    put("file", "x");
+    mkdir("s", 0755);
+    put("s/a.yml", "exec: a\n");
+    struct sources sources =
+        scan(folders, 3, "file: is no folder: put a folder with service files in its place", "");
+    CHECK_TEXT(list(&sources), "a=s/a.yml");
+    sources_finish(&sources);
+    sources = scan(folders, 0, "", "");
+    CHECK_NUMBER(sources.count, 0);
+    CHECK(sources_find(&sources, "a") == NULL);
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_single_file_is_named_after_itself_or_its_folder)
+{
+    begin();
+    struct sources sources = {0};
+    mkdir("web", 0755);
+    put("web/config.yaml", "exec: a\n");
+    put("x.conf", "exec: a\n");
+    CHECK_NUMBER(sources_read_file("web/config.yaml", &sources), 0);
+    CHECK_TEXT(list(&sources), "web=web/config.yaml");
+    sources_finish(&sources);
+    CHECK_NUMBER(sources_read_file("x.conf", &sources), 0);
+    CHECK_TEXT(list(&sources), "x.conf=x.conf");
+    sources_finish(&sources);
+    CHECK_NUMBER(sources_read_file("gone.yml", &sources), 0);
+    CHECK_TEXT(list(&sources), "gone=gone.yml(cannot be read: there is no such file)");
+    sources_finish(&sources);
+    end();
+}
+
+/* --- The record --- */
+
+static const struct source some[] = {
+    {.name = "a", .path = "/s/a.yml", .text = "exec: a\n", .size = 8},
+    {.name = "b", .path = "/s/b.yml", .text = "x\0y", .size = 3},
+    {.name = "c", .path = "/s/c.yml", .masked = true},
+    {.name = "d e", .path = "/s/d e.yml", .problem = "the name is bad"},
+    {.name = "f",
+     .path = "/s/f/config.yaml",
+     .text = "",
+     .exec = "/s/f/bin",
+     .logs = "/s/f/logs",
+     .folder = true},
+};
+#define SOME (sizeof some / sizeof some[0])
+
+static int memory(void)
+{
+    int fd = memfd_create("record", MFD_CLOEXEC);
+    if (fd < 0)
+        abort();
+    return fd;
+}
+
+TEST(a_record_gives_back_the_same_sources)
+{
+    AUTO_CLOSE int fd = memory();
+    struct sources sources = {0};
+    CHECK_NUMBER(sources_write(fd, some, SOME), 0);
+    CHECK_NUMBER(sources_read(fd, &sources), 0);
+    CHECK_NUMBER(sources.count, SOME);
+    for (size_t i = 0; i < sources.count; i++)
+        CHECK(source_equal(&sources.list[i], &some[i]));
+    CHECK(!source_equal(&sources.list[0], &some[1]));
+    sources_finish(&sources);
+}
+
+TEST(an_empty_record_is_an_empty_set)
+{
+    AUTO_CLOSE int fd = memory();
+    struct sources sources = {0};
+    CHECK_NUMBER(sources_write(fd, NULL, 0), 0);
+    CHECK_NUMBER(sources_read(fd, &sources), 0);
+    CHECK_NUMBER(sources.count, 0);
+    sources_finish(&sources);
+}
+
+TEST(a_record_that_is_cut_or_not_finished_is_refused)
+{
+    AUTO_CLOSE int fd = memory();
+    struct sources sources = {0};
+    struct stat status;
+    uint64_t unfinished = 0;
+    CHECK_NUMBER(sources_read(fd, &sources), -EBADMSG);
+    CHECK_NUMBER(sources_write(fd, some, SOME), 0);
+    CHECK_NUMBER(fstat(fd, &status), 0);
+    CHECK_NUMBER(ftruncate(fd, status.st_size + 8), 0);
+    CHECK_NUMBER(sources_read(fd, &sources), -EBADMSG);
+    for (off_t size = status.st_size - 1; size >= 0; size--) {
+        CHECK_NUMBER(ftruncate(fd, size), 0);
+        CHECK_NUMBER(sources_read(fd, &sources), -EBADMSG);
+    }
+    CHECK_NUMBER(sources_write(fd, some, SOME), 0);
+    CHECK_NUMBER(pwrite(fd, &unfinished, 8, 16), 8);
+    CHECK_NUMBER(sources_read(fd, &sources), -EBADMSG);
+    CHECK(sources.list == NULL);
+}
+
+TEST(a_record_with_any_byte_changed_gives_an_error_or_a_sane_set)
+{
+    AUTO_CLOSE int fd = memory();
+    struct stat status;
+    CHECK_NUMBER(sources_write(fd, some, SOME), 0);
+    CHECK_NUMBER(fstat(fd, &status), 0);
+    for (off_t at = 0; at < status.st_size; at++) {
+        static const unsigned char changes[] = {0x01, 0x80, 0xff, 0x20};
+        for (size_t i = 0; i < sizeof changes; i++) {
+            unsigned char byte, changed;
+            struct sources sources = {0};
+            CHECK_NUMBER(pread(fd, &byte, 1, at), 1);
+            changed = byte ^ changes[i];
+            CHECK_NUMBER(pwrite(fd, &changed, 1, at), 1);
+            int failed = sources_read(fd, &sources);
+            CHECK(failed == 0 || failed == -EBADMSG);
+            size_t bytes = 0;
+            for (size_t k = 0; k < sources.count; k++) {
+                const struct source *source = &sources.list[k];
+                bytes += strlen(source->name) + strlen(source->path) + source->size;
+                CHECK(k == 0 || strcmp(source[-1].name, source->name) < 0);
+            }
+            CHECK(bytes < (size_t)status.st_size);
+            sources_finish(&sources);
+            CHECK_NUMBER(pwrite(fd, &byte, 1, at), 1);
+        }
+    }
+}

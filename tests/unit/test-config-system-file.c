@@ -1,0 +1,154 @@
+/* The system file. */
+#include "config/system-file.h"
+#include "test.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+static int parse(const char *text, struct system_file *ret, struct error_list *errors)
+{
+    return system_file_parse("config.yml", text, strlen(text), ret, errors);
+}
+
+TEST(the_seeds_own_file_loads_as_it_is)
+{
+    struct system_file file = {0};
+    struct error_list errors = {0};
+    CHECK_NUMBER(parse("version: 0.1\n"
+                       "title: Gonit based OS\n"
+                       "services:\n"
+                       "- name: networking\n"
+                       "  description: Configures the networking\n"
+                       "- name: terminals\n"
+                       "  description: Arranges the terminals\n",
+                       &file, &errors),
+                 0);
+    CHECK_TEXT(file.version, "0.1");
+    CHECK_TEXT(file.title, "Gonit based OS");
+    CHECK_NUMBER(file.service_count, 2);
+    CHECK(file.services_given && !file.start_given && !file.watch);
+    CHECK_TEXT(file.services[0].name, "networking");
+    CHECK_TEXT(file.services[0].description, "Configures the networking");
+    CHECK_TEXT(file.services[1].name, "terminals");
+    system_file_finish(&file);
+}
+
+TEST(every_key_may_be_left_out)
+{
+    struct system_file file = {0};
+    struct error_list errors = {0};
+    CHECK_NUMBER(parse("", &file, &errors), 0);
+    CHECK(!file.version && !file.title && !file.services_given && !file.start_given);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("start: [a, b]\nwatch: yes\n", &file, &errors), 0);
+    CHECK(file.start_given && file.watch);
+    CHECK_TEXT(file.start[1], "b");
+    CHECK(file.start[2] == NULL);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("start: []\nservices: []\n", &file, &errors), 0);
+    CHECK(file.start_given && file.services_given && !file.start[0]);
+    system_file_finish(&file);
+}
+
+TEST(what_is_wrong_in_it_is_told_with_its_place)
+{
+    static const struct {
+        const char *text, *message;
+    } bad[] = {
+        {"titel: x\n", "config.yml:1:1: there is no key 'titel': did you mean 'title'?"},
+        {"title: [x]\n", "config.yml:1:8: 'title' is a text: write 'title: some words'"},
+        {"services: x\n",
+         "config.yml:1:11: 'services' is a list: write '- name: networking' below it"},
+        {"services: [x]\n", "config.yml:1:12: an entry of 'services' is a mapping: write '- name: "
+                            "networking'"},
+        {"services:\n- nam: x\n", "config.yml:2:3: there is no key 'nam': did you mean 'name'?"},
+        {"services:\n- description: x\n",
+         "config.yml:2:3: this service has no name: write '- name: networking'"},
+        {"services:\n- name: a/b\n", "config.yml:2:9: the name 'a/b' has a '/'; a name is no path: "
+                                     "use letters, digits and - _ . @ :"},
+        {"services:\n- name: a\n- name: a\n",
+         "config.yml:3:3: 'a' stands here for the second time: keep one"},
+        {"start: a\n", "config.yml:1:8: 'start' is a list of names: write 'start: [networking]'"},
+        {"start: [[a]]\n", "config.yml:1:9: the name of a service is a text, not a list"},
+        {"watch: maybe\n", "config.yml:1:8: 'watch' is yes or no: write 'watch: yes'"},
+        {"- a\n", "config.yml:1:1: the system file is a mapping, not a list: write 'title: some "
+                  "words'"},
+        {"title: 'x\n", "config.yml:1:8: a quote is opened here and never closed: close it"},
+        {"title: a\ntitle: b\n",
+         "config.yml:2:1: 'title' stands here for the second time, first in line 1: keep one"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct system_file file = {0};
+        struct error_list errors = {0};
+        char line[600];
+        CHECK_NUMBER(parse(bad[i].text, &file, &errors), -EINVAL);
+        CHECK_NUMBER(errors.count, 1);
+        if (errors.count) {
+            error_format(&errors.list[0], line, sizeof line);
+            CHECK_TEXT(line, bad[i].message);
+        }
+        CHECK(file.path == NULL);
+        error_list_finish(&errors);
+    }
+}
+
+TEST(all_errors_of_a_file_are_told_up_to_a_bound)
+{
+    char text[2000];
+    size_t used = 0;
+    struct system_file file = {0};
+    struct error_list errors = {0};
+    for (int i = 0; i < 100; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "zzzz%d: 1\n", i);
+    CHECK_NUMBER(parse(text, &file, &errors), -EINVAL);
+    CHECK_NUMBER(errors.count, ERRORS_PER_FILE);
+    CHECK_NUMBER(errors.list[19].line, 20);
+    error_list_finish(&errors);
+}
+
+static void put(const char *root, const char *path)
+{
+    char whole[PATH_MAX];
+    snprintf(whole, sizeof whole, "%s%s", root, path);
+    FILE *file = fopen(whole, "w");
+    if (!file)
+        abort();
+    fputs("title: x\n", file);
+    fclose(file);
+}
+
+TEST(the_first_of_the_default_places_counts_and_the_choice_is_told)
+{
+    char root[] = "/tmp/conit-test-XXXXXX", path[PATH_MAX], expected[PATH_MAX], folder[PATH_MAX];
+    struct error_list warnings = {0};
+    struct system_file file = {0};
+    CHECK(mkdtemp(root) != NULL);
+    CHECK_NUMBER(system_file_find(root, path, sizeof path, &warnings), -ENOENT);
+    put(root, "/config.yml");
+    CHECK_NUMBER(system_file_find(root, path, sizeof path, &warnings), 0);
+    snprintf(expected, sizeof expected, "%s/config.yml", root);
+    CHECK_TEXT(path, expected);
+    CHECK_NUMBER(warnings.count, 0);
+    snprintf(folder, sizeof folder, "%s/system", root);
+    mkdir(folder, 0755);
+    put(root, "/system/config.yml");
+    CHECK_NUMBER(system_file_find(root, path, sizeof path, &warnings), 0);
+    snprintf(expected, sizeof expected, "%s/system/config.yml", root);
+    CHECK_TEXT(path, expected);
+    CHECK_NUMBER(warnings.count, 1);
+    snprintf(expected, sizeof expected, "is not read: '%s/system/config.yml' counts; remove one",
+             root);
+    CHECK_TEXT(warnings.list[0].message, expected);
+    CHECK_NUMBER(system_file_read(path, &file, &warnings), 0);
+    CHECK_TEXT(file.title, "x");
+    system_file_finish(&file);
+    CHECK_NUMBER(system_file_read(root, &file, &warnings), -EINVAL);
+    CHECK_TEXT(warnings.list[1].message, "is a folder: put a regular file in its place");
+    error_list_finish(&warnings);
+    remove(path);
+    remove(folder);
+    snprintf(path, sizeof path, "%s/config.yml", root);
+    remove(path);
+    CHECK_NUMBER(remove(root), 0);
+}
