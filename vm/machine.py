@@ -34,6 +34,7 @@ COMMAND_TIMEOUT = 60
 END_TIMEOUT = 60
 TAIL_LINES = 40
 PR_SET_PDEATHSIG = 1
+LOG_LINE = re.compile(r'(?:DEBG|INFO|WARN|ERRO|FATL)\[\d{4,}\.\d{3}\] [^\n]*\n')
 ESCAPES = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r')
 
 
@@ -174,21 +175,21 @@ class Machine:
 
     def login(self, timeout=BOOT_TIMEOUT):
         """From the boot to a shell whose prompt and echo are out of the way."""
-        self.expect(r'login: $', timeout)
+        self.expect(r'\w login: ', timeout)
         self.send('root')
-        self.expect(r'# $')
+        self.expect(r'# ')
         self.send("stty -echo; PS1=; PS2=; echo logged'-in'")
         self.expect(r'^logged-in\n')
 
     def run(self, command, timeout=COMMAND_TIMEOUT):
-        """(exit status, output) of a command in the shell on the console. Lines of the machine's
-        own that come between are part of the output: where that matters, write to a file."""
+        """(exit status, output) of a command in the shell on the console. Log lines that came in
+        between, or in the middle of a line, are taken out."""
         self.commands += 1
         mark = f'{self.commands}={os.getpid()}'
         self.send(f"echo begin'-'{mark}; {{ {command}\n}} 2>&1; echo end'-'{mark}=$?")
         self.expect(rf'begin-{mark}\n', timeout)
         match = self.expect(rf'(?s:(.*?))end-{mark}=(\d+)\n', timeout, 0)
-        return int(match.group(2)), match.group(1)
+        return int(match.group(2)), LOG_LINE.sub('', match.group(1))
 
     def check(self, command, timeout=COMMAND_TIMEOUT):
         """The output of a command that has to end with 0."""

@@ -36,7 +36,7 @@ def test_a_system_file_that_cannot_be_read_hurts_only_itself():
 def test_missing_launcher_keeps_the_machine_alive_and_sends_help_to_the_console():
     with booting.boot({'/usr/lib/conit/service-launcher': None}) as machine:
         machine.expect(r'(ERRO|WARN|FATL)\[.*service-launcher', machines.BOOT_TIMEOUT)
-        machine.expect(r'# $', machines.BOOT_TIMEOUT)  # the rescue shell
+        machine.expect(r'# ', machines.BOOT_TIMEOUT)  # the rescue shell
         machine.send("echo rescue'-'shell $$")
         machine.expect(r'^rescue-shell \d+')
         machine.send('kill -USR1 1')
@@ -117,7 +117,7 @@ def test_kill_vm_ends_its_own_machine_and_no_other():
             os.environ['CONIT_VM'] = folder
             os.execv(ROOT / 'vm/run', ['vm/run'])
         try:
-            text = read_until(terminal, r'login: $', machines.BOOT_TIMEOUT)
+            text = read_until(terminal, r'\w login: ', machines.BOOT_TIMEOUT)
             assert 'Ctrl-A X' in text and 'no password' in text, text
             assert vm_run(folder=folder).returncode == 1, 'a second one started beside it'
             result = vm_run('--kill', folder=folder)
