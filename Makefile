@@ -29,10 +29,12 @@ large: build/large/build.ninja | prefix
 	@$(NINJA) -C build/large -j $(JOBS) --quiet
 
 build/small/build.ninja: | needs
-	CC=musl-gcc $(MESON) setup build/small -Dprograms=small -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+	CC=musl-gcc $(MESON) setup build/small -Dprograms=small -Doptimization=s -Dprefix=$(PREFIX) \
+		-Dwerror=$(WERROR)
 	@echo "$(PREFIX)" >build/prefix
 build/large/build.ninja: | needs
-	$(MESON) setup build/large -Dprograms=large -Dprefix=$(PREFIX) -Dwerror=$(WERROR)
+	$(MESON) setup build/large -Dprograms=large -Doptimization=2 -Dprefix=$(PREFIX) \
+		-Dwerror=$(WERROR)
 
 # The folder that is in the programs (where they look when their own folder has no neighbours).
 prefix: build/small/build.ninja build/large/build.ninja
