@@ -247,7 +247,7 @@ static void handle_describe(struct connection *connection, const struct argument
 }
 
 /* The first of the names that is no pattern and no service's, or NULL. */
-static const char *find_missing(struct control *control, const json_t *names, bool patterns)
+const char *control_find_missing(struct control *control, const json_t *names, bool patterns)
 {
     for (size_t i = 0; i < json_array_size(names); i++) {
         const char *name = json_string_value(json_array_get(names, i));
@@ -261,7 +261,7 @@ static void handle_list(struct connection *connection, const struct arguments *a
 {
     struct json_writer writer = connection_writer(connection);
     struct show show = show_begin(connection->control, &writer);
-    const char *missing = find_missing(connection->control, arguments->patterns, true);
+    const char *missing = control_find_missing(connection->control, arguments->patterns, true);
     struct service **services;
     ssize_t count;
 
@@ -289,7 +289,7 @@ static void handle_status(struct connection *connection, const struct arguments 
     struct control *control = connection->control;
     struct json_writer writer = connection_writer(connection);
     struct show show = show_begin(control, &writer);
-    const char *missing = find_missing(control, arguments->names, false);
+    const char *missing = control_find_missing(control, arguments->names, false);
     struct service **services;
     ssize_t count;
 

@@ -421,10 +421,16 @@ static int write_event(struct control *control, struct buffer *out, const struct
 void control_start_monitor(struct connection *connection, const struct arguments *arguments)
 {
     struct control *control = connection->control;
-    struct call *call = call_create(connection, CALL_MONITOR);
+    const char *missing = control_find_missing(control, arguments->patterns, true);
     struct service **services;
+    struct call *call;
     ssize_t count;
 
+    if (missing) {
+        control_reply_no_service(connection, missing);
+        return;
+    }
+    call = call_create(connection, CALL_MONITOR);
     if (!call)
         return;
     call->patterns = json_incref((json_t *)arguments->patterns);
@@ -455,7 +461,6 @@ void control_service_changed(struct control *control, struct service *service,
                              enum service_state before)
 {
     const struct manager *manager = &control->launcher->manager;
-    const char *name = service_name(manager, service);
     bool shown = strcmp(machine_states[before].shown, service_state_shown(manager, service)) != 0;
     bool written = false;
 
@@ -467,7 +472,7 @@ void control_service_changed(struct control *control, struct service *service,
             call_sleep(call);
             continue;
         }
-        if (!shown || !control_patterns_match(call->patterns, name))
+        if (!shown || !control_lets_through(control, call->patterns, service))
             continue;
         if (!written) {
             buffer_consume(&control->scratch, buffer_used(&control->scratch));

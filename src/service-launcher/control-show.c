@@ -72,6 +72,10 @@ void show_reason(struct show *show, const struct service *service)
         json_put_bytes(show->writer, service->errors, strcspn(service->errors, "\n"));
         return;
     }
+    if (service->cycle) {
+        json_put_string(show->writer, service->cycle);
+        return;
+    }
     text_init(&text, words, sizeof words);
     service_reason(manager_of(show), service, &text);
     json_put_string(show->writer, text.used_bytes ? words : NULL);
@@ -226,16 +230,19 @@ void show_details(struct show *show, const struct service *service)
 
 /* ---- which ones ----------------------------------------------------------------------------- */
 
-bool control_patterns_match(const json_t *patterns, const char *name)
+bool control_lets_through(struct control *control, const json_t *patterns,
+                          const struct service *service)
 {
+    const char *name = service_name(&control->launcher->manager, service);
     size_t count = json_array_size(patterns);
 
-    if (!count)
-        return true;
-    for (size_t i = 0; i < count; i++)
-        if (pattern_matches(json_string_value(json_array_get(patterns, i)), name))
+    for (size_t i = 0; i < count; i++) {
+        const char *pattern = json_string_value(json_array_get(patterns, i));
+        if (pattern_is_one(pattern) ? pattern_matches(pattern, name)
+                                    : control_find(control, pattern) == service)
             return true;
-    return false;
+    }
+    return !count;
 }
 
 static int compare_names(const void *a, const void *b, void *context)
@@ -251,17 +258,6 @@ static bool has_failed(const struct manager *manager, const struct service *serv
     return state == STATE_FAILED || state == STATE_BROKEN;
 }
 
-/* Whether a pattern without * ? [ names the service, by its own name or by one it answers to. */
-static bool is_named(struct control *control, const json_t *patterns, const struct service *service)
-{
-    for (size_t i = 0; i < json_array_size(patterns); i++) {
-        const char *name = json_string_value(json_array_get(patterns, i));
-        if (!pattern_is_one(name) && control_find(control, name) == service)
-            return true;
-    }
-    return false;
-}
-
 ssize_t control_select(struct control *control, const json_t *patterns, bool failed,
                        struct service ***ret)
 {
@@ -274,8 +270,7 @@ ssize_t control_select(struct control *control, const json_t *patterns, bool fai
     for (uint32_t slot = 0; slot < manager->slots; slot++) {
         struct service *service = &manager->services[slot];
         if (service->in_use && (!failed || has_failed(manager, service)) &&
-            (control_patterns_match(patterns, service_name(manager, service)) ||
-             is_named(control, patterns, service)))
+            control_lets_through(control, patterns, service))
             found[count++] = service;
     }
     qsort_r(found, count, sizeof(*found), compare_names, manager);

@@ -128,7 +128,13 @@ ssize_t control_select(struct control *control, const json_t *patterns, bool fai
 /* The services of these names (NULL or none: all), each once, in the order they are named. */
 ssize_t control_select_names(struct control *control, const json_t *names, struct service ***ret);
 
-bool control_patterns_match(const json_t *patterns, const char *name);
+/* Whether one of the patterns (none: any) fits the service's name; one without * ? [ is a name it
+ * has or answers to. */
+bool control_lets_through(struct control *control, const json_t *patterns,
+                          const struct service *service);
+
+/* The first pattern that is a name and no service's, or NULL; without `patterns` any such name. */
+const char *control_find_missing(struct control *control, const json_t *names, bool patterns);
 
 /* ---- calls that wait (control-requests.c) --------------------------------------------------- */
 

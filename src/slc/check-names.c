@@ -1,0 +1,305 @@
+/* Names and cycles of a set of definitions. Places are found by reading the file's nodes again:
+ * definitions do not carry them, because only a check wants them. */
+#include "slc/check-names.h"
+
+#include "base/buffer.h"
+#include "base/text.h"
+#include "config/definition-parse.h"
+#include "config/nodes.h"
+#include "service/graph.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int names_add(struct names *names, const struct source *source, struct definition *definition,
+              bool told)
+{
+    if (names->count == names->room) {
+        size_t room = names->room ? names->room * 2 : 64;
+        struct checked *grown = reallocarray(names->list, room, sizeof *grown);
+        if (!grown) {
+            definition_destroy(definition);
+            return -ENOMEM;
+        }
+        names->list = grown;
+        names->room = room;
+    }
+    names->list[names->count++] =
+        (struct checked){.source = source, .definition = definition, .told = told};
+    return 0;
+}
+
+void names_finish(struct names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        definition_destroy(names->list[i].definition);
+    free(names->list);
+    free(names->sorted);
+    *names = (struct names){0};
+}
+
+/* ---- which names there are ------------------------------------------------------------------ */
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct checked_name *left = a, *right = b;
+    int order = strcmp(left->name, right->name);
+    /* A service's own name comes before the same name provided by another. */
+    return order ? order : left->index < right->index ? -1 : left->index > right->index;
+}
+
+static int sort_names(struct names *names)
+{
+    size_t room = names->count;
+
+    for (size_t i = 0; i < names->count; i++)
+        for (names_t name = names->list[i].definition ? names->list[i].definition->provides : NULL;
+             name && *name; name++)
+            room++;
+    names->sorted = calloc(room + 1, sizeof *names->sorted);
+    if (!names->sorted)
+        return -ENOMEM;
+    for (size_t i = 0; i < names->count; i++) {
+        const struct definition *definition = names->list[i].definition;
+        names->sorted[names->sorted_count++] =
+            (struct checked_name){names->list[i].source->name, (uint32_t)i};
+        for (names_t name = definition ? definition->provides : NULL; name && *name; name++)
+            names->sorted[names->sorted_count++] = (struct checked_name){*name, (uint32_t)i};
+    }
+    qsort(names->sorted, names->sorted_count, sizeof *names->sorted, compare_names);
+    return 0;
+}
+
+/* Whose name that is, or UINT32_MAX. Own names outrank provided ones. */
+static uint32_t find(const struct names *names, const char *name)
+{
+    size_t low = 0, high = names->sorted_count;
+    uint32_t found = UINT32_MAX;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (strcmp(names->sorted[middle].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < names->sorted_count && !strcmp(names->sorted[low].name, name); low++) {
+        uint32_t index = names->sorted[low].index;
+        if (!strcmp(names->list[index].source->name, name))
+            return index;
+        if (found == UINT32_MAX)
+            found = index;
+    }
+    return found;
+}
+
+static const char *nearest(const struct names *names, const char *name)
+{
+    const char **candidates = calloc(names->sorted_count + 1, sizeof(*candidates)), *near = NULL;
+
+    for (size_t i = 0; candidates && i < names->sorted_count; i++)
+        candidates[i] = names->sorted[i].name;
+    if (candidates)
+        near = text_nearest(name, candidates, names->sorted_count);
+    free(candidates);
+    return near;
+}
+
+/* ---- keys that hold names ------------------------------------------------------------------- */
+
+static const struct name_key {
+    const char *key;
+    size_t offset; /* in struct definition */
+    enum edge_kind kind;
+    bool reversed; /* the other one comes after this one */
+} name_keys[] = {
+    {"needs", offsetof(struct definition, needs), EDGE_NEED, false},
+    {"wants", offsetof(struct definition, wants), EDGE_WANT, false},
+    {"after", offsetof(struct definition, after), EDGE_ORDER, false},
+    {"before", offsetof(struct definition, before), EDGE_ORDER, true},
+};
+
+#define NAME_KEYS (sizeof name_keys / sizeof *name_keys)
+
+static names_t names_of(const struct definition *definition, const struct name_key *key)
+{
+    return *(const names_t *)(const void *)((const char *)definition + key->offset);
+}
+
+/* Where the `index`th name of a key stands in the file: 0, 0 when that cannot be told. */
+static void find_place(const struct source *source, const char *key, size_t index,
+                       unsigned *ret_line, unsigned *ret_column)
+{
+    struct nodes_text text = {.path = source->path, .text = source->text, .size = source->size};
+    struct error_list errors = {0};
+    struct arena arena = {0};
+    const struct node *root = NULL, *node;
+
+    *ret_line = *ret_column = 0;
+    if (nodes_parse(&text, &arena, 1, &root, &errors) == 0 && root && root->kind == NODE_MAPPING)
+        for (node = root->first; node; node = node->next) {
+            if (!node->key || strcmp(node->key->text, key) != 0)
+                continue;
+            const struct node *item = node->kind == NODE_LIST ? node->first : node;
+            while (index-- && item && item->next && node->kind == NODE_LIST)
+                item = item->next;
+            *ret_line = item ? item->line : node->line;
+            *ret_column = item ? item->column : node->column;
+            break;
+        }
+    arena_finish(&arena);
+    error_list_finish(&errors);
+}
+
+static int say_missing(const struct names *names, const struct checked *service, const char *key,
+                       const char *name, size_t index, struct error_list *errors)
+{
+    const char *near = nearest(names, name);
+    unsigned line, column;
+
+    find_place(service->source, key, index, &line, &column);
+    if (near)
+        return error_list_add(errors, service->source->path, line, column,
+                              "'%s' names '%s', and no service has that name; the nearest is '%s'",
+                              key, name, near);
+    return error_list_add(errors, service->source->path, line, column,
+                          "'%s' names '%s', and no service has that name", key, name);
+}
+
+/* Adds a service's edges, and an error for each name that is none. */
+static int add_edges(const struct names *names, uint32_t index, struct graph *graph,
+                     struct error_list *errors)
+{
+    const struct checked *service = &names->list[index];
+    int r = 0;
+
+    for (size_t i = 0; service->definition && i < NAME_KEYS; i++) {
+        const struct name_key *key = &name_keys[i];
+        names_t list = names_of(service->definition, key);
+        for (size_t at = 0; r == 0 && list && list[at]; at++) {
+            uint32_t other = find(names, list[at]);
+            if (other == UINT32_MAX)
+                r = service->told ? say_missing(names, service, key->key, list[at], at, errors) : 0;
+            else
+                r = graph_add(graph, key->reversed ? other : index, key->reversed ? index : other,
+                              key->kind);
+        }
+    }
+    return r;
+}
+
+/* Of a system file's services each comes after the one before it. */
+static int add_order(const struct names *names, const struct system_file *order,
+                     struct graph *graph)
+{
+    uint32_t last = UINT32_MAX;
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < order->service_count; i++) {
+        uint32_t next = find(names, order->services[i].name);
+        if (next == UINT32_MAX)
+            continue;
+        if (last != UINT32_MAX && last != next)
+            r = graph_add(graph, next, last, EDGE_ORDER);
+        last = next;
+    }
+    return r;
+}
+
+/* ---- cycles --------------------------------------------------------------------------------- */
+
+/* One error with the whole path. A message has a bound and a path has none, so a long path goes
+ * over several errors of the same file. */
+static int say_cycle(const struct names *names, const uint32_t *path, size_t length,
+                     struct error_list *errors)
+{
+    const struct source *first = names->list[path[0]].source;
+    char words[ERROR_MESSAGE_BYTES];
+    struct text text;
+    size_t at = 0;
+    int r = 0;
+
+    while (r == 0 && at < length) {
+        text_init(&text, words, sizeof words - SERVICE_NAME_MAX_BYTES);
+        text_add(&text, at ? "… and these: " : "in a cycle, each after the next: ");
+        for (size_t begun = at; at < length; at++) {
+            const char *name = names->list[path[at]].source->name;
+            if (at > begun && text.used_bytes + strlen(name) + 2 >= text.size_bytes)
+                break;
+            text_printf(&text, "%s, ", name);
+        }
+        text.size_bytes = sizeof words;
+        if (at == length)
+            text_add(&text, first->name);
+        r = error_list_add(errors, first->path, 0, 0, "%s", words);
+    }
+    return r;
+}
+
+/* One error for each set of services that come after each other. */
+static int find_cycles(const struct names *names, const struct graph *graph,
+                       struct error_list *errors)
+{
+    uint32_t *in_cycle = calloc(graph->nodes + 1, sizeof *in_cycle);
+    uint32_t *path = calloc(graph->nodes + 1, sizeof *path);
+    int sets = in_cycle && path ? graph_find_cycles(graph, in_cycle) : -ENOMEM;
+    int r = sets < 0 ? sets : 0;
+
+    for (int set = 1; r == 0 && set <= sets; set++) {
+        bool told = false;
+        uint32_t member = UINT32_MAX;
+        for (uint32_t node = 0; node < graph->nodes; node++)
+            if (in_cycle[node] == (uint32_t)set) {
+                told |= names->list[node].told;
+                member = member == UINT32_MAX ? node : member;
+            }
+        int length = told ? graph_cycle_path(graph, in_cycle, member, path) : 0;
+        r = length > 0 ? say_cycle(names, path, (size_t)length, errors) : length;
+    }
+    free(in_cycle);
+    free(path);
+    return r;
+}
+
+/* ---- the system file ------------------------------------------------------------------------ */
+
+static int check_order(const struct names *names, const struct system_file *order,
+                       struct error_list *errors)
+{
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < order->service_count; i++)
+        if (find(names, order->services[i].name) == UINT32_MAX)
+            r = error_list_add(errors, order->path, 0, 0,
+                               "'services' names '%s', and no service has that name",
+                               order->services[i].name);
+    for (size_t i = 0; r == 0 && order->start && order->start[i]; i++)
+        if (find(names, order->start[i]) == UINT32_MAX)
+            r = error_list_add(errors, order->path, 0, 0,
+                               "'start' names '%s', and no service has that name", order->start[i]);
+    return r;
+}
+
+int names_check(struct names *names, const struct system_file *order, struct error_list *errors)
+{
+    struct graph graph;
+    int r = sort_names(names);
+
+    if (r == 0)
+        r = graph_init(&graph, (uint32_t)names->count);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; r == 0 && i < names->count; i++)
+        r = add_edges(names, (uint32_t)i, &graph, errors);
+    if (r == 0)
+        r = add_order(names, order, &graph);
+    if (r == 0)
+        r = graph_build(&graph);
+    if (r == 0)
+        r = find_cycles(names, &graph, errors);
+    if (r == 0)
+        r = check_order(names, order, errors);
+    graph_finish(&graph);
+    return r;
+}

@@ -1,0 +1,226 @@
+/* slc check [FILE…] [--services DIR] [--config FILE]: loads service files as the launcher would,
+ * without one, and prints every error, every cycle and every name that no service has. */
+#include "slc/check-names.h"
+#include "slc/render.h"
+#include "slc/slc.h"
+
+#include "base/text.h"
+#include "config/definition-parse.h"
+#include "config/sources.h"
+#include "config/system-file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const struct option_row options[] = {
+    {"services", 0, false, OPTION_LIST, offsetof(struct options, services), "DIR",
+     "a folder of service files instead of the usual ones; may be repeated"},
+    {"config", 0, false, OPTION_TEXT, offsetof(struct options, config), "FILE",
+     "the system file instead of the usual one"},
+    {NULL},
+};
+
+static const char *const usual_folders[] = {"/usr/lib/yml-services", "/etc/yml-services",
+                                            "/run/yml-services", NULL};
+
+struct check {
+    const struct slc *slc;
+    struct sources *sets; /* the folders' one first, then one for each file named */
+    size_t set_count;
+    struct system_file order;
+    struct names names;
+    struct error_list errors, warnings;
+    size_t loaded;
+    bool all; /* no file was named: everything is looked at */
+};
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* What a file of the sets is: parsed, and added to the names. `told`: its errors are printed. */
+static int load_source(struct check *check, const struct source *source, bool told)
+{
+    struct error_list ignored = {0};
+    struct definition *definition = NULL;
+    int r;
+
+    if (source->masked)
+        return 0;
+    r = definition_parse(source, &definition, told ? &check->errors : &ignored);
+    error_list_finish(&ignored);
+    if (r == -ENOMEM)
+        return r;
+    check->loaded += r == 0 && told;
+    return names_add(&check->names, source, definition, told);
+}
+
+/* Whether one of the files named describes the same service. */
+static bool is_replaced(const struct check *check, const char *name)
+{
+    for (size_t i = 1; i < check->set_count; i++)
+        if (check->sets[i].count && !strcmp(check->sets[i].list[0].name, name))
+            return true;
+    return false;
+}
+
+static int load_all(struct check *check)
+{
+    int r = 0;
+
+    for (size_t set = 0; set < check->set_count; set++)
+        for (size_t i = 0; r == 0 && i < check->sets[set].count; i++) {
+            const struct source *source = &check->sets[set].list[i];
+            if (set == 0 && is_replaced(check, source->name))
+                continue;
+            r = load_source(check, source, set > 0 || check->all);
+        }
+    return r;
+}
+
+/* The folders given, or the usual ones; that of the system file's neighbours comes with it. */
+static int scan_folders(struct check *check)
+{
+    const char *const *folders =
+        check->slc->options.services[0] ? check->slc->options.services : usual_folders;
+    struct error_list ignored = {0};
+    size_t count = 0;
+    int r;
+
+    for (size_t i = 0; folders[i]; i++) {
+        struct stat status;
+        count++;
+        if (check->slc->options.services[0] && stat(folders[i], &status) < 0)
+            error_list_add(&check->errors, folders[i], 0, 0, "%s", strerror(errno));
+    }
+    r = sources_scan(folders, count, &check->sets[0], check->all ? &check->errors : &ignored,
+                     check->all ? &check->warnings : &ignored);
+    error_list_finish(&ignored);
+    return r;
+}
+
+static int read_system_file(struct check *check)
+{
+    char path[4096];
+    int r;
+
+    if (check->slc->options.config) {
+        r = system_file_read(check->slc->options.config, &check->order, &check->errors);
+    } else if (check->all && !check->slc->options.services[0]) {
+        r = system_file_find("", path, sizeof path, &check->warnings);
+        if (r == 0)
+            r = system_file_read(path, &check->order, &check->errors);
+    } else {
+        return 0;
+    }
+    return r == -ENOMEM ? r : 0;
+}
+
+static int read_all(struct check *check)
+{
+    const struct slc *slc = check->slc;
+    int r;
+
+    check->all = slc->word_count == 0;
+    check->sets = calloc(slc->word_count + 1, sizeof *check->sets);
+    if (!check->sets)
+        return -ENOMEM;
+    check->set_count = 1;
+    r = scan_folders(check);
+    for (size_t i = 0; r == 0 && i < slc->word_count; i++) {
+        r = sources_read_file(slc->words[i], &check->sets[check->set_count]);
+        check->set_count += r == 0;
+    }
+    if (r == 0)
+        r = read_system_file(check);
+    return r == 0 ? load_all(check) : r;
+}
+
+/* ---- printing ------------------------------------------------------------------------------- */
+
+static int compare_errors(const void *a, const void *b)
+{
+    const struct error *left = a, *right = b;
+    int order = strcmp(left->file ? left->file : "", right->file ? right->file : "");
+
+    if (order)
+        return order;
+    if (left->line != right->line)
+        return left->line < right->line ? -1 : 1;
+    return left->column < right->column ? -1 : left->column > right->column;
+}
+
+static json_t *as_json(const struct error *error, const char *kind)
+{
+    return json_pack("{s:s, s:s?, s:o, s:o, s:s}", "kind", kind, "file", error->file, "line",
+                     error->line ? json_integer(error->line) : json_null(), "column",
+                     error->column ? json_integer(error->column) : json_null(), "message",
+                     error->message);
+}
+
+static void print_list(const struct check *check, struct error_list *list, const char *kind,
+                       json_t *json)
+{
+    char line[ERROR_MESSAGE_BYTES + 4200];
+
+    qsort(list->list, list->count, sizeof *list->list, compare_errors);
+    for (size_t i = 0; i < list->count; i++) {
+        error_format(&list->list[i], line, sizeof line);
+        if (json)
+            json_array_append_new(json, as_json(&list->list[i], kind));
+        else if (!check->slc->options.quiet)
+            printf("%s%s\n", *kind == 'w' ? "warning: " : "", line);
+    }
+}
+
+static int print(struct check *check)
+{
+    json_t *json = check->slc->options.json ? json_array() : NULL;
+
+    print_list(check, &check->errors, "error", json);
+    print_list(check, &check->warnings, "warning", json);
+    if (json)
+        render_json(json);
+    else if (!check->slc->options.quiet)
+        printf("%zu service%s loaded, %zu error%s, %zu warning%s\n", check->loaded,
+               check->loaded == 1 ? "" : "s", check->errors.count,
+               check->errors.count == 1 ? "" : "s", check->warnings.count,
+               check->warnings.count == 1 ? "" : "s");
+    json_decref(json);
+    return check->errors.count ? SLC_FAILED : SLC_DONE;
+}
+
+static int run(struct slc *slc)
+{
+    struct check check = {.slc = slc};
+    int r = read_all(&check), status = SLC_FAILED;
+
+    if (r == 0)
+        r = names_check(&check.names, &check.order, &check.errors);
+    if (r == 0 && !check.errors.no_memory && !check.warnings.no_memory)
+        status = print(&check);
+    else
+        slc_complain("check", "%s", strerror(r ? -r : ENOMEM));
+    names_finish(&check.names);
+    for (size_t i = 0; i < check.set_count; i++)
+        sources_finish(&check.sets[i]);
+    free(check.sets);
+    system_file_finish(&check.order);
+    error_list_finish(&check.errors);
+    error_list_finish(&check.warnings);
+    return status;
+}
+
+const struct verb verb_check = {
+    .name = "check",
+    .arguments = "[FILE…]",
+    .most = ANY_NUMBER,
+    .options = options,
+    .help = "load service files without a launcher and print every error",
+    .details = "Without a file all folders and the system file are looked at. With files those "
+               "are;\nnames in them may also be of services in the folders. Exits with 1 where "
+               "there is an\nerror, a cycle, or a name in needs, wants, after or before that no "
+               "service has.",
+    .run = run,
+};

@@ -1,0 +1,98 @@
+/* slc reload [--dry-run] [--no-start]: has the launcher read the service files again. */
+#include "slc/client.h"
+#include "slc/render.h"
+
+static const struct option_row options[] = {
+    {"dry-run", 0, false, OPTION_FLAG, offsetof(struct options, dry_run), NULL,
+     "only say what would be"},
+    {"no-start", 0, false, OPTION_FLAG, offsetof(struct options, no_start), NULL,
+     "do not start new services"},
+    {NULL},
+};
+
+static bool is(const json_t *change, const char *word)
+{
+    return !strcmp(render_member(change, "change"), word);
+}
+
+static void print_keys(const json_t *change)
+{
+    const json_t *keys = json_object_get(change, "keys");
+
+    for (size_t i = 0; i < json_array_size(keys); i++)
+        printf("%s%s", i ? ", " : ": ", json_string_value(json_array_get(keys, i)));
+    if (json_is_true(json_object_get(change, "needs_restart")))
+        printf(" (in force after: slc restart %s)", render_member(change, "name"));
+}
+
+/* One line a service that is not as it was; those that are broken also say why, on stderr. */
+static void print_change(const struct slc *slc, const json_t *change)
+{
+    const json_t *errors = json_object_get(change, "errors");
+    const char *name = render_member(change, "name");
+
+    for (size_t i = 0; i < json_array_size(errors); i++)
+        slc_complain(name, "%s", json_string_value(json_array_get(errors, i)));
+    if (slc->options.json || slc->options.quiet || is(change, "unchanged"))
+        return;
+    printf("%-8s %s", render_member(change, "change"), name);
+    print_keys(change);
+    putchar('\n');
+}
+
+static int print(const struct slc *slc, const json_t *parameters)
+{
+    const json_t *changes = json_object_get(parameters, "changes");
+    const json_t *warnings = json_object_get(parameters, "warnings");
+    size_t unchanged = 0;
+    int status = SLC_DONE;
+
+    for (size_t i = 0; i < json_array_size(warnings); i++)
+        slc_complain("warning", "%s", json_string_value(json_array_get(warnings, i)));
+    for (size_t i = 0; i < json_array_size(changes); i++) {
+        const json_t *change = json_array_get(changes, i);
+        print_change(slc, change);
+        unchanged += is(change, "unchanged");
+        if (is(change, "broken"))
+            status = SLC_FAILED;
+    }
+    if (slc->options.json)
+        render_json(changes);
+    else if (!slc->options.quiet)
+        printf("%zu unchanged\n", unchanged);
+    return status;
+}
+
+static int run(struct slc *slc)
+{
+    const struct varlink_reply *reply;
+    struct client client;
+    struct json_writer *parameters;
+    int status;
+
+    if (slc->word_count)
+        return slc_usage("reload NAME", "is not built yet: `slc reload` reads the service files");
+    parameters = client_begin(&client, slc, "Reload", false);
+    client_add_id(&client);
+    if (slc->options.dry_run)
+        json_add_bool(parameters, "dry_run", true);
+    if (slc->options.no_start)
+        json_add_bool(parameters, "start", false);
+    status = client_ask(&client, &reply);
+    if (status == SLC_DONE)
+        status = print(slc, reply->parameters);
+    client_finish(&client);
+    return status;
+}
+
+const struct verb verb_reload = {
+    .name = "reload",
+    .arguments = "",
+    .most = ANY_NUMBER,
+    .options = options,
+    .help = "read the service files again and say what has changed",
+    .details =
+        "Each file that loads is put in force; nothing is stopped or restarted. One that no\n"
+        "longer loads leaves what was in force; slc exits with 1 then.",
+    .run = run,
+};
