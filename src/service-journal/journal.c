@@ -143,12 +143,11 @@ static ssize_t read_block(struct journal *journal, struct service_pipe *pipe, si
     return count;
 }
 
-static struct journal *journal_of(struct service_pipe *pipe);
-
 static void on_readable(struct loop_fd *source, uint32_t events)
 {
     struct service_pipe *pipe = container_of(source, struct service_pipe, source);
-    struct journal *journal = journal_of(pipe);
+    struct journal *journal = pipe->service->journal;
+    (void)events;
     if (read_block(journal, pipe, sizeof block) < 0)
         close_pipe(journal, pipe);
 }
@@ -185,19 +184,11 @@ void journal_drain(struct journal *journal)
 
 /* ---- services ------------------------------------------------------------------------------ */
 
-static struct journal *only_journal; /* there is one a process; a pipe need not know it */
-
-static struct journal *journal_of(struct service_pipe *pipe)
-{
-    (void)pipe;
-    return only_journal;
-}
-
 int journal_init(struct journal *journal, const char *logs, const char *fallback)
 {
-    only_journal = journal;
     journal_store_init(&journal->store, logs, fallback);
-    journal->own = (struct service){.id = JOURNAL_OWN_ID, .name = (char *)JOURNAL_OWN_NAME};
+    journal->own = (struct service){
+        .journal = journal, .id = JOURNAL_OWN_ID, .name = (char *)JOURNAL_OWN_NAME};
     list_init(&journal->own.pipes);
     journal_file_init(&journal->own.file, JOURNAL_OWN_NAME, NULL);
     return loop_init(&journal->loop);
@@ -218,11 +209,13 @@ static void free_service(struct service *service)
     free(service);
 }
 
-static struct service *make_service(uint32_t id, const struct journal_state_record *record)
+static struct service *make_service(struct journal *journal, uint32_t id,
+                                    const struct journal_state_record *record)
 {
     struct service *service = calloc(1, sizeof *service);
     if (!service)
         return NULL;
+    service->journal = journal;
     service->id = id;
     service->name = strdup(record->name);
     service->folder = record->folder[0] ? strdup(record->folder) : NULL;
@@ -281,7 +274,7 @@ int journal_register(struct journal *journal, uint32_t id,
     int failed = make_room(journal, id);
     if (failed)
         return failed;
-    struct service *made = make_service(id, record);
+    struct service *made = make_service(journal, id, record);
     if (!made)
         return -ENOMEM;
     journal_forget(journal, id);
@@ -410,6 +403,13 @@ void journal_forget(struct journal *journal, uint32_t id)
     drain_service(journal, service);
     list_for_each(node, &service->pipes)
         close_pipe(journal, container_of(node, struct service_pipe, node));
+    if (!list_empty(&service->file.waiting_node)) {
+        journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME));
+        if (!list_empty(&service->file.waiting_node))
+            LOG(WARNING, "The last lines of a service cannot be written",
+                TEXT("service", service->name), TEXT("error", strerror(-service->file.error)),
+                NUMBER("bytes", service->file.backlog.used));
+    }
     journal_file_finish(&journal->store, &service->file);
     journal->services[id] = NULL;
     free_service(service);

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 struct service;
+struct journal;
 
 /* One service's output pipe. It has two for a while when something of an earlier run still prints
  * into that run's pipe. */
@@ -25,6 +26,7 @@ struct service_pipe {
 };
 
 struct service {
+    struct journal *journal;
     uint32_t id, flags;
     char *name, *folder;     /* folder NULL: below LOGS */
     struct list pipes;       /* the newest last */

@@ -15,6 +15,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -301,6 +303,8 @@ static void prepare_process(void)
         setrlimit(RLIMIT_NOFILE, &limit);
     }
     console_init(STDERR_FILENO, true);
+    if (!program.container)
+        console_allow_kmsg();
     log_add_sink(console_sink, NULL, program.level);
 }
 

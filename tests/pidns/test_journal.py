@@ -1,9 +1,6 @@
 """service-journal itself, with an init and a launcher made up by the test: the three sockets, what
 init would hold, and the services' pipes."""
-import array
 import contextlib
-import errno
-import fcntl
 import os
 import pathlib
 import re
@@ -64,7 +61,8 @@ class Machine:
             os.dup2(104, 4)
             os.closerange(5, 200)
         self.process = subprocess.Popen(
-            self.prefix + [PROGRAM, '--logs', self.logs, '--runtime', self.runtime, *self.options],
+            [*self.prefix, PROGRAM, '--container', '--logs', self.logs, '--runtime', self.runtime,
+             *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             close_fds=False, preexec_fn=take_descriptors)
         for key, fd in self.held.items():
@@ -343,6 +341,26 @@ def test_logs_that_cannot_be_made_are_in_the_runtime_folder():
         os.write(out, b'one\n')
         m.drain()
         assert (m.runtime / 'log/web/current').read_bytes().endswith(b' info one\n')
+        os.close(out)
+
+
+def test_what_was_begun_in_the_runtime_folder_goes_on_where_it_should():
+    with machine(start=False) as m:
+        m.logs.write_text('a file where the folder should be')
+        m.start()
+        out = m.service(0, 'web')
+        os.write(out, b'one\n')
+        m.drain()
+        m.logs.unlink()
+        until = time.monotonic() + WAIT
+        number = 0
+        while not (m.logs / 'web/current').exists():  # looked for once a second while it prints
+            assert time.monotonic() < until
+            os.write(out, b'%d\n' % number)
+            number += 1
+            m.drain()
+        held = (m.runtime / 'log/web/current').read_bytes().count(b'\n')
+        assert held + len(m.lines('web')) == number + 1
         os.close(out)
 
 
