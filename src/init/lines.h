@@ -1,0 +1,15 @@
+/* Init's own log lines on their way to the journal: a ring of bytes in static storage. */
+#pragma once
+
+#include "log/log.h"
+
+#include <stddef.h>
+
+/* The log_sink. A line that does not fit pushes out the oldest. */
+void lines_sink(void *context, enum log_level level, const char *line, size_t bytes);
+
+/* The oldest line (without its newline, not ended by NUL) in `text`, or false. */
+bool lines_peek(char *text, size_t size_bytes, size_t *ret_bytes, enum log_level *ret_level);
+
+/* Takes it out. */
+void lines_take(void);

@@ -1,0 +1,220 @@
+/* PID 1. main() is the boot, told in order; then the loop, which lasts as long as the machine.
+ *
+ * Below the marked line nothing may end this process: on a machine that is a kernel panic, in a
+ * container the end of everything in it. Whatever fails there is said, and gone on from. Storage
+ * is static: nothing here or below takes memory from the heap. */
+#include "base/clock.h"
+#include "base/list.h"
+#include "init/children.h"
+#include "init/container.h"
+#include "init/init.h"
+#include "init/lines.h"
+#include "init/processes.h"
+#include "init/stage1-mount.h"
+#include "init/stage2-hand-over.h"
+#include "init/stage3-shut-down.h"
+#include "log/console.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#define SIGNALS_AT_ONCE 16
+#define RETRY_MS        1000 /* between attempts to have a loop again */
+#define WRONG_USAGE     2
+
+static struct init pid1;
+
+/* ---- before the line ----------------------------------------------------------------------- */
+
+/* Whether the call was only a question, which has been answered. */
+static bool answered(const struct options *options)
+{
+    if (options->help)
+        options_print_help();
+    else if (options->version)
+        printf("init (conit) %s\n", CONIT_VERSION);
+    return options->help || options->version;
+}
+
+static int refuse_to_run(const struct options *options)
+{
+    if (answered(options))
+        return 0;
+    if (options->wrong)
+        fprintf(stderr, "init: %s: no such option, or no good value for it (--help lists them)\n",
+                options->wrong);
+    else
+        fprintf(stderr,
+                "init: this is no process 1, so there is nothing to be done: it is started by the "
+                "kernel\n(init=… on its command line) or as the first process of a container. To "
+                "try it:\n  unshare --fork --pid --mount --mount-proc --kill-child init "
+                "[OPTION…]\n");
+    return WRONG_USAGE;
+}
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+static void block_signals(struct init *init)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    sigemptyset(&init->signals);
+    sigaddset(&init->signals, SIGCHLD);
+    for (int signal = 1; signal <= 64; signal++)
+        if (shut_down_of_signal(signal) != SHUT_DOWN_NONE)
+            sigaddset(&init->signals, signal);
+}
+
+static void on_signals(struct loop_fd *source, uint32_t events)
+{
+    struct init *init = container_of(source, struct init, signal_source);
+    struct signalfd_siginfo infos[SIGNALS_AT_ONCE];
+    (void)events;
+    ssize_t got = read(source->fd, infos, sizeof infos);
+    for (size_t i = 0; got > 0 && i < (size_t)got / sizeof infos[0]; i++)
+        hand_over_signal(init, (int)infos[i].ssi_signo,
+                         infos[i].ssi_code == SI_KERNEL ? 0 : (pid_t)infos[i].ssi_pid);
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
+static bool on_turn(void *context)
+{
+    struct init *init = context;
+    bool more = hand_over_reap(init);
+    /* What was logged in this turn goes to the journal. */
+    if (init->children[CHILD_JOURNAL].ready)
+        hand_over_send_pending(&init->children[CHILD_JOURNAL]);
+    return more;
+}
+
+/* Makes the loop, or makes it anew. The timers are in our own storage, so they go on. */
+static int make_loop(struct init *init)
+{
+    struct loop_timer *timers = init->loop.timers;
+    int failed = loop_init(&init->loop);
+    if (failed)
+        return failed;
+    if (timers) {
+        init->loop.timers = timers;
+        timers->link = &init->loop.timers;
+    }
+    init->loop.on_turn = on_turn;
+    init->loop.turn_context = init;
+    if (init->signal_fd < 0)
+        init->signal_fd = signalfd(-1, &init->signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    failed = init->signal_fd < 0 ? -errno
+                                 : loop_add(&init->loop, &init->signal_source, init->signal_fd,
+                                            EPOLLIN, on_signals);
+    if (failed) {
+        timers = init->loop.timers;
+        loop_finish(&init->loop);
+        init->loop.timers = timers;
+        return failed;
+    }
+    for (int i = 0; i < CHILDREN; i++)
+        hand_over_watch(&init->children[i]);
+    return 0;
+}
+
+/* One turn without a loop: signals are waited for directly, the rest is looked at each time. */
+static void turn_without_loop(struct init *init)
+{
+    siginfo_t info;
+    struct timespec limit = {RETRY_MS / 1000, RETRY_MS % 1000 * NS_PER_MS};
+    int signal = sigtimedwait(&init->signals, &info, &limit);
+    if (signal > 0)
+        hand_over_signal(init, signal, info.si_code == SI_KERNEL ? 0 : info.si_pid);
+    init->reap_wanted = true;
+    for (int i = 0; i < CHILDREN; i++)
+        hand_over_poll(&init->children[i]);
+    on_turn(init);
+    struct loop_timer *first = init->loop.timers;
+    if (first && first->at_ns <= clock_now_ns()) {
+        void (*on_time)(struct loop_timer *) = first->on_time;
+        loop_clear_timer(&init->loop, first);
+        on_time(first);
+    }
+}
+
+static void __attribute__((noreturn)) run(struct init *init, int failed)
+{
+    for (;;) {
+        if (!failed)
+            failed = loop_run(&init->loop);
+        LOG(FATAL, "The event loop failed: going on without it", TEXT("error", strerror(-failed)));
+        struct loop_timer *timers = init->loop.timers;
+        loop_finish(&init->loop);
+        init->loop.timers = timers;
+        turn_without_loop(init);
+        failed = make_loop(init);
+    }
+}
+
+/* ---- the boot ------------------------------------------------------------------------------ */
+
+static void find_folder(struct init *init)
+{
+    ssize_t length =
+        init->proc_fd >= 0
+            ? readlinkat(init->proc_fd, "self/exe", init->folder, sizeof init->folder - 1)
+            : readlink("/proc/self/exe", init->folder, sizeof init->folder - 1);
+    char *slash = length > 0 ? memrchr(init->folder, '/', (size_t)length) : NULL;
+    if (slash == init->folder) /* the root: "" would mean that it is not known */
+        memcpy(init->folder, "/.", sizeof "/.");
+    else
+        *(slash ? slash : init->folder) = 0;
+}
+
+static void say_hello(const struct init *init)
+{
+    LOG(INFO, "conit starts", TEXT("version", CONIT_VERSION),
+        TEXT("in", init->container ? "container" : "machine"));
+    if (init->options.wrong)
+        LOG(WARNING, "A word of the command line is not known and is left out",
+            TEXT("word", init->options.wrong));
+}
+
+int main(int argc, char **argv)
+{
+    struct init *init = &pid1;
+    init->signal_fd = init->signal_source.fd = -1;
+
+    options_parse(&init->options, argc, argv);
+    if (getpid() != 1)
+        return refuse_to_run(&init->options);
+    stage1_open_standard();
+    init->proc_fd = container_open_proc();
+    init->container = container_detect(init->proc_fd);
+    if (init->container && answered(&init->options))
+        return 0;
+
+    /* ==== FROM THIS LINE ON PID 1 MUST NOT EXIT, but at the end of last-steps.c ================
+     */
+
+    block_signals(init);
+    processes_use(init->proc_fd);
+    log_set_json(init->options.json);
+    log_add_sink(console_sink, NULL, init->options.level);
+    log_add_sink(lines_sink, NULL, init->options.level > LOG_INFO ? LOG_DEBUG : LOG_INFO);
+    console_init(2, true);
+
+    stage1_mount(init);
+    stage1_console(init);
+    say_hello(init);
+    stage1_hostname(init);
+    stage1_limits(init);
+    find_folder(init);
+
+    children_init(init);
+    int failed = make_loop(init);
+    for (int i = CHILDREN - 1; i >= 0; i--) /* the journal first: the launcher will want it */
+        child_start(&init->children[i]);
+    init->reap_wanted = true; /* what ended before signals were looked at */
+    run(init, failed);
+}

@@ -1,0 +1,29 @@
+/* What init was called with. */
+#pragma once
+
+#include "log/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define OPTIONS_ARGUMENTS_MAX 64
+
+struct options {
+    bool help, version;
+    bool json;
+    enum log_level level; /* of the console */
+    bool level_given;
+    /* For the children: pointers into argv and into constants. Ends in NULL. */
+    const char *arguments[OPTIONS_ARGUMENTS_MAX + 1];
+    size_t argument_count;
+    const char *wrong; /* the first word that is no option of ours, or has no good value */
+};
+
+/* Reads the command line, and CONIT_RUNTIME. What it does not know is left out and noted in
+ * `wrong`: the kernel hands words to init that are meant for nobody. */
+void options_parse(struct options *options, int argc, char **argv);
+
+/* One more argument for the children; left out when there are too many. */
+void options_hand_on(struct options *options, const char *argument);
+
+void options_print_help(void);

@@ -1,0 +1,310 @@
+/* The third stage. The launcher has stopped the services, or was waited for long enough; what is
+ * left is asked to end, then killed, the journal writes what it has and ends, and last-steps.c
+ * puts the file systems in order and ends the machine.
+ *
+ * Until the journal has ended this runs on the loop, in phases, so that the journal can still be
+ * started again and take the last lines. */
+#include "init/stage3-shut-down.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/syscall.h"
+#include "init/init.h"
+#include "init/last-steps.h"
+#include "init/processes.h"
+#include "init/stage2-hand-over.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PATIENCE_MS   10000 /* for the launcher, from one PROGRESS to the next */
+#define TERM_MS       5000  /* for what is left, between TERM and KILL */
+#define KILL_MS       10000 /* for the kernel to let go of what was killed */
+#define DRAIN_MS      10000
+#define CLOSE_TERM_MS 2000 /* for the journal, between TERM and KILL */
+#define CLOSE_MS      4000
+#define TICK_MS       250  /* between looks at what is left: not every end is ours to reap */
+#define KILL_TICK_MS  20   /* the same while killing: nobody is waited for but the kernel */
+#define NOTICE_MS     5000 /* after this long the console says what is being waited for */
+#define NAMED_MAX     3    /* processes named in one notice */
+#define TICKS_PER_SEC 100  /* of a start time in /proc: USER_HZ, the same on every Linux */
+
+static void enter(struct init *init, enum phase phase, unsigned limit_ms);
+
+/* ---- asking the launcher ------------------------------------------------------------------- */
+
+static void on_patience(struct loop_timer *timer)
+{
+    struct init *init = container_of(timer, struct init, patience);
+    LOG(ERROR, "The launcher does not stop the services: everything is ended without it",
+        TEXT("how", shut_down_name(init->how)));
+    shut_down_begin(init, init->how, 0);
+}
+
+static void be_patient(struct init *init)
+{
+    loop_set_timer(&init->loop, &init->patience, clock_now_ns() + PATIENCE_MS * NS_PER_MS,
+                   on_patience);
+}
+
+/* Container managers stop a container with TERM; INT is Ctrl-C on its terminal. */
+static enum shut_down how_here(const struct init *init, enum shut_down how, int signal)
+{
+    bool stops = init->container && (signal == SIGTERM || signal == SIGINT);
+    return stops ? SHUT_DOWN_POWEROFF : how;
+}
+
+void shut_down_ask(struct init *init, int signal, pid_t sender)
+{
+    enum shut_down how = how_here(init, shut_down_of_signal(signal), signal);
+    LOG(INFO, "Asked to end", TEXT("how", shut_down_name(how)), NUMBER("signal", signal),
+        NUMBER("sender", sender));
+    if (init->phase != PHASE_NONE)
+        return;
+    if (init->how == SHUT_DOWN_NONE) {
+        init->asked_at_ns = clock_now_ns();
+        be_patient(init);
+    }
+    init->how = how;
+    init->signal = signal;
+    init->signal_sender = sender;
+    init->signal_told = false;
+    hand_over_send_pending(&init->children[CHILD_LAUNCHER]);
+}
+
+void shut_down_launcher_works(struct init *init)
+{
+    if (init->how != SHUT_DOWN_NONE && init->phase == PHASE_NONE)
+        be_patient(init);
+}
+
+void shut_down_progress(struct init *init, const char *text)
+{
+    uint64_t now = clock_now_ns();
+    if (init->phase != PHASE_NONE)
+        return;
+    if (init->asked_at_ns == 0) /* asked for through the launcher's own socket */
+        init->asked_at_ns = now;
+    if (init->how != SHUT_DOWN_NONE)
+        be_patient(init);
+    if (now - init->asked_at_ns >= NOTICE_MS * NS_PER_MS)
+        LOG(INFO, "Waiting", TEXT("for", text),
+            NUMBER("seconds", (now - init->asked_at_ns) / NS_PER_SEC));
+}
+
+/* ---- what is left -------------------------------------------------------------------------- */
+
+struct sweep {
+    const struct init *init;
+    int signal; /* 0: only count */
+    int left, named;
+    uint64_t since_ns;
+};
+
+static bool is_spared(const struct init *init, pid_t pid)
+{
+    return pid == init->children[CHILD_JOURNAL].pid;
+}
+
+static void sweep_one(const struct process *process, void *context)
+{
+    struct sweep *sweep = context;
+    if (is_spared(sweep->init, process->pid))
+        return;
+    sweep->left++;
+    if (sweep->signal) {
+        kill(process->pid, sweep->signal);
+        if (sweep->signal != SIGKILL)
+            kill(process->pid, SIGCONT); /* a stopped one cannot act on it */
+    }
+}
+
+/* Signals all that is left but the journal. Returns how many there are, or -errno. */
+static int sweep(struct init *init, int signal)
+{
+    struct sweep sweep = {.init = init, .signal = signal};
+    int failed = processes_walk(sweep_one, &sweep);
+    return failed < 0 ? failed : sweep.left;
+}
+
+static void name_one(const struct process *process, void *context)
+{
+    struct sweep *sweep = context;
+    char where[PROCESS_WHERE_BYTES];
+    if (is_spared(sweep->init, process->pid) || sweep->named++ >= NAMED_MAX)
+        return;
+    process_where(process->pid, where);
+    uint64_t start_ns = process->start_ticks * (NS_PER_SEC / TICKS_PER_SEC), now = clock_now_ns();
+    LOG(WARNING, "Waiting for a process to end", NUMBER("pid", process->pid),
+        TEXT("name", process->name), TEXT("where", where),
+        NUMBER("runs_seconds", now > start_ns ? (now - start_ns) / NS_PER_SEC : 0),
+        NUMBER("seconds", (now - sweep->since_ns) / NS_PER_SEC));
+}
+
+static void notice(struct init *init)
+{
+    struct sweep sweep = {.init = init, .since_ns = init->asked_at_ns};
+    uint64_t now = clock_now_ns();
+    if (now < init->notice_at_ns)
+        return;
+    init->notice_at_ns = now + NOTICE_MS * NS_PER_MS;
+    if (init->phase == PHASE_TERM || init->phase == PHASE_KILL)
+        processes_walk(name_one, &sweep);
+    else
+        LOG(WARNING, "Waiting for the journal to write what it has",
+            NUMBER("seconds", (now - sweep.since_ns) / NS_PER_SEC));
+}
+
+/* Stops every process at one stroke, so that none can fork while they are killed one by one. */
+static void freeze_all(struct init *init)
+{
+    pid_t journal = init->children[CHILD_JOURNAL].pid;
+    if (getpid() != 1)
+        return;
+    kill(-1, SIGSTOP);
+    if (journal > 0)
+        kill(journal, SIGCONT);
+}
+
+/* ---- the phases ---------------------------------------------------------------------------- */
+
+static bool is_over(const struct init *init)
+{
+    return clock_now_ns() >= init->phase_until_ns;
+}
+
+static void check_term(struct init *init)
+{
+    int left = sweep(init, 0);
+    if (left <= 0) { /* without /proc nobody can be told from the journal: it comes first then */
+        enter(init, PHASE_DRAIN, DRAIN_MS);
+    } else if (is_over(init)) {
+        LOG(WARNING, "Killing what does not end by itself", NUMBER("processes", left));
+        freeze_all(init);
+        enter(init, PHASE_KILL, KILL_MS);
+    }
+}
+
+static void check_kill(struct init *init)
+{
+    int left = sweep(init, SIGKILL);
+    if (left <= 0) {
+        enter(init, PHASE_DRAIN, DRAIN_MS);
+    } else if (is_over(init)) {
+        LOG(ERROR, "The kernel does not let go of some processes", NUMBER("processes", left));
+        enter(init, PHASE_DRAIN, DRAIN_MS);
+    }
+}
+
+static void check_drain(struct init *init)
+{
+    struct child *journal = &init->children[CHILD_JOURNAL];
+    bool hopeless = journal->pid <= 0 && !journal->restart.set;
+    if (is_over(init))
+        LOG(ERROR, "The journal has not written all it has in time");
+    if (init->drained || hopeless || is_over(init))
+        enter(init, PHASE_CLOSE, CLOSE_MS);
+    else
+        hand_over_send_pending(journal);
+}
+
+static void check_close(struct init *init)
+{
+    struct child *journal = &init->children[CHILD_JOURNAL];
+    if (journal->pid <= 0 || is_over(init))
+        enter(init, PHASE_LAST, 0);
+    else if (clock_now_ns() + (CLOSE_MS - CLOSE_TERM_MS) * NS_PER_MS >= init->phase_until_ns)
+        kill(journal->pid, SIGKILL);
+}
+
+static void check_last(struct init *init)
+{
+    last_steps(init);
+}
+
+static void begin_term(struct init *init)
+{
+    sweep(init, SIGTERM);
+}
+
+static void begin_drain(struct init *init)
+{
+    init->drain_wanted = true;
+}
+
+static void begin_close(struct init *init)
+{
+    struct child *journal = &init->children[CHILD_JOURNAL];
+    loop_clear_timer(&init->loop, &journal->restart);
+    if (journal->pid > 0)
+        kill(journal->pid, SIGTERM);
+}
+
+static const struct {
+    void (*begin)(struct init *init);
+    void (*check)(struct init *init);
+    unsigned tick_ms;
+} phases[] = {
+    [PHASE_TERM] = {begin_term, check_term, TICK_MS},
+    [PHASE_KILL] = {NULL, check_kill, KILL_TICK_MS},
+    [PHASE_DRAIN] = {begin_drain, check_drain, TICK_MS},
+    [PHASE_CLOSE] = {begin_close, check_close, TICK_MS},
+    [PHASE_LAST] = {NULL, check_last, TICK_MS},
+};
+
+static void on_tick(struct loop_timer *timer)
+{
+    struct init *init = container_of(timer, struct init, phase_timer);
+    notice(init);
+    enum phase phase = init->phase;
+    loop_set_timer(&init->loop, timer, clock_now_ns() + phases[phase].tick_ms * NS_PER_MS, on_tick);
+    phases[phase].check(init);
+}
+
+/* The phase's own check comes with the next turn: no phase runs inside another. */
+static void enter(struct init *init, enum phase phase, unsigned limit_ms)
+{
+    uint64_t now = clock_now_ns();
+    init->phase = phase;
+    init->phase_until_ns = now + limit_ms * NS_PER_MS;
+    loop_set_timer(&init->loop, &init->phase_timer, now, on_tick);
+    if (phases[phase].begin)
+        phases[phase].begin(init);
+}
+
+void shut_down_begin(struct init *init, enum shut_down how, int status)
+{
+    struct child *launcher = &init->children[CHILD_LAUNCHER];
+    if (init->phase != PHASE_NONE)
+        return;
+    how = how_here(init, how, init->signal);
+    LOG(INFO, "Ending everything", TEXT("how", shut_down_name(how)));
+    init->how = how;
+    init->exit_status = status;
+    if (init->asked_at_ns == 0)
+        init->asked_at_ns = clock_now_ns();
+    init->notice_at_ns = init->asked_at_ns + NOTICE_MS * NS_PER_MS;
+    init->reap_wanted = true;
+    loop_clear_timer(&init->loop, &init->patience);
+    loop_clear_timer(&init->loop, &init->reap_timer);
+    loop_clear_timer(&init->loop, &launcher->restart);
+    /* It must not start anything again; nothing it knows is needed any more. */
+    if (launcher->pid > 0)
+        kill(launcher->pid, SIGKILL);
+    enter(init, PHASE_TERM, TERM_MS);
+}
+
+void shut_down_drained(struct init *init)
+{
+    init->drained = init->phase == PHASE_DRAIN && !init->drain_wanted;
+    shut_down_check(init);
+}
+
+/* Something has ended: the phase is looked at again in this turn or the next. */
+void shut_down_check(struct init *init)
+{
+    if (init->phase != PHASE_NONE && init->phase_timer.set)
+        loop_set_timer(&init->loop, &init->phase_timer, clock_now_ns(), on_tick);
+}
