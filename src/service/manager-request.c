@@ -101,11 +101,14 @@ static void want(struct wave *wave, struct service *service)
     manager_edit(manager, service, &body);
     body.wanted = 1;
     body.by_hand = 0;
-    if (is_idle(&body))
+    bool kept = is_idle(&body) && body.blocked; /* its needs get another look */
+    if (kept)
         body.blocked = 0;
     manager_commit(manager, service, &body);
     if (!win_conflicts(wave, service))
         return;
+    if (kept && body.state == STATE_FAILED)
+        manager_event(manager, service, EVENT_WAIT);
     if (wave->by_person)
         start_afresh(manager, service);
     manager_mark_around(manager, service);
@@ -199,7 +202,7 @@ static void take_along(struct manager *manager, struct request *request)
         for (size_t i = 0; i < count; i++) {
             struct service *service = &manager->services[edges[i].slot];
             const struct service_body *body = service_body(manager, service);
-            if (edges[i].kind != EDGE_NEED || is_idle(body) ||
+            if (edges[i].kind != EDGE_NEED || is_idle(body) || !body->wanted ||
                 service->request_serial == manager->next_serial)
                 continue;
             struct request_item *grown =
@@ -292,20 +295,41 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
     if (body->state == STATE_FAILED || body->state == STATE_BROKEN ||
         body->state == STATE_BACKING_OFF)
         return OUTCOME_FAILED;
-    if (body->state == STATE_STOPPED && (!body->wanted || body->blocked || manager->shutting_down))
-        return item->taken_along ? OUTCOME_PENDING : OUTCOME_FAILED;
-    return OUTCOME_PENDING;
+    if (body->state != STATE_STOPPED || !must_go(manager, body))
+        return OUTCOME_PENDING;
+    /* What a restart has taken down comes back when its need has. */
+    if (item->taken_along && body->blocked && body->cause.code == REASON_NEED_RESTARTED)
+        return OUTCOME_PENDING;
+    return OUTCOME_FAILED;
+}
+
+/* When a stop was overtaken before it began, what it would have taken along goes on. */
+static void let_go_on(const struct manager *manager, struct request *request)
+{
+    for (size_t i = 0; i < request->count; i++) {
+        struct request_item *item = &request->items[i];
+        const struct service_body *body = service_body(manager, &manager->services[item->slot]);
+        if (item->outcome != OUTCOME_PENDING || must_go(manager, body))
+            continue;
+        item->outcome = OUTCOME_OVERTAKEN;
+        item->by = REQUEST_START;
+        request->pending--;
+    }
 }
 
 static void check_request(struct manager *manager, struct request *request)
 {
+    size_t named = 0;
     request->pending = 0;
     for (size_t i = 0; i < request->count; i++) {
         struct request_item *item = &request->items[i];
         if (item->outcome == OUTCOME_PENDING)
             item->outcome = outcome_of(manager, item, request->verb);
         request->pending += item->outcome == OUTCOME_PENDING;
+        named += item->outcome == OUTCOME_PENDING && !item->taken_along;
     }
+    if (!named && request->pending && request->verb == REQUEST_STOP)
+        let_go_on(manager, request);
 }
 
 size_t manager_request(struct manager *manager, struct request *request)

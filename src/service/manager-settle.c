@@ -18,8 +18,9 @@ static enum standing standing(const struct manager *manager, const struct servic
 
     if (body->state == STATE_BROKEN || manager->shutting_down)
         return STANDS_GONE;
+    /* A done task that is to run again goes down first, as what runs does. */
     if (body->restarting && body->wanted && !body->blocked)
-        return is_idle(body) ? STANDS_COMING : STANDS_GONE;
+        return is_idle(body) && body->state != STATE_DONE ? STANDS_COMING : STANDS_GONE;
     if (!body->wanted || body->blocked)
         return STANDS_GONE;
     /* A daemon that ended well counts as started, but not for those that it took down by it. */
@@ -278,6 +279,14 @@ static void settle_idle_down(struct manager *manager, struct service *service,
 
 /* ---- all ----------------------------------------------------------------------------------- */
 
+static void forget_reason(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.reason = reason_of(REASON_NONE, SLOT_NONE, 0);
+    manager_commit(manager, service, &body);
+}
+
 static void end_restarting(struct manager *manager, struct service *service)
 {
     struct service_body body;
@@ -287,13 +296,23 @@ static void end_restarting(struct manager *manager, struct service *service)
     manager_mark_around(manager, service);
 }
 
+/* A member of a cycle that is idle is broken, whatever it was. */
+static void break_member(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.reason = reason_of(REASON_CYCLE, SLOT_NONE, 0);
+    manager_commit(manager, service, &body);
+    manager_event(manager, service, EVENT_BROKEN);
+}
+
 void settle_service(struct manager *manager, struct service *service)
 {
     if (service->slot >= manager->graph.nodes)
         return;
     if (service->cycle && is_idle(service_body(manager, service)) &&
         service_state(manager, service) != STATE_BROKEN) {
-        manager_event(manager, service, EVENT_BROKEN);
+        break_member(manager, service);
         return;
     }
     if (!service->definition || service_state(manager, service) == STATE_BROKEN)
@@ -310,6 +329,8 @@ void settle_service(struct manager *manager, struct service *service)
         settle_idle_down(manager, service, body);
     else if (must_go(manager, body) && !machine_states[body->state].going_down)
         settle_stop(manager, service);
+    else if (body->state == STATE_RUNNING && body->reason.code == REASON_WAITS_TO_END)
+        forget_reason(manager, service); /* it was to stop, and is not any more */
     else if (idle && !must_go(manager, body) &&
              (body->state == STATE_STOPPED || body->state == STATE_WAITING))
         settle_start(manager, service);

@@ -1,0 +1,561 @@
+/* Whole lifecycles with a made-up kernel: order, needs, restarts, requests, the end. */
+#include "base/clock.h"
+#include "fake-kernel.h"
+#include "test.h"
+
+static struct fake fake;
+static int answers;
+
+static void on_done(struct request *request)
+{
+    (void)request;
+    answers++;
+}
+
+static struct request_item items[8];
+
+/* Begins a request about one service; the answer is in items' copy once it is settled. */
+static struct request request_of(enum request_verb verb, const char *name)
+{
+    struct request request = {.verb = verb, .count = 1, .on_done = on_done};
+    request.items = calloc(1, sizeof *request.items);
+    request.items[0].slot = fake_find(&fake, name)->slot;
+    return request;
+}
+
+/* Does it all: begins, lets everything happen, and returns the outcome of the service named. */
+static enum outcome ask(enum request_verb verb, const char *name)
+{
+    struct request request = request_of(verb, name);
+    manager_request(&fake.manager, &request);
+    fake_run(&fake);
+    manager_cancel(&fake.manager, &request);
+    enum outcome outcome = request.items[0].outcome;
+    items[0] = request.items[0];
+    free(request.items);
+    return outcome;
+}
+
+/* a needs b needs c; all daemons. */
+static void chain(void)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_add(&fake, "c", TYPE_DAEMON);
+    fake_tie(&fake, "a", NEEDS, "b");
+    fake_tie(&fake, "b", NEEDS, "c");
+    fake_load(&fake);
+}
+
+static void chain_running(void)
+{
+    chain();
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake.order[0] = 0;
+}
+
+static void end(void)
+{
+    CHECK_NUMBER(fake.impossible, 0);
+    CHECK(list_empty(&fake.manager.requests));
+    fake_finish(&fake);
+}
+
+TEST(a_chain_starts_from_its_end_and_stops_from_its_beginning)
+{
+    chain();
+    fake_boot(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "waiting");
+    CHECK_TEXT(fake_reason(&fake, "a"), "waits for b");
+    fake_run(&fake);
+    CHECK_TEXT(fake.order, "+c +b +a ");
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    fake.order[0] = 0;
+    manager_shut_down(&fake.manager);
+    fake_run(&fake);
+    CHECK_TEXT(fake.order, "-a -b -c ");
+    CHECK_NUMBER(fake.manager.active, 0);
+    CHECK_TEXT(fake_reason(&fake, "c"), "the system is going down");
+    end();
+}
+
+TEST(stopping_a_need_takes_along_what_needs_it_and_it_comes_back)
+{
+    chain_running();
+    CHECK_NUMBER(ask(REQUEST_STOP, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake.order, "-a -b -c ");
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "b"), "needs c, which was stopped");
+    fake.order[0] = 0;
+    CHECK_NUMBER(ask(REQUEST_START, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake.order, "+c +b +a ");
+    end();
+}
+
+TEST(what_a_person_stopped_stays_stopped_when_its_need_comes_back)
+{
+    chain_running();
+    CHECK_NUMBER(ask(REQUEST_STOP, "a"), OUTCOME_DONE);
+    ask(REQUEST_STOP, "c");
+    ask(REQUEST_START, "c");
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "a"), "was asked to stop");
+    end();
+}
+
+TEST(starting_what_needs_it_brings_back_what_a_person_stopped)
+{
+    chain_running();
+    ask(REQUEST_STOP, "c");
+    CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "c"), "running");
+    end();
+}
+
+TEST(a_need_that_crashes_and_comes_back_leaves_what_needs_it_alone)
+{
+    chain_running();
+    fake_exit(&fake, "c", EXIT_SIGNAL, 9);
+    CHECK_TEXT(fake_shown(&fake, "c"), "backing-off");
+    CHECK_TEXT(fake_reason(&fake, "c"), "ended by SIGKILL");
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    CHECK(fake_next_timer(&fake));
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "c"), "running");
+    CHECK_TEXT(fake.order, "+c ");
+    CHECK_NUMBER(service_body(&fake.manager, fake_find(&fake, "c"))->restarts, 1);
+    end();
+}
+
+TEST(a_need_that_fails_for_good_takes_down_what_needs_it_in_order)
+{
+    chain();
+    fake.services[2].definition.restart.limit = 0;
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake.order[0] = 0;
+    fake_exit(&fake, "c", EXIT_CODE, 3);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "c"), "failed");
+    CHECK_TEXT(fake.order, "-a -b ");
+    CHECK_TEXT(fake_reason(&fake, "b"), "needs c, which failed");
+    CHECK_TEXT(fake_shown(&fake, "b"), "stopped");
+    end();
+}
+
+TEST(a_daemon_that_ends_well_takes_down_what_ran_on_it_and_counts_as_started_later)
+{
+    chain();
+    fake.services[2].definition.restart.policy = RESTART_NEVER;
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake_exit(&fake, "c", EXIT_CODE, 0);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "c"), "done");
+    CHECK_TEXT(fake_reason(&fake, "b"), "needs c, which has ended");
+    CHECK_TEXT(fake_shown(&fake, "b"), "stopped");
+    CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    end();
+}
+
+TEST(a_failed_need_keeps_from_starting_and_a_wanted_one_does_not)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_add(&fake, "t", TYPE_TASK);
+    fake_tie(&fake, "a", NEEDS, "t");
+    fake_tie(&fake, "b", WANTS, "t");
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_step(&fake, 2); /* t executes */
+    CHECK_TEXT(fake_shown(&fake, "b"), "waiting");
+    fake_exit(&fake, "t", EXIT_CODE, 3);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "t"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "t"), "exited with 3");
+    CHECK_TEXT(fake_shown(&fake, "a"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "a"), "needs t, which failed");
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    CHECK_NUMBER(ask(REQUEST_START, "t"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "t"), "done");
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    end();
+}
+
+TEST(a_missing_need_fails_until_a_reload_brings_it)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_tie(&fake, "a", NEEDS, "ghost");
+    fake_load(&fake);
+    fake_boot(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "a"), "needs ghost, and no service has that name");
+    fake_add(&fake, "ghost", TYPE_DAEMON);
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    end();
+}
+
+TEST(the_members_of_a_cycle_are_broken_and_who_needs_them_fails)
+{
+    chain();
+    fake_add(&fake, "d", TYPE_DAEMON);
+    fake_tie(&fake, "d", NEEDS, "a");
+    fake_tie(&fake, "c", AFTER, "a");
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "broken");
+    CHECK_TEXT(fake_reason(&fake, "a"), "in a cycle, each after the next: a, b, c, a");
+    CHECK_TEXT(fake_reason(&fake, "c"), "in a cycle, each after the next: a, b, c, a");
+    CHECK_TEXT(fake_shown(&fake, "d"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "d"), "needs a, whose file does not load");
+    CHECK_NUMBER(ask(REQUEST_START, "b"), OUTCOME_REFUSED);
+    fake.services[2].lists[AFTER][0] = NULL; /* mended */
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "d"), "running");
+    end();
+}
+
+TEST(a_restart_takes_along_and_brings_back_in_order)
+{
+    chain_running();
+    CHECK_NUMBER(ask(REQUEST_RESTART, "b"), OUTCOME_DONE);
+    CHECK_TEXT(fake.order, "-a -b +b +a ");
+    CHECK_TEXT(fake_shown(&fake, "c"), "running");
+    end();
+}
+
+TEST(a_restart_runs_a_done_task_again_and_a_start_does_not)
+{
+    fake_init(&fake);
+    fake_add(&fake, "t", TYPE_TASK);
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake.order[0] = 0;
+    CHECK_NUMBER(ask(REQUEST_START, "t"), OUTCOME_ALREADY);
+    CHECK_TEXT(fake.order, "");
+    CHECK_NUMBER(ask(REQUEST_RESTART, "t"), OUTCOME_DONE);
+    CHECK(strstr(fake.order, "+t") != NULL);
+    CHECK_TEXT(fake_shown(&fake, "t"), "done");
+    end();
+}
+
+TEST(requests_say_when_there_is_nothing_to_do)
+{
+    chain_running();
+    CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_ALREADY);
+    CHECK_NUMBER(ask(REQUEST_STOP, "a"), OUTCOME_DONE);
+    CHECK_NUMBER(ask(REQUEST_STOP, "a"), OUTCOME_ALREADY);
+    end();
+}
+
+TEST(a_start_in_a_back_off_is_at_once_and_a_stop_in_it_stops)
+{
+    chain_running();
+    fake_exit(&fake, "a", EXIT_CODE, 1);
+    CHECK_TEXT(fake_shown(&fake, "a"), "backing-off");
+    CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    fake_exit(&fake, "a", EXIT_CODE, 1);
+    CHECK_NUMBER(ask(REQUEST_STOP, "a"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    CHECK_NUMBER(fake.services[0].timer_ns, 0);
+    end();
+}
+
+TEST(a_stop_overtakes_a_start_that_waits)
+{
+    chain();
+    struct request start = request_of(REQUEST_START, "a");
+    struct request stop = request_of(REQUEST_STOP, "a");
+    answers = 0;
+    CHECK_NUMBER(manager_request(&fake.manager, &start), 1);
+    manager_settle(&fake.manager);
+    manager_request(&fake.manager, &stop);
+    fake_run(&fake);
+    CHECK_NUMBER(start.items[0].outcome, OUTCOME_OVERTAKEN);
+    CHECK_NUMBER(start.items[0].by, REQUEST_STOP);
+    CHECK_NUMBER(stop.items[0].outcome, OUTCOME_DONE);
+    CHECK_NUMBER(answers, 2);
+    free(start.items);
+    free(stop.items);
+    end();
+}
+
+TEST(a_start_during_stopping_starts_again_after_the_stop)
+{
+    chain_running();
+    struct request stop = request_of(REQUEST_STOP, "a");
+    manager_request(&fake.manager, &stop);
+    manager_settle(&fake.manager);
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopping");
+    CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_DONE);
+    CHECK_NUMBER(stop.items[0].outcome, OUTCOME_OVERTAKEN);
+    CHECK_TEXT(fake.order, "-a +a ");
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    free(stop.items);
+    end();
+}
+
+TEST(starting_one_stops_what_it_conflicts_with_first)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_tie(&fake, "a", CONFLICTS, "b");
+    fake_load(&fake);
+    fake_boot(&fake); /* both are to start: the later by name is refused */
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    CHECK_TEXT(fake_shown(&fake, "b"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "b"), "conflicts with a");
+    fake.order[0] = 0;
+    CHECK_NUMBER(ask(REQUEST_START, "b"), OUTCOME_DONE);
+    CHECK_TEXT(fake.order, "-a +b ");
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "a"), "conflicts with b");
+    end();
+}
+
+TEST(a_start_that_takes_too_long_is_ended_and_counts_as_a_failure)
+{
+    fake_init(&fake);
+    fake_add(&fake, "t", TYPE_TASK);
+    fake.services[0].definition.start_timeout_ms = 5000;
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_step(&fake, 0);
+    CHECK(fake_next_timer(&fake));
+    CHECK_TEXT(fake_shown(&fake, "t"), "stopping");
+    fake_exit(&fake, "t", EXIT_SIGNAL, 15);
+    CHECK_TEXT(fake_shown(&fake, "t"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "t"), "was not ready after 5 s");
+    end();
+}
+
+TEST(what_does_not_stop_in_time_is_killed_and_says_so)
+{
+    chain_running();
+    struct request stop = request_of(REQUEST_STOP, "a");
+    manager_request(&fake.manager, &stop);
+    manager_settle(&fake.manager);
+    CHECK(fake_next_timer(&fake));
+    fake_exit(&fake, "a", EXIT_SIGNAL, 9);
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "a"), "did not stop within 10 s and was killed");
+    CHECK_NUMBER(stop.items[0].outcome, OUTCOME_DONE);
+    free(stop.items);
+    end();
+}
+
+TEST(an_essential_service_takes_the_system_with_it_only_when_it_ends_for_good)
+{
+    chain();
+    fake.services[0].definition.essential = true;
+    fake.services[0].definition.restart.limit = 1;
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake_exit(&fake, "a", EXIT_CODE, 4);
+    CHECK_NUMBER(fake.essential_status, -1);
+    fake_next_timer(&fake);
+    fake_run(&fake);
+    fake_exit(&fake, "a", EXIT_CODE, 5);
+    CHECK_NUMBER(fake.essential_status, 5);
+    end();
+    chain_running();
+    fake.services[0].definition.essential = true;
+    fake.services[0].definition.restart.policy = RESTART_NEVER;
+    fake_exit(&fake, "a", EXIT_SIGNAL, 9);
+    CHECK_NUMBER(fake.essential_status, 137);
+    end();
+}
+
+TEST(a_service_whose_condition_is_not_met_is_skipped_and_holds_up_nobody)
+{
+    chain();
+    fake.skip = true;
+    fake_boot(&fake);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "skipped");
+    CHECK_TEXT(fake.order, "");
+    CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_ALREADY);
+    end();
+}
+
+TEST(a_wish_is_kept_through_a_new_manager_on_the_same_records)
+{
+    chain_running();
+    struct service_record records[FAKE_SLOTS];
+    memcpy(records, fake.records, sizeof records);
+    ask(REQUEST_STOP, "a");
+    CHECK(memcmp(records, fake.records, sizeof records) != 0);
+    const struct service_record *record = &fake.records[0];
+    CHECK_NUMBER(record->body[record->live].state, STATE_STOPPED);
+    CHECK_NUMBER(record->body[record->live].by_hand, 1);
+    /* The half that does not count still is the state before: a change never passes through
+     * something that is neither. */
+    CHECK(record->body[!record->live].state < SERVICE_STATES);
+    end();
+}
+
+/* ---- at random ----------------------------------------------------------------------------- */
+
+static uint32_t seed;
+
+static uint32_t random_below(uint32_t bound)
+{
+    seed = seed * 1664525u + 1013904223u;
+    return (seed >> 8) % bound;
+}
+
+/* What must hold whenever a run begins, and whenever one is told to end. */
+static void check_order(struct fake *f, struct service *service, bool start)
+{
+    size_t count;
+    const struct edge *edges = start ? graph_after(&f->manager.graph, service->slot, &count)
+                                     : graph_before(&f->manager.graph, service->slot, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct service *other = &f->manager.services[edges[i].slot];
+        enum service_state state = service_state(&f->manager, other);
+        if (edges[i].kind == EDGE_NEED && start)
+            CHECK(machine_states[state].up);
+        /* A start that timed out is ended at once, whoever runs on an earlier run. */
+        if (edges[i].kind == EDGE_NEED && !start && service_body(&f->manager, service)->asked)
+            CHECK(machine_states[state].idle);
+        if (edges[i].kind == EDGE_CONFLICT && start)
+            CHECK(machine_states[state].idle);
+    }
+}
+
+#define RANDOM_SERVICES 12
+
+static void random_services(void)
+{
+    static const char *const names[RANDOM_SERVICES] = {"a", "b", "c", "d", "e", "f",
+                                                       "g", "h", "i", "j", "k", "l"};
+    fake_init(&fake);
+    fake.check = check_order;
+    for (int i = 0; i < RANDOM_SERVICES; i++) {
+        static const enum service_type types[] = {TYPE_DAEMON, TYPE_DAEMON, TYPE_TASK, TYPE_TARGET};
+        fake_add(&fake, names[i], types[random_below(4)]);
+        /* A task that is to run always never comes to rest. */
+        bool task = fake.services[i].definition.type == TYPE_TASK;
+        fake.services[i].definition.restart.policy =
+            (enum restart_policy)(task ? 1 + random_below(2) : random_below(3));
+        if (random_below(3) == 0)
+            fake.services[i].definition.restart.limit = random_below(4);
+    }
+    for (int i = 0; i < 14; i++) {
+        uint32_t from = 1 + random_below(RANDOM_SERVICES - 1), to = random_below(from);
+        int list = random_below(12) == 0 ? CONFLICTS : (int)random_below(3);
+        fake_tie(&fake, names[from], list, names[to]);
+    }
+    fake_load(&fake);
+}
+
+#define PENDING_MAX 6
+static struct request pending[PENDING_MAX];
+
+static void random_request(void)
+{
+    struct request *request = &pending[random_below(PENDING_MAX)];
+    manager_cancel(&fake.manager, request);
+    free(request->items);
+    *request = (struct request){.verb = (enum request_verb)random_below(REQUEST_VERBS),
+                                .count = 1,
+                                .on_done = on_done,
+                                .items = calloc(1, sizeof *request->items)};
+    request->items[0].slot = random_below(RANDOM_SERVICES);
+    manager_request(&fake.manager, request);
+    manager_settle(&fake.manager);
+}
+
+static void random_event(void)
+{
+    uint32_t slot = random_below(RANDOM_SERVICES);
+    switch (random_below(8)) {
+    case 0:
+        random_request();
+        break;
+    case 1:
+        if (fake.services[slot].runs)
+            fake_exit(&fake, fake.services[slot].name, EXIT_CODE, (int)random_below(3));
+        break;
+    case 2:
+        fake_next_timer(&fake);
+        break;
+    default:
+        fake_step(&fake, slot);
+    }
+}
+
+/* Nothing moves any more: what is must be what is wanted, or say why not. */
+static void check_at_rest(void)
+{
+    for (uint32_t i = 0; i < RANDOM_SERVICES; i++) {
+        const struct service *service = &fake.manager.services[i];
+        const struct service_body *body = service_body(&fake.manager, service);
+        const struct machine_state *state = &machine_states[body->state];
+        CHECK(!state->going_up && !state->going_down);
+        CHECK(body->state != STATE_WAITING && body->state != STATE_BACKING_OFF);
+        CHECK_NUMBER(fake.services[i].runs,
+                     state->has_main && fake.services[i].definition.type != TYPE_TARGET);
+        if (!body->wanted || body->blocked)
+            CHECK(state->idle);
+        if (body->wanted && !body->blocked && body->state == STATE_STOPPED)
+            CHECK(false); /* forgotten: wanted, free to start, and not started */
+    }
+}
+
+static void settle_all(void)
+{
+    /* A service that fails for ever goes from timer to timer: bounded by its limit or by this. */
+    for (int i = 0; i < 200; i++) {
+        fake_run(&fake);
+        if (!fake_next_timer(&fake))
+            break;
+    }
+    fake_run(&fake);
+}
+
+TEST(any_order_of_requests_and_events_keeps_the_rules_and_comes_to_rest)
+{
+    for (uint32_t round = 0; round < 3000; round++) {
+        int before = test_failures;
+        seed = round;
+        random_services();
+        for (int i = 0; i < PENDING_MAX; i++)
+            list_init(&pending[i].link);
+        fake_boot(&fake);
+        for (int i = 0; i < 120; i++)
+            random_event();
+        settle_all();
+        check_at_rest();
+        for (int i = 0; i < PENDING_MAX; i++) {
+            CHECK_NUMBER(pending[i].pending, 0);
+            manager_cancel(&fake.manager, &pending[i]);
+            free(pending[i].items);
+            pending[i] = (struct request){0};
+        }
+        manager_shut_down(&fake.manager);
+        settle_all();
+        CHECK_NUMBER(fake.manager.active, 0);
+        end();
+        if (test_failures != before) {
+            fprintf(stderr, "in the round with seed %u\n", round);
+            break;
+        }
+    }
+}
