@@ -337,6 +337,10 @@ void hand_over_begin(struct child *child, int fd)
     child->cursor = 0;
     child->refused_count = 0;
     hand_over_watch(child);
+    /* A pipe that the last journal has heard of and was killed with may still be in the launcher's
+     * socket: it has to be held before what is held is given out, or nobody would read it. */
+    if (child->owner == OWNER_JOURNAL)
+        receive(&child->init->children[CHILD_LAUNCHER], RECEIVED_AT_END, false);
     if (child->owner == OWNER_LAUNCHER) {
         ended_rewind();
         child->init->signal_told = false;
