@@ -267,7 +267,8 @@ static int parse_text(struct parse *p)
                     node_kind_name(root));
     else
         parse_root(p, root);
-    sort_errors(p->errors->list + before, p->errors->count - before);
+    if (p->errors->count > before)
+        sort_errors(p->errors->list + before, p->errors->count - before);
     return p->no_memory ? -ENOMEM : p->failed ? -EINVAL : 0;
 }
 
