@@ -1,0 +1,104 @@
+/* The service files that we ship load, each of them; so do the examples in the docs. */
+#include "config/definition-parse.h"
+#include "config/keys.h"
+#include "test.h"
+
+#include <sys/stat.h>
+
+static void check_folder(const char *folder, size_t at_least)
+{
+    struct sources sources = {0};
+    struct error_list errors = {0}, warnings = {0};
+    CHECK_NUMBER(sources_scan(&folder, 1, &sources, &errors, &warnings), 0);
+    CHECK(sources.count >= at_least);
+    for (size_t i = 0; i < sources.count; i++) {
+        struct definition *definition = NULL;
+        CHECK_NUMBER(definition_parse(&sources.list[i], &definition, &errors), 0);
+        definition_destroy(definition);
+    }
+    CHECK_NUMBER(warnings.count, 0);
+    for (size_t i = 0; i < errors.count; i++) {
+        char line[600];
+        error_format(&errors.list[i], line, sizeof line);
+        fprintf(stderr, "%s\n", line);
+    }
+    error_list_finish(&errors);
+    error_list_finish(&warnings);
+    sources_finish(&sources);
+}
+
+TEST(every_shipped_service_file_loads)
+{
+    check_folder(TOP "/services", 5);
+    check_folder(TOP "/services/examples", 5);
+}
+
+/* The page of the service file, whole, with a NUL behind it. */
+static char *read_page(void)
+{
+    struct stat status;
+    FILE *file = fopen(TOP "/docs/service-file.md", "r");
+    if (!file || fstat(fileno(file), &status) < 0)
+        abort();
+    char *page = calloc(1, (size_t)status.st_size + 1);
+    if (!page || fread(page, 1, (size_t)status.st_size, file) != (size_t)status.st_size)
+        abort();
+    fclose(file);
+    return page;
+}
+
+TEST(the_page_names_every_key_and_no_key_that_is_not_built_as_if_it_were)
+{
+    char *page = read_page();
+    for (size_t row = 0; row < KEY_COUNT; row++) {
+        char name[40];
+        snprintf(name, sizeof name, "`%s`", keys[row].name);
+        const char *cell = page;
+        /* The row of the table that has the name in its first column. */
+        while ((cell = strstr(cell, name))) {
+            const char *line = cell;
+            while (line > page && line[-1] != '\n')
+                line--;
+            if (line[0] == '|' && !memchr(line + 1, '|', (size_t)(cell - line - 1)))
+                break;
+            cell++;
+        }
+        CHECK(cell != NULL);
+        if (!cell)
+            continue;
+        /* A key with one value that is not built has more in its row; one that is not built at all
+         * has nothing else. */
+        const char *end = strchr(cell, '\n');
+        static const char mark[] = "| *not built yet* |";
+        bool marked = end && (size_t)(end - cell) >= sizeof mark - 1 &&
+                      memcmp(end - (sizeof mark - 1), mark, sizeof mark - 1) == 0;
+        CHECK_NUMBER(marked, !keys[row].built);
+    }
+    free(page);
+}
+
+TEST(the_examples_on_the_page_load)
+{
+    char *page = read_page(), *at = page;
+    size_t count = 0;
+    while ((at = strstr(at, "```yaml\n"))) {
+        char *begin = at + strlen("```yaml\n"), *end = strstr(begin, "```");
+        if (!end)
+            break;
+        struct source source = {.name = "example",
+                                .path = "docs/service-file.md",
+                                .text = begin,
+                                .size = (size_t)(end - begin)};
+        struct error_list errors = {0};
+        struct definition *definition = NULL;
+        at = end + 3;
+        if (memcmp(begin, "version", 7) == 0) /* the system file's */
+            continue;
+        CHECK_NUMBER(definition_parse(&source, &definition, &errors), 0);
+        definition_destroy(definition);
+        error_list_finish(&errors);
+        count++;
+    }
+    CHECK_NUMBER(count, 2);
+    free(page);
+}
