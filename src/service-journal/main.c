@@ -43,7 +43,14 @@ static struct program program;
 
 /* ---- options ------------------------------------------------------------------------------- */
 
-enum option_id { OPTION_RUNTIME = 1, OPTION_LOGS, OPTION_FORMAT, OPTION_LEVEL, OPTION_CONTAINER };
+enum option_id {
+    OPTION_RUNTIME = 1,
+    OPTION_LOGS,
+    OPTION_FORMAT,
+    OPTION_LEVEL,
+    OPTION_CONTAINER,
+    OPTION_LAUNCHERS, /* init gives both of its children the same line */
+};
 
 static const struct option options[] = {
     {"runtime", required_argument, NULL, OPTION_RUNTIME},
@@ -51,6 +58,8 @@ static const struct option options[] = {
     {"log-format", required_argument, NULL, OPTION_FORMAT},
     {"log-level", required_argument, NULL, OPTION_LEVEL},
     {"container", no_argument, NULL, OPTION_CONTAINER},
+    {"services", required_argument, NULL, OPTION_LAUNCHERS},
+    {"config", required_argument, NULL, OPTION_LAUNCHERS},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -65,6 +74,8 @@ static const char help[] =
     "  --log-format WORD   text or json\n"
     "  --log-level WORD    debug, info, warn or error: what of our own goes to the console\n"
     "  --container         the machine is not ours: sync our own files only\n"
+    "  --services DIR, --config FILE\n"
+    "                      the launcher's: taken, and not used\n"
     "  --help, --version\n";
 
 static void refuse(const char *what, const char *why)
@@ -114,6 +125,8 @@ static void read_options(int argc, char **argv)
         case OPTION_LEVEL:
             if (log_parse_level(optarg, &program.level) < 0)
                 refuse(optarg, "not a level: write debug, info, warn or error");
+            break;
+        case OPTION_LAUNCHERS:
             break;
         case OPTION_CONTAINER:
             program.container = true;
