@@ -13,7 +13,7 @@
 #define SMALL_READ_BYTES 16384
 #define KEEP_BYTES       4096
 
-static void drop_taken(struct varlink_input *input)
+void varlink_input_drop(struct varlink_input *input)
 {
     buffer_consume(&input->buffer, input->taken);
     input->taken = 0;
@@ -37,7 +37,7 @@ ssize_t varlink_input_receive(struct varlink_input *input, int socket, size_t mo
     ssize_t got;
     int r;
 
-    drop_taken(input);
+    varlink_input_drop(input);
     if (most <= sizeof small) {
         got = receive(socket, small, most);
         r = got > 0 ? buffer_append(&input->buffer, small, (size_t)got) : 0;
@@ -55,7 +55,7 @@ int varlink_input_next(struct varlink_input *input, size_t max_bytes, char **ret
     size_t used;
     char *bytes, *end;
 
-    drop_taken(input);
+    varlink_input_drop(input);
     used = buffer_used(&input->buffer);
     if (!used)
         return 0;

@@ -48,6 +48,9 @@ static inline bool varlink_input_has_more(const struct varlink_input *input)
     return buffer_used(&input->buffer) > input->taken;
 }
 
+/* Gives back the message taken last, before the next call would. */
+void varlink_input_drop(struct varlink_input *input);
+
 void varlink_input_finish(struct varlink_input *input);
 
 /* ---- calls ---------------------------------------------------------------------------------- */

@@ -126,12 +126,14 @@ static void connection_serve(struct connection *connection)
         return;
     r = varlink_input_next(&connection->input, VARLINK_CALL_MAX_BYTES, &bytes, &count);
     connection->hungry = r == 0;
-    if (r > 0)
+    if (r > 0) {
         control_handle(connection, bytes, count);
-    else if (r < 0)
+        varlink_input_drop(&connection->input);
+    } else if (r < 0) {
         connection_refuse(connection, "it is longer than 1 MiB");
-    else if (connection->ended)
+    } else if (connection->ended) {
         connection->closing = true;
+    }
     if (r > 0 && varlink_input_has_more(&connection->input))
         connection_wake(connection);
     else if (r > 0)
