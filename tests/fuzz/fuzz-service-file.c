@@ -3,7 +3,7 @@
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined … tests/fuzz/fuzz-service-file.c
  *
- * tests/unit/test-fuzz-service-file.c runs the corpus without libFuzzer. */
+ * tests/unit/test-fuzz-corpus.c runs the corpus without libFuzzer. */
 #include "config/definition-parse.h"
 #include "config/keys.h"
 #include "config/system-file.h"

@@ -213,7 +213,7 @@ static void begin_users(void)
     close(second);
     put(passwd, "root:x:0:0:root:/root:/bin/bash\n"
                 "# a comment\nshort:x:5\nwww:x:33:34:web,,,:/srv:/bin/false\nbad:x:-1:0::/:\n"
-                "last:x:40:41::/home/last:/bin/sh");
+                "last:x:40:41::/srv/last:/bin/sh");
     put(group, "root:x:0:\nweb:x:34:\nssl:x:50:a,www,b\naudio:x:60:www\nnot:x:70:wwww,ww\n"
                "twice:x:60:www\n:x:80:,,\nno-colon");
     users_set_paths(passwd, group);

@@ -1,4 +1,4 @@
-/* The corpus of the fuzz target for service files, as a plain test. */
+/* The corpus of a fuzz target as a plain test: each file through the target, once. */
 #include "base/cleanup.h"
 #include "test.h"
 
@@ -9,7 +9,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-TEST(every_file_of_the_corpus_loads_or_gets_an_error)
+TEST(every_file_of_the_corpus_is_read_or_refused)
 {
     DIR *folder = opendir(CORPUS);
     size_t count = 0;
@@ -26,7 +26,7 @@ TEST(every_file_of_the_corpus_loads_or_gets_an_error)
         CHECK_NUMBER(LLVMFuzzerTestOneInput(data, (size_t)status.st_size), 0);
         count++;
     }
-    CHECK(count > 50);
+    CHECK(count >= 4);
     if (folder)
         closedir(folder);
 }
