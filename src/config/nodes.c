@@ -228,14 +228,14 @@ static int check_extras(struct reader *r, const yaml_char_t *anchor, const yaml_
     if (anchor)
         failed =
             note(r, line, column,
-                 "anchors are not allowed: remove '&%s' and write the value where it is needed",
+                 "anchors are not allowed: remove '&%.60s' and write the value where it is needed",
                  (const char *)anchor);
     const char *name = (const char *)tag, *rest = NULL;
     if (tag && text_starts_with(name, "tag:yaml.org,2002:", &rest))
         name = rest;
     if (tag && failed != -ENOMEM && failed != -E2BIG)
         failed = note(r, line, column,
-                      "tags are not allowed: remove '%s%s', or put a text that begins with '!' in "
+                      "tags are not allowed: remove '%s%.60s', or put a text that begins with '!' in "
                       "quotes",
                       rest ? "!!" : "", name);
     return failed == -EINVAL ? 0 : failed;
@@ -379,7 +379,7 @@ static int read_list_or_mapping(struct reader *r, struct node *node)
 static int refuse_alias(struct reader *r, struct node *node)
 {
     int failed = note(r, node->line, node->column,
-                      "aliases are not allowed: write the value in place of '*%s', or put a text "
+                      "aliases are not allowed: write the value in place of '*%.60s', or put a text "
                       "that begins with '*' in quotes",
                       (const char *)r->event.data.alias.anchor);
     node->kind = NODE_TEXT;
