@@ -339,6 +339,13 @@ static size_t write_out(struct journal_store *store, struct journal_file *file, 
     return done;
 }
 
+int journal_store_prepare(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+{
+    if (!list_empty(&file->waiting_node) || file->backlog.skipping)
+        return -EAGAIN;
+    return ensure_open(store, file, now_ns);
+}
+
 void journal_store_append(struct journal_store *store, struct journal_file *file, const char *bytes,
                           size_t count, uint64_t now_ns)
 {
@@ -456,6 +463,31 @@ int journal_store_cut(struct journal_store *store, struct journal_file *file, si
         return size < 0 ? -errno : -EINVAL;
     file->mid_line = false;
     return 0;
+}
+
+/* Whether the file with this name is the one that is looked for, and as long as it should be. */
+static bool is_wanted(const struct journal_store *store, const struct journal_file *file,
+                      bool on_fallback, const char *leaf, dev_t device, ino_t inode, char *path)
+{
+    struct stat found;
+    return get_path(store, file, on_fallback, leaf, path) && stat(path, &found) == 0 &&
+           found.st_dev == device && found.st_ino == inode;
+}
+
+int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
+                         ino_t inode, uint64_t bytes)
+{
+    char path[PATH_MAX], aside[PATH_MAX];
+    close_file(file);
+    for (int on_fallback = 0; on_fallback <= (store->fallback != NULL); on_fallback++) {
+        bool found = is_wanted(store, file, on_fallback, JOURNAL_FILE_CURRENT, device, inode, path);
+        if (!found &&
+            is_wanted(store, file, on_fallback, JOURNAL_FILE_PREVIOUS, device, inode, aside))
+            found = rename(aside, path) == 0;
+        if (found)
+            return truncate(path, (off_t)bytes) < 0 ? -errno : 0;
+    }
+    return -ENOENT;
 }
 
 void journal_store_sync(struct journal_store *store, bool whole)

@@ -55,6 +55,15 @@ void journal_file_finish(struct journal_store *store, struct journal_file *file)
 void journal_store_append(struct journal_store *store, struct journal_file *file, const char *bytes,
                           size_t count, uint64_t now_ns);
 
+/* Opens the file for the next append, so that its size and inode are known. Returns 0; -EAGAIN when
+ * it has a backlog, so that nothing is written to it now; or another -errno. */
+int journal_store_prepare(struct journal_store *store, struct journal_file *file, uint64_t now_ns);
+
+/* Makes the file as long as it was when it was this one, also when it was put aside since. 0 or
+ * -errno. */
+int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
+                         ino_t inode, uint64_t bytes);
+
 /* Tries again to write all backlogs. Returns true when one is left. */
 bool journal_store_retry(struct journal_store *store, uint64_t now_ns);
 

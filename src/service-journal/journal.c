@@ -1,7 +1,7 @@
 /* The services, their pipes, and the way of their lines into the store.
  *
- * One read of one block a pipe and turn, so that a service that floods gets no more than its
- * share; what was read is written before anything else is read. */
+ * One block a pipe and turn, so that a service that floods gets no more than its share; it is
+ * written before anything else is taken. */
 #include "service-journal/journal.h"
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -130,17 +130,49 @@ static void close_pipe(struct journal *journal, struct service_pipe *pipe)
     free(pipe);
 }
 
+/* Says what comes next, so that a kill from here on is mended by the next journal. */
+static void note_block(struct journal *journal, struct service_pipe *pipe)
+{
+    struct journal_note *note = journal_state_note(&journal->state);
+    struct journal_file *file = &pipe->service->file;
+    bool open = journal_store_prepare(&journal->store, file, clock_read_ns(CLOCK_REALTIME)) == 0;
+
+    note->id = pipe->service->id;
+    note->pipe_inode = pipe->inode;
+    note->file_device = open ? file->device : 0;
+    note->file_inode = open ? file->inode : 0;
+    note->file_bytes = open ? file->size_bytes : 0;
+    note->splitter = pipe->splitter;
+    __atomic_store_n(&note->active, 1, __ATOMIC_SEQ_CST);
+}
+
+/* The order matters: a note without bytes is nothing, bytes without a note are nobody's. */
+static void end_block(struct journal *journal)
+{
+    __atomic_store_n(&journal_state_note(&journal->state)->active, 0, __ATOMIC_SEQ_CST);
+    spool_done(&journal->spool);
+}
+
 /* Reads up to `most` bytes at once. Returns how many, 0 when there are none now, or -1 when the
  * pipe is over. */
 static ssize_t read_block(struct journal *journal, struct service_pipe *pipe, size_t most)
 {
-    ssize_t count = read(pipe->source.fd, block, most < sizeof block ? most : sizeof block);
-    if (count < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -1;
-    if (count == 0)
-        return -1;
-    write_block(journal, pipe, block, (size_t)count);
-    return count;
+    const char *bytes = block;
+    ssize_t count;
+
+    if (journal->spool.fd >= 0) {
+        note_block(journal, pipe);
+        count = spool_take(&journal->spool, pipe->source.fd, most);
+        bytes = journal->spool.bytes;
+    } else {
+        count = read(pipe->source.fd, block, most < sizeof block ? most : sizeof block);
+        count = count < 0 ? -errno : count;
+    }
+    if (count > 0)
+        write_block(journal, pipe, bytes, (size_t)count);
+    if (journal->spool.fd >= 0)
+        end_block(journal);
+    return count > 0 ? count : count == -EAGAIN || count == -EINTR ? 0 : -1;
 }
 
 static void on_readable(struct loop_fd *source, uint32_t events)
@@ -186,6 +218,7 @@ void journal_drain(struct journal *journal)
 
 int journal_init(struct journal *journal, const char *logs, const char *fallback)
 {
+    journal->spool.fd = -1;
     journal_store_init(&journal->store, logs, fallback);
     journal->own = (struct service){
         .journal = journal, .id = JOURNAL_OWN_ID, .name = (char *)JOURNAL_OWN_NAME};
@@ -359,6 +392,42 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, bool adopted)
     if (adopted)
         adopt_line(journal, pipe);
     return 0;
+}
+
+static struct service_pipe *find_pipe(const struct journal *journal,
+                                      const struct journal_note *note)
+{
+    const struct service *service = journal_find(journal, note->id);
+    if (!service)
+        return NULL;
+    list_for_each(node, &service->pipes)
+    {
+        struct service_pipe *pipe = container_of(node, struct service_pipe, node);
+        if (pipe->inode == note->pipe_inode)
+            return pipe;
+    }
+    return NULL;
+}
+
+void journal_finish_block(struct journal *journal)
+{
+    struct journal_note *note = journal_state_note(&journal->state);
+    size_t count = spool_taken(&journal->spool);
+
+    if (journal->spool.fd < 0)
+        return;
+    struct service_pipe *pipe = note->active && count ? find_pipe(journal, note) : NULL;
+    if (pipe) {
+        struct journal_file *file = &pipe->service->file;
+        if (note->file_inode)
+            journal_store_rewind(&journal->store, file, note->file_device, note->file_inode,
+                                 note->file_bytes);
+        pipe->splitter = note->splitter;
+        file->mid_line = note->splitter.state == LINE_OPEN;
+        pipe->service->in = file->mid_line ? pipe : NULL;
+        write_block(journal, pipe, journal->spool.bytes, count);
+    }
+    end_block(journal);
 }
 
 void journal_say(struct journal *journal, uint32_t id, enum journal_level level, const char *text,

@@ -5,6 +5,7 @@
 #include "journal/splitter.h"
 #include "journal/store.h"
 #include "loop/loop.h"
+#include "service-journal/spool.h"
 #include "service-journal/state.h"
 
 #include <stdbool.h>
@@ -40,6 +41,7 @@ struct journal {
     struct loop_timer retry;
     struct journal_store store;
     struct journal_state state;
+    struct spool spool;
     struct service **services; /* by id; NULL where there is none */
     uint32_t service_count;
     struct service own;
@@ -58,6 +60,10 @@ int journal_register(struct journal *journal, uint32_t id,
 /* Begins to read a pipe; one that is read already is left. `fd` (any description of it) is taken.
  * `adopted`: the file may end with an unfinished line of this pipe. Returns 0 or -errno. */
 int journal_add_pipe(struct journal *journal, uint32_t id, int fd, bool adopted);
+
+/* Writes again what another journal was writing when it was killed, so that it is there once.
+ * Called when the services and their pipes are known. */
+void journal_finish_block(struct journal *journal);
 
 /* Writes a line that the service did not print. For JOURNAL_OWN_ID it is an ordinary line, for
  * others an event. What the service printed before it comes first. */

@@ -176,13 +176,14 @@ static void send_init(enum hand_over_type type)
         LOG(ERROR, "Could not tell init", TEXT("error", strerror(-failed)));
 }
 
-static void store_state(int fd)
+static void store_with_init(uint32_t key, int fd)
 {
     struct hand_over_message message = {
-        .type = HAND_OVER_STORE, .owner = OWNER_JOURNAL, .count = 1, .keys = {KEY_JOURNAL_STATE}};
+        .type = HAND_OVER_STORE, .owner = OWNER_JOURNAL, .count = 1, .keys = {key}};
     int failed = hand_over_send(CHILD_FD_INIT, &message, &fd, 1);
     if (failed)
-        LOG(ERROR, "Init does not hold our state", TEXT("error", strerror(-failed)));
+        LOG(ERROR, "Init does not hold our state", NUMBER("key", key),
+            TEXT("error", strerror(-failed)));
 }
 
 static void take_state(int fd)
@@ -213,6 +214,8 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
             close(fds[i]);
         else if (key == KEY_JOURNAL_STATE && !program.has_state)
             take_state(fds[i]);
+        else if (key == KEY_JOURNAL_SPOOL && program.journal.spool.fd < 0)
+            spool_open(&program.journal.spool, fds[i]);
         else if (key >= KEY_SERVICE_FIRST && key < KEY_MAX)
             take_pipe(key - KEY_SERVICE_FIRST, fds[i]);
         else
@@ -321,6 +324,19 @@ static void prepare_process(void)
     log_add_sink(console_sink, NULL, program.level);
 }
 
+/* Without one the journal works all the same, but a kill may cost a block. */
+static void set_up_spool(void)
+{
+    struct spool *spool = &program.journal.spool;
+    if (spool->fd >= 0)
+        return;
+    int failed = spool_create(spool);
+    if (failed)
+        LOG(WARNING, "There is no spool", TEXT("error", strerror(-failed)));
+    else
+        store_with_init(KEY_JOURNAL_SPOOL, spool->fd);
+}
+
 static void restore(void)
 {
     struct journal *journal = &program.journal;
@@ -359,9 +375,11 @@ static int start(void)
         failed = journal_state_create(&program.journal.state);
         if (failed)
             return failed;
-        store_state(program.journal.state.fd);
+        store_with_init(KEY_JOURNAL_STATE, program.journal.state.fd);
     }
+    set_up_spool();
     restore();
+    journal_finish_block(&program.journal);
     failed = launcher_link_init(&program.link, &program.journal, CHILD_FD_LINK);
     if (!failed)
         failed = loop_add(&program.journal.loop, &program.init, CHILD_FD_INIT, EPOLLIN, on_init);

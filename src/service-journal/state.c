@@ -23,6 +23,7 @@ struct journal_state_header {
     uint32_t version, record_bytes, folder_bytes;
     _Atomic uint32_t ids;
     _Atomic uint64_t sequence;
+    struct journal_note note;
 };
 
 struct record {
@@ -93,6 +94,11 @@ int journal_state_open(struct journal_state *state, int fd)
         return -EPROTO;
     }
     return 0;
+}
+
+struct journal_note *journal_state_note(const struct journal_state *state)
+{
+    return &state->header->note;
 }
 
 uint64_t journal_state_sequence(const struct journal_state *state)

@@ -8,6 +8,7 @@
  * written last and cleared first. */
 #pragma once
 
+#include "journal/splitter.h"
 #include "protocol/journal-link.h"
 
 #include <stdbool.h>
@@ -25,6 +26,18 @@ struct journal_state_record {
     char name[JOURNAL_LINK_NAME_BYTES];
     char folder[JOURNAL_LINK_TEXT_BYTES]; /* "" for LOGS/NAME */
 };
+
+/* What is being written: made before a block is taken out of a pipe. */
+struct journal_note {
+    uint32_t active; /* the rest is valid; set last, cleared when the block is written */
+    uint32_t id;
+    uint64_t pipe_inode, file_device, file_inode;
+    uint64_t file_bytes; /* how long the file was before; file_inode 0: it was not open */
+    struct journal_splitter splitter;
+};
+
+/* In shared memory: every store is at once where the next journal finds it. */
+struct journal_note *journal_state_note(const struct journal_state *state);
 
 /* Makes an empty state. Returns 0 or -errno. */
 int journal_state_create(struct journal_state *state);

@@ -3,7 +3,6 @@ import os
 import pathlib
 import signal
 
-import harness
 from harness import Machine, children_of, until
 
 KILLS = 20
@@ -13,7 +12,7 @@ def journal_of(machine):
     """The pid of the service-journal, once there is one that runs."""
     def find():
         for pid, (name, state, _) in children_of(machine.pid).items():
-            if name == 'service-journal'[:15] and state != 'Z':
+            if name == 'service-journal' and state != 'Z':
                 return pid
         return None
     return until(find, 'the journal runs')
@@ -28,20 +27,17 @@ def reads(machine, pid, name):
 
 def test_kills_of_the_journal_touch_no_service_and_keep_lines_in_order():
     with Machine() as machine:
-        machine.service('printer', "script: |\n  i=0\n"
-                        "  while read -r _; do echo $i; i=$((i+1)); done </dev/zero || "
-                        "  while :; do echo $i; i=$((i+1)); done")
+        machine.service('printer', 'script: |\n  i=0\n'
+                        '  while :; do echo $i; i=$((i+1)); done')
         machine.service('quiet', 'exec: sleep 1000')
         machine.boot()
         first = journal_of(machine)
         until(reads(machine, first, 'printer'), 'something is printed')
-        printer = children = None
         def services():
-            found = {}
-            for launcher, (name, state, _) in children_of(machine.pid).items():
-                if name == 'service-launcher'[:15]:
-                    found = {pid: stat[0] for pid, stat in children_of(launcher).items()}
-            return found
+            for launcher, (name, _, _) in children_of(machine.pid).items():
+                if name == 'service-launche':  # the kernel keeps 15 bytes
+                    return set(children_of(launcher))
+            return set()
         before = services()
         assert len(before) == 2, before
         for _ in range(KILLS):
@@ -56,7 +52,5 @@ def test_kills_of_the_journal_touch_no_service_and_keep_lines_in_order():
             if path.exists():
                 lines = path.read_bytes().split(b'\n')[:-1]
                 numbers += [int(line.split()[2]) for line in lines if b' +' not in line]
-        assert numbers == sorted(set(numbers)), 'lines out of order, or twice'
-        gaps = sum(1 for a, b in zip(numbers, numbers[1:]) if b != a + 1)
-        # One block a kill may be lost, when it falls between reading and writing.
-        assert gaps <= KILLS, f'{gaps} gaps'
+        wrong = [(a, b) for a, b in zip(numbers, numbers[1:]) if b != a + 1]
+        assert not wrong, f'lost, twice or torn: {wrong[:5]}'
