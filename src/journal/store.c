@@ -479,7 +479,8 @@ int journal_store_rewind(struct journal_store *store, struct journal_file *file,
 {
     char path[PATH_MAX], aside[PATH_MAX];
     close_file(file);
-    for (int on_fallback = 0; on_fallback <= (store->fallback != NULL); on_fallback++) {
+    const int places = store->fallback ? 2 : 1;
+    for (int on_fallback = 0; on_fallback < places; on_fallback++) {
         bool found = is_wanted(store, file, on_fallback, JOURNAL_FILE_CURRENT, device, inode, path);
         if (!found &&
             is_wanted(store, file, on_fallback, JOURNAL_FILE_PREVIOUS, device, inode, aside))

@@ -1,6 +1,5 @@
 /* Any bytes as a journal: it is read from both ends with the same result, nothing gets lost, and
- * every entry can be shown. With clang: -fsanitize=fuzzer,address and this file;
- * tests/fuzz/replay.c runs the corpus as a plain test. */
+ * every entry can be shown. */
 #include "journal/joiner.h"
 #include "journal/show.h"
 
