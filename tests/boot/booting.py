@@ -75,7 +75,8 @@ def fetch(port, path='/'):
 
 def services(machine):
     """name → what slc says of it"""
-    return {service['name']: service for service in json.loads(machine.check('slc --json list'))}
+    listed = re.search(r'^\[.*\]$', machine.check('slc --json list'), re.M)
+    return {service['name']: service for service in json.loads(listed.group())}
 
 
 def lines_of_ours(text):

@@ -76,11 +76,10 @@ def test_a_host_folder_is_the_root_and_a_change_is_seen_at_the_next_boot():
         service.write_text(f'type: task\nexec: echo the {text} text\n')
         with machines.Machine(kernel, folder=tree, initramfs=initramfs) as machine:
             machine.login()
-            assert machine.check('slc journal -n 1 from-the-host').strip().endswith(
-                f'the {text} text')
+            assert f'the {text} text' in machine.check('slc journal from-the-host')
             booting.power_off(machine)
     journal = pathlib.Path(tree) / 'var/log/conit/from-the-host/current'
-    assert journal.read_bytes().count(b'text') == 2
+    assert journal.read_bytes().count(b' text') == 2
 
 
 def vm_run(*arguments, folder, **options):
@@ -93,7 +92,7 @@ def test_make_run_without_a_terminal_lists_the_services_powers_off_and_ends_with
     booting.kernel()
     result = vm_run(folder=tempfile.mkdtemp(prefix='run.'))
     assert result.returncode == 0, result.stdout + result.stderr
-    assert re.search(r'^.*httpd\s.*running', result.stdout, re.M), result.stdout
+    assert re.search(r'running +httpd ', result.stdout, re.M), result.stdout
     assert 'powered off in order' in result.stdout, result.stdout
 
 
