@@ -13,6 +13,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The lowest number our own descriptor gets: the launcher puts what its children need at the low
+ * ones, over whatever is open there. */
+#define OWN_FD_LEAST 16
+
 enum way { WAY_NONE, WAY_NONBLOCKING, WAY_SOCKET, WAY_POLL };
 
 static struct {
@@ -43,7 +47,11 @@ void console_init(int fd, bool colour)
     if (!S_ISCHR(stat.st_mode) && !S_ISFIFO(stat.st_mode))
         return;
     text_format(path, sizeof path, "/proc/self/fd/%d", fd);
-    int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int low = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (low < 0)
+        return;
+    int own = fcntl(low, F_DUPFD_CLOEXEC, OWN_FD_LEAST);
+    close(low);
     if (own < 0)
         return;
     console.fd = own;
