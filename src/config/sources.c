@@ -31,6 +31,7 @@ struct found {
     enum form form;
     unsigned char type; /* DT_… */
     bool hides;         /* a file of the same name is in an earlier folder */
+    bool no_service;    /* it is read for something else: any name will do */
 };
 
 struct scan {
@@ -284,7 +285,8 @@ static int read_found(int folder, const struct found *found, const char *path, s
     char *text;
     *source = (struct source){
         .name = found->name, .path = path, .folder = found->form >= FORM_FOLDER_YAML};
-    source->problem = name_problem(arena, found->name, &failed);
+    if (!found->no_service)
+        source->problem = name_problem(arena, found->name, &failed);
     if (failed || source->problem)
         return failed;
     failed = read_file_at(folder, found->entry, found->type == DT_REG, SOURCE_MAX_BYTES, arena,
@@ -378,15 +380,23 @@ static int find_name(const char *path, struct arena *arena, struct found *ret)
     return ret->name ? 0 : -ENOMEM;
 }
 
-int sources_read_file(const char *path, struct sources *ret)
+int sources_read_file(const char *path, const char *as, struct sources *ret)
 {
     struct sources sources = {.count = 1};
     struct found found;
     char *kept;
     sources.list = malloc(sizeof *sources.list);
     if (!sources.list || !(kept = arena_copy(&sources.arena, path, strlen(path))) ||
-        find_name(kept, &sources.arena, &found) < 0 ||
-        read_found(AT_FDCWD, &found, kept, &sources.arena, sources.list) < 0) {
+        find_name(kept, &sources.arena, &found) < 0) {
+        sources_finish(&sources);
+        return -ENOMEM;
+    }
+    if (as) {
+        found.name = as;
+        found.form = FORM_YML;
+        found.no_service = true;
+    }
+    if (read_found(AT_FDCWD, &found, kept, &sources.arena, sources.list) < 0) {
         sources_finish(&sources);
         return -ENOMEM;
     }

@@ -41,9 +41,10 @@ int sources_scan(const char *const *folders, size_t folder_count, struct sources
                  struct error_list *errors, struct error_list *warnings);
 
 /* A set of one: the file at `path`, whatever its ending, its service named after it (for
- * NAME/config.yaml: after the folder). A file that cannot be read is a source with `problem`.
- * Returns 0 or -ENOMEM. */
-int sources_read_file(const char *path, struct sources *ret);
+ * NAME/config.yaml: after the folder). With `as`, a literal, it is called that, and its own name may
+ * be anything: for files that are no service's. A file that cannot be read is a source with
+ * `problem`. Returns 0 or -ENOMEM. */
+int sources_read_file(const char *path, const char *as, struct sources *ret);
 
 /* The source of that name, or NULL. */
 const struct source *sources_find(const struct sources *sources, const char *name);

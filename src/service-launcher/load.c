@@ -257,7 +257,7 @@ void load_reading_finish(struct reading *reading)
  * said, and counts as none. */
 static int read_system_file(struct reading *reading, struct system_file *system_file)
 {
-    int failed = sources_read_file(reading->system_path, &reading->system_file);
+    int failed = sources_read_file(reading->system_path, SYSTEM_SOURCE_NAME, &reading->system_file);
     if (failed)
         return failed;
     struct source *source = &reading->system_file.list[0];
@@ -269,7 +269,6 @@ static int read_system_file(struct reading *reading, struct system_file *system_
         failed = system_file_parse(reading->system_path, source->text, source->size, system_file,
                                    &reading->errors);
     }
-    source->name = SYSTEM_SOURCE_NAME;
     if (failed == -EINVAL)
         sources_finish(&reading->system_file);
     return failed == -ENOMEM ? failed : 0;

@@ -129,7 +129,7 @@ static int read_all(struct check *check)
     check->set_count = 1;
     r = scan_folders(check);
     for (size_t i = 0; r == 0 && i < slc->word_count; i++) {
-        r = sources_read_file(slc->words[i], &check->sets[check->set_count]);
+        r = sources_read_file(slc->words[i], NULL, &check->sets[check->set_count]);
         check->set_count += r == 0;
     }
     if (r == 0)

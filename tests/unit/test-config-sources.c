@@ -277,14 +277,29 @@ TEST(a_single_file_is_named_after_itself_or_its_folder)
     mkdir("web", 0755);
     put("web/config.yaml", "exec: a\n");
     put("x.conf", "exec: a\n");
-    CHECK_NUMBER(sources_read_file("web/config.yaml", &sources), 0);
+    CHECK_NUMBER(sources_read_file("web/config.yaml", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "web=web/config.yaml");
     sources_finish(&sources);
-    CHECK_NUMBER(sources_read_file("x.conf", &sources), 0);
+    CHECK_NUMBER(sources_read_file("x.conf", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "x.conf=x.conf");
     sources_finish(&sources);
-    CHECK_NUMBER(sources_read_file("gone.yml", &sources), 0);
+    CHECK_NUMBER(sources_read_file("gone.yml", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "gone=gone.yml(cannot be read: there is no such file)");
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_file_read_for_something_else_may_have_any_name)
+{
+    begin();
+    struct sources sources = {0};
+    put("conit.yml", "title: a\n");
+    CHECK_NUMBER(sources_read_file("conit.yml", NULL, &sources), 0);
+    CHECK(sources.list[0].problem != NULL && sources.list[0].text == NULL);
+    sources_finish(&sources);
+    CHECK_NUMBER(sources_read_file("conit.yml", " system-file", &sources), 0);
+    CHECK_TEXT(list(&sources), " system-file=conit.yml");
+    CHECK_TEXT(sources.list[0].text, "title: a\n");
     sources_finish(&sources);
     end();
 }
