@@ -124,6 +124,17 @@ static void remove_tree(int parent_fd, const char *name, int depth)
     unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
+void cgroup_remove_folder(int folder_fd)
+{
+    char path[PATH_MAX], link[40];
+    text_format(link, sizeof link, "/proc/self/fd/%d", folder_fd);
+    ssize_t bytes = readlink(link, path, sizeof path - 1);
+    if (bytes <= 0)
+        return;
+    path[bytes] = 0;
+    remove_tree(AT_FDCWD, path, 0);
+}
+
 static void remove_leftovers(int own_fd)
 {
     int fd = openat(own_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

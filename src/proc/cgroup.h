@@ -39,3 +39,6 @@ int cgroup_open_events(int cgroup_fd);
 
 /* Removes the cgroup of a service, when it is empty. Returns 0 or -errno. */
 int cgroup_remove(int folder_fd, const char *service);
+
+/* Removes the folder of cgroup_create_folder(), and all in it that is empty. */
+void cgroup_remove_folder(int folder_fd);

@@ -183,6 +183,12 @@ void executor_forget(struct executor *executor, struct service *service)
     journal_client_forget(executor->launcher->journal, service->slot);
 }
 
+void executor_remove_cgroups(struct executor *executor)
+{
+    if (executor->cgroup_folder >= 0)
+        cgroup_remove_folder(executor->cgroup_folder);
+}
+
 /* ---- random -------------------------------------------------------------------------------- */
 
 /* splitmix64: for jitter and invocation ids, where nobody must not guess. */

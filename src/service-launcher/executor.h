@@ -52,3 +52,6 @@ void executor_forget(struct executor *executor, struct service *service);
 
 /* A number nobody has to be unable to guess. */
 uint64_t executor_random_number(struct executor *executor);
+
+/* The end: the folder of the services' cgroups goes, as far as they are empty. */
+void executor_remove_cgroups(struct executor *executor);

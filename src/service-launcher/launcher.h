@@ -86,6 +86,9 @@ int launcher_load(struct launcher *launcher);
 /* Puts the files in force again that the memfd holds: nothing is read but that. */
 int launcher_load_again(struct launcher *launcher, int definitions_fd);
 
+/* Gives services that run and whose text could not be read again something to be stopped by. */
+void launcher_define_lost(struct launcher *launcher);
+
 /* Wants up what the boot is to start. */
 void launcher_boot(struct launcher *launcher);
 

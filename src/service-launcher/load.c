@@ -328,11 +328,38 @@ int launcher_load_again(struct launcher *launcher, int definitions_fd)
 {
     struct sources sources = {0};
     launcher->definitions_fd = definitions_fd;
-    int failed = sources_read(definitions_fd, &sources);
+    /* The records have names already: they are to be found while the texts are gone through. */
+    int failed = load_resolve(launcher);
+    if (!failed)
+        failed = sources_read(definitions_fd, &sources);
     if (!failed)
         failed = load_all(launcher, sources.list, sources.count);
     sources_finish(&sources);
     return failed;
+}
+
+/* What is known of a service whose text is lost: it is to be left alone, and can be stopped. */
+static const char lost_text[] = "description: its definition was lost\n"
+                                "exec: /bin/false\nrestart: never\nenabled: no\n";
+
+void launcher_define_lost(struct launcher *launcher)
+{
+    for (uint32_t i = 0; i < launcher->manager.slots; i++) {
+        struct service *service = &launcher->manager.services[i];
+        struct definition *definition = NULL;
+        char *errors = NULL;
+        if (!service->in_use || service->definition ||
+            machine_states[service_state(&launcher->manager, service)].idle)
+            continue;
+        const char *name = service_name(&launcher->manager, service);
+        struct source source = {
+            .name = name, .path = "(lost)", .text = lost_text, .size = sizeof lost_text - 1};
+        LOG(ERROR, "The definition of a service that runs is lost: it runs on until it is stopped",
+            TEXT("service", name));
+        if (load_parse(&source, &definition, &errors) == 0)
+            load_put_in_force(launcher, service, definition);
+        free(errors);
+    }
 }
 
 /* ---- the boot ------------------------------------------------------------------------------ */

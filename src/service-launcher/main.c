@@ -324,6 +324,7 @@ static void load(bool found)
 static void go_on(void)
 {
     state.header->generation++;
+    launcher_define_lost(&launcher);
     take_pipes();
     executor_recover(launcher.executor);
     LOG(INFO, "Took up where the former launcher was",

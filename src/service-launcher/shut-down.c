@@ -1,6 +1,7 @@
 /* The end of the machine, as far as it is the launcher's. The wish is in the state, so a launcher
  * that is killed on the way goes on with it. */
 #include "service-launcher/shut-down.h"
+#include "service-launcher/executor.h"
 #include "service-launcher/init-link.h"
 
 #include "base/clock.h"
@@ -17,16 +18,18 @@ static struct loop_timer progress_timer;
 static struct launcher *ending;
 static bool told;
 
-/* A service whose last process SIGKILL does not end. */
+/* A service that should be down by all its time-outs: SIGKILL does not end its last process. Twice
+ * its own time-out, because what runs after the stop has it once more. */
 static bool is_stuck(const struct manager *manager, const struct service *service)
 {
     const struct service_body *body = service_body(manager, service);
-    bool killed = body->state == STATE_KILLING || body->state == STATE_SWEEPING ||
-                  body->state == STATE_ENDING;
-    uint32_t allowed_ms = STUCK_MS;
-    if (service->definition && service->definition->stop.timeout_ms != TIME_NEVER_MS)
-        allowed_ms += service->definition->stop.timeout_ms;
-    return killed && clock_now_ns() - body->since_ns > allowed_ms * NS_PER_MS;
+    uint64_t allowed_ms = STUCK_MS;
+    if (service->definition && service->definition->stop.timeout_ms == TIME_NEVER_MS)
+        return false;
+    if (service->definition)
+        allowed_ms += 2ull * service->definition->stop.timeout_ms;
+    return machine_states[body->state].going_down &&
+           clock_now_ns() - body->since_ns > allowed_ms * NS_PER_MS;
 }
 
 /* The first service worth waiting for; NULL when only stuck ones are left. */
@@ -47,6 +50,7 @@ static void tell_init(struct launcher *launcher)
     if (told)
         return;
     told = true;
+    executor_remove_cgroups(launcher->executor);
     loop_clear_timer(&launcher->loop, &progress_timer);
     init_link_shut_down(launcher->init_link, (enum shut_down)header->shut_down, header->exit_status,
                         false);

@@ -203,14 +203,14 @@ static void take_along(struct manager *manager, struct request *request)
             struct service *service = &manager->services[edges[i].slot];
             const struct service_body *body = service_body(manager, service);
             if (edges[i].kind != EDGE_NEED || is_idle(body) || !body->wanted ||
-                service->request_serial == manager->next_serial)
+                service->item_serial == manager->next_serial)
                 continue;
             struct request_item *grown =
                 reallocarray(request->items, request->count + 1, sizeof *grown);
             if (!grown)
                 return; /* it is stopped all the same, it is only not told */
             request->items = grown;
-            service->request_serial = manager->next_serial;
+            service->item_serial = service->request_serial = manager->next_serial;
             service->request_verb = (uint8_t)request->verb;
             grown[request->count++] = (struct request_item){
                 .slot = service->slot, .serial = manager->next_serial, .taken_along = true};
@@ -341,6 +341,8 @@ size_t manager_request(struct manager *manager, struct request *request)
                         .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
     list_init(&request->link);
     request->pending = 0;
+    for (size_t i = 0; i < request->count; i++)
+        manager->services[request->items[i].slot].item_serial = wave.serial;
     if (request->verb != REQUEST_START)
         take_along(manager, request);
     for (size_t i = 0; i < request->count; i++) {

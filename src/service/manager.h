@@ -36,6 +36,7 @@ struct service {
     const struct definition *definition; /* NULL while broken */
     const char *errors;       /* broken: its errors, one a line; owned by the launcher; else NULL */
     uint32_t request_serial;  /* of the newest request that named it */
+    uint32_t item_serial;     /* of the newest request that has it as an item */
     const char *cycle;        /* "in a cycle: …" while it is in one; else NULL; the manager's */
     const char *missing_need; /* the first of its needs that names nothing; NULL: none */
     uint8_t request_verb;     /* of that request: enum request_verb */
