@@ -345,6 +345,8 @@ void hand_over_begin(struct child *child, int fd)
         ended_rewind();
         child->init->signal_told = false;
         limit_waiting(child->init);
+    } else if (child->init->phase == PHASE_DRAIN) {
+        child->init->drain_wanted = !child->init->drained; /* the one that was asked has died */
     }
     hand_over_send_pending(child);
 }
