@@ -82,14 +82,14 @@ def spawn_orphans(order):
     """Forks twice, so that init inherits: each grandchild ends with 3 (or waits, `wait`)."""
     middle = os.fork()
     if middle == 0:
+        ignore = order.get('ignore_term')
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if ignore else signal.SIG_DFL)
         reading, writing = os.pipe()
         for _ in range(order['count']):
             if os.fork() == 0:
                 os.close(writing)
                 os.read(reading, 1)  # until all are there and the parent is gone
                 if order.get('wait'):
-                    if order.get('ignore_term'):
-                        signal.signal(signal.SIGTERM, signal.SIG_IGN)
                     for fd in range(3, 30):
                         if fd not in (reading,):
                             try:
