@@ -8,6 +8,7 @@
 #include "service-launcher/control.h"
 
 #include "base/clock.h"
+#include "base/text.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -110,6 +111,18 @@ static const char *outcome_word(const struct call *call, const struct request_it
     return words[item->outcome];
 }
 
+/* Why it was not even begun; where its file does not load, or it is in a cycle, with the first of
+ * its errors. */
+static void put_refusal(struct show *show, const struct service *service, const char *why)
+{
+    const char *errors = service ? service->cycle ? service->cycle : service->errors : NULL;
+    char words[1000];
+
+    text_format(words, sizeof words, "%s%s%.*s", why, errors ? ": " : "",
+                errors ? (int)strcspn(errors, "\n") : 0, errors ? errors : "");
+    json_add_string(show->writer, "reason", words);
+}
+
 static void put_result(struct show *show, const struct call *call, size_t index, bool waited)
 {
     static const char *const verbs[REQUEST_VERBS] = {
@@ -128,7 +141,7 @@ static void put_result(struct show *show, const struct call *call, size_t index,
     json_add_string(show->writer, "state",
                     there ? service_state_shown(manager, service) : "stopped");
     if (item->outcome == OUTCOME_REFUSED)
-        json_add_string(show->writer, "reason", item->why);
+        put_refusal(show, there ? service : NULL, item->why);
     else if (there)
         show_reason(show, service);
     else

@@ -209,6 +209,22 @@ static int add_order(const struct names *names, const struct system_file *order,
 
 /* ---- cycles --------------------------------------------------------------------------------- */
 
+/* Where a service names the one that it comes after, by its own name or by one that one provides;
+ * 0, 0 when it is the other that says `before`. */
+static void find_link(const struct names *names, uint32_t from, uint32_t to, unsigned *ret_line,
+                      unsigned *ret_column)
+{
+    *ret_line = *ret_column = 0;
+    for (size_t i = 0; i < NAME_KEYS; i++) {
+        names_t list = names_of(names->list[from].definition, &name_keys[i]);
+        for (size_t at = 0; !name_keys[i].reversed && list && list[at]; at++)
+            if (find(names, list[at]) == to) {
+                find_place(names->list[from].source, name_keys[i].key, at, ret_line, ret_column);
+                return;
+            }
+    }
+}
+
 /* One error with the whole path. A message has a bound and a path has none, so a long path goes
  * over several errors of the same file. */
 static int say_cycle(const struct names *names, const uint32_t *path, size_t length,
@@ -216,10 +232,12 @@ static int say_cycle(const struct names *names, const uint32_t *path, size_t len
 {
     const struct source *first = names->list[path[0]].source;
     char words[ERROR_MESSAGE_BYTES];
+    unsigned line, column;
     struct text text;
     size_t at = 0;
     int r = 0;
 
+    find_link(names, path[0], path[length > 1 ? 1 : 0], &line, &column);
     while (r == 0 && at < length) {
         text_init(&text, words, sizeof words - SERVICE_NAME_MAX_BYTES);
         text_add(&text, at ? "… and these: " : "in a cycle, each after the next: ");
@@ -232,7 +250,7 @@ static int say_cycle(const struct names *names, const uint32_t *path, size_t len
         text.size_bytes = sizeof words;
         if (at == length)
             text_add(&text, first->name);
-        r = error_list_add(errors, first->path, 0, 0, "%s", words);
+        r = error_list_add(errors, first->path, line, column, "%s", words);
     }
     return r;
 }

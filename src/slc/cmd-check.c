@@ -164,7 +164,8 @@ static void print_list(const struct check *check, struct error_list *list, const
 {
     char line[ERROR_MESSAGE_BYTES + 4200];
 
-    qsort(list->list, list->count, sizeof *list->list, compare_errors);
+    if (list->count)
+        qsort(list->list, list->count, sizeof *list->list, compare_errors);
     for (size_t i = 0; i < list->count; i++) {
         error_format(&list->list[i], line, sizeof line);
         if (json)
