@@ -283,8 +283,11 @@ static int say_no_answer(const struct client *client, int r)
 {
     const char *runtime = client->slc->options.runtime, *verb = client->slc->verb->name;
 
-    if (r == -EACCES || r == -EPERM)
-        return say_not_permitted(client);
+    if (r == -EACCES || r == -EPERM) {
+        slc_complain(verb, "not permitted: %s/control cannot be reached: %s", runtime,
+                     strerror(-r));
+        return SLC_NOT_PERMITTED;
+    }
     if (r == -ENOMEM || r == -EMFILE || r == -ENFILE) {
         slc_complain(verb, "%s", strerror(-r));
         return SLC_FAILED;

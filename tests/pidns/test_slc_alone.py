@@ -1,0 +1,280 @@
+"""slc by itself, with servers that are made up, and with machines that a test needs for itself."""
+import json
+import os
+import pathlib
+import re
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from harness import BUILD, DEADLINE, ROOT, Machine, until
+from test_slc import populate, slc
+
+
+def test_help_lists_the_verbs_that_the_page_describes():
+    page = (ROOT / 'docs/control.md').read_text(encoding='utf-8')
+    table = page.split('| verb | does |\n')[1].split('\n\n')[0]
+    described = re.findall(r'^\| `(\w+)', table, re.M)
+    helped = re.findall(r'^  (\w+) ', slc('help').stdout.split('\n\n')[1], re.M)
+    assert helped == described, (helped, described)
+    assert [verb['verb'] for verb in json.loads(slc('--json', 'help').stdout)] == described
+    later = re.search(r'Not built yet: (.*)\n', slc('help').stdout).group(1).split(', ')
+    for verb in later:
+        result = slc(verb)
+        assert (result.returncode, result.stderr) == (2, f'slc: {verb}: is not built yet\n')
+        assert f'`{verb}`' in page.split('Not built yet')[1]
+    for verb in described:
+        text = slc('help', verb).stdout
+        assert text.startswith(f'slc {verb}'), text
+        assert slc(verb, '--help').stdout == text
+        for option in re.findall(r'--([a-z-]+)', text):
+            assert f'--{option}' in page or option in ('help', 'version', 'lines', 'output'), option
+
+
+def test_wrong_usage_gets_2_and_says_what_to_write():
+    for arguments, words in ((['lst'], 'did you mean "list"?'), ([], 'slc help'), (['start'], 'NAME'),
+                             (['list', '--faild'], 'did you mean --failed?'),
+                             (['--failed'], 'slc list --failed'), (['poweroff', 'now'], '"now"'),
+                             (['journal', '-f'], 'is not built yet'),
+                             (['journal', '-n', 'x'], 'no number'),
+                             (['journal', '-o', 'xml'], 'short, cat and json'),
+                             (['start', 'a', '--timeout', '5x'], 'no time'),
+                             (['reload', 'web'], 'is not built yet'), (['--runtime'], 'needs DIR'),
+                             (['list', '--json=1'], 'no value'), (['help', 'nix'], 'slc help')):
+        result = slc(*arguments, environment={'CONIT_RUNTIME': '/nowhere'})
+        assert result.returncode == 2 and words in result.stderr, (arguments, result)
+        assert result.stderr.startswith('slc: ') and not result.stdout, result
+
+
+def test_without_a_launcher_it_ends_with_5_at_once():
+    began = time.monotonic()
+    result = slc('list', environment={'CONIT_RUNTIME': '/nowhere'})
+    assert result.returncode == 5 and '/nowhere/control' in result.stderr, result
+    with tempfile.TemporaryDirectory() as folder:
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(f'{folder}/control')
+        result = slc('--runtime', folder, 'list')
+        assert result.returncode == 5 and 'nobody listens' in result.stderr, result
+    assert time.monotonic() - began < 9
+
+
+def test_a_launcher_that_does_not_answer_is_waited_for_10_seconds():
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(f'{folder}/control')
+        deaf.listen(1)
+        began = time.monotonic()
+        result = slc('--runtime', folder, 'list')
+        assert result.returncode == 5 and 'waited 10 s' in result.stderr, result
+        assert 9 < time.monotonic() - began < 25
+
+
+def test_a_folder_with_a_long_path_is_reached():
+    with tempfile.TemporaryDirectory() as folder:
+        deep = pathlib.Path(folder) / ('d' * 120)
+        deep.mkdir()
+        os.chdir(deep)
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind('control')
+            server.listen(1)
+            thread = threading.Thread(target=answer_once, args=(server, b'{"parameters":{"services":'
+                                                                 b'[]}}\0'))
+            thread.start()
+            result = slc('--runtime', str(deep), '--json', 'list')
+            thread.join()
+        assert (result.returncode, result.stdout) == (0, '[]\n'), result
+        os.chdir('/')
+
+
+def answer_once(server, data):
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(data)
+
+
+def test_a_lost_connection_is_made_again_with_the_same_request():
+    requests = []
+    def serve(server):
+        for answer in (b'', b'{"parameters":{"results":[]}}\0'):
+            connection, _ = server.accept()
+            with connection:
+                requests.append(connection.recv(65536))
+                connection.sendall(answer)
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        server.bind(f'{folder}/control')
+        server.listen(5)
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        result = slc('--runtime', folder, 'start', 'web')
+        thread.join()
+    assert result.returncode == 0, result
+    assert len(requests) == 2 and requests[0] == requests[1]
+    assert json.loads(requests[0].rstrip(b'\0'))['parameters']['id']
+
+
+def test_version_is_said():
+    assert re.fullmatch(r'slc \(conit\) \d+\.\d+\.\d+\n', slc('version').stdout)
+    assert slc('--version').stdout == slc('version').stdout
+    assert json.loads(slc('version', '--json').stdout)['version'] in slc('version').stdout
+
+
+# check, without a launcher.
+
+def check(files, *arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            (pathlib.Path(folder) / name).write_text(text, encoding='utf-8')
+        return slc('check', '--services', '.', *arguments, cwd=folder)
+
+
+def test_check_prints_every_error_with_its_place():
+    result = check({'a.yml': 'exec: true\nneeds: [b]\n',
+                    'b.yml': 'exec: true\nafter:\n  - c\n  - zork\n',
+                    'c.yml': 'exec: true\nwants: [a]\n',
+                    'd.yml': 'exec: true\nfoo: 1\n'})
+    assert result.returncode == 1, result
+    lines = result.stdout.splitlines()
+    assert './a.yml:2:9: in a cycle, each after the next: a, b, c, a' in lines, lines
+    assert any(line.startswith("./b.yml:4:5: 'after' names 'zork'") for line in lines), lines
+    assert any(line.startswith('./d.yml:2:1: ') and "'foo'" in line for line in lines), lines
+    assert lines[-1] == '3 services loaded, 3 errors, 0 warnings', lines
+
+
+def test_check_is_content_with_what_is_right():
+    files = {'a.yml': 'exec: true\nneeds: [db]\n', 'b.yml': 'exec: true\nprovides: [db]\n',
+             'c.yml': 'exec: true\nbefore: [a]\nconflicts: [nobody]\n'}
+    result = check(files)
+    assert (result.returncode, result.stdout) == (0, '3 services loaded, 0 errors, 0 warnings\n')
+    assert json.loads(check(files, '--json').stdout) == []
+    assert check(files, '-q').stdout == ''
+
+
+def test_check_of_one_file_knows_the_others_by_name():
+    files = {'a.yml': 'exec: true\nneeds: [b, nix]\n', 'b.yml': 'exec: true\nfoo: 1\n'}
+    result = check(files, 'a.yml')
+    assert result.returncode == 1, result
+    assert "a.yml:2:12: 'needs' names 'nix'" in result.stdout and 'foo' not in result.stdout, result
+    assert check(files, 'missing.yml').returncode == 1
+    [error] = json.loads(check(files, 'a.yml', '--json').stdout)
+    assert (error['file'], error['line'], error['column']) == ('a.yml', 2, 12), error
+
+
+def test_check_looks_at_the_system_file():
+    files = {'a.yml': 'exec: true\n', 'system': 'services:\n  - name: a\n  - name: b\n'}
+    result = check(files, '--config', 'system')
+    assert result.returncode == 1 and "'b'" in result.stdout, result
+    files['system'] = 'title: [\n'
+    assert check(files, '--config', 'system').returncode == 1
+
+
+# What ends the machine, or needs one to itself.
+
+def test_each_way_to_end_the_machine_is_answered_first():
+    for how in ('poweroff', 'halt'):
+        with Machine() as machine:
+            machine.service('web', 'exec: sleep 100000')
+            machine.boot()
+            machine.wait_booted()
+            result = machine.slc(how)
+            assert result.stdout == f'{how}: begun\n', result
+            assert machine.wait_end() == 0
+
+
+def test_stop_takes_along_and_restart_brings_back():
+    with Machine() as machine:
+        populate(machine)
+        machine.boot()
+        machine.wait_booted()
+        assert machine.slc('stop', 'db').stdout == (
+            'db: stopped\nweb: stopped, because it needs one that was named\n')
+        assert machine.slc('start', 'web').stdout == 'web: started\n'
+        before = {name: machine.json('status', name)['pid'] for name in ('db', 'web')}
+        result = machine.slc('restart', 'db')
+        assert result.stdout == ('db: restarted\n'
+                                 'web: restarted, because it needs one that was named\n'), result
+        for name, pid in before.items():
+            status = machine.json('status', name)
+            assert status['state'] == 'running' and status['pid'] != pid, status
+
+
+def test_events_tell_each_change_as_it_happens():
+    with Machine() as machine:
+        populate(machine)
+        machine.boot()
+        machine.wait_booted()
+        command = [str(BUILD / 'slc'), '--runtime', str(machine.runtime), '--json', 'events', 'off']
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as events:
+            try:
+                # The first event may come only once the monitor is there: start until it is seen.
+                def provoke():
+                    machine.slc('start', 'off')
+                    machine.slc('stop', 'off')
+                    return bool(select.select([events.stdout], [], [], 0)[0])
+                until(provoke, 'an event')
+                seen = [json.loads(events.stdout.readline()) for _ in range(3)]
+            finally:
+                events.send_signal(signal.SIGINT)
+                events.wait(DEADLINE)
+        assert {event['name'] for event in seen} == {'off'}
+        states = [(event['before'], event['state']) for event in seen]
+        for (_, state), (before, _) in zip(states, states[1:]):
+            assert state == before, states
+
+
+def test_a_slow_stop_is_shown_and_a_time_limit_ends_the_waiting():
+    with Machine() as machine:
+        machine.service('stubborn', 'script: |\n  trap "" TERM\n  while :; do sleep 100; done\n'
+                                    'stop: {timeout: 6s}')
+        machine.boot()
+        machine.wait_booted()
+        result = machine.slc('stop', 'stubborn', '--timeout', '50ms', check=False)
+        assert result.returncode == 1, result
+        assert 'stubborn: not done in 50ms: it is still stopping' in result.stderr, result
+        result = machine.slc('stop', 'stubborn')
+        assert 'slc: stop: waiting: stubborn is stopping' in result.stderr, result
+        assert machine.state_of('stubborn') == 'stopped'
+
+
+def test_reload_says_what_has_changed():
+    with Machine() as machine:
+        populate(machine)
+        machine.boot()
+        machine.wait_booted()
+        pid = machine.json('status', 'db')['pid']
+        machine.service('new', 'exec: sleep 100000')
+        machine.service('web', 'exec: sleep 100001\nneeds: [db]\ndescription: Another')
+        (machine.services / 'off.yml').unlink()
+        machine.service('bad', 'exec: sleep 100000')
+        machine.service('db', 'exec: [')
+        dry = machine.slc('reload', '--dry-run', check=False)
+        assert dry.returncode == 1 and machine.state_of('new') is None, dry
+        result = machine.slc('reload', check=False)
+        assert result.stdout == dry.stdout, (dry, result)
+        assert result.returncode == 1 and 'db.yml:' in result.stderr, result
+        assert re.search(r'^new +new$', result.stdout, re.M), result
+        assert re.search(r'^gone +off$', result.stdout, re.M), result
+        assert re.search(r'^broken +db$', result.stdout, re.M), result
+        assert re.search(r'^changed +web: .*description.* \(in force after: slc restart web\)$',
+                         result.stdout, re.M), result
+        assert machine.json('status', 'db')['pid'] == pid
+        machine.wait_state('new', 'running')
+
+
+def test_a_request_survives_the_launcher_being_killed():
+    with Machine() as machine:
+        machine.service('slow', 'script: |\n  trap "" TERM\n  while :; do sleep 100; done\n'
+                                'stop: {timeout: 3s}')
+        machine.boot()
+        machine.wait_booted()
+        command = [str(BUILD / 'slc'), '--runtime', str(machine.runtime), 'stop', 'slow']
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True) as stop:
+            machine.wait_state('slow', 'stopping')
+            machine.kill_launcher()
+            output, errors = stop.communicate(timeout=60)
+        assert stop.returncode == 0, (output, errors)
+        assert machine.state_of('slow') == 'stopped'
