@@ -75,7 +75,7 @@ def fetch(port, path='/'):
 
 def services(machine):
     """name → what slc says of it"""
-    listed = re.search(r'^\[.*\]$', machine.check('slc --json list'), re.M)
+    listed = re.search(r'^\[.*\]$', machine.check('slc --json list | cat'), re.M)
     return {service['name']: service for service in json.loads(listed.group())}
 
 

@@ -52,6 +52,7 @@ def test_services_of_gonits_layout_start_in_the_order_of_its_list():
         '/system/services/zebra/config.yaml': 'console: yes\n',
         '/system/services/zebra/bin': '#!/bin/sh\necho zebra is up\nexec sleep 1000\n',
         '/system/services/antelope/config.yaml': 'type: task\n',
+        '/system/services/antelope/logs/README': 'A folder of this name takes the journal.\n',
         '/system/services/antelope/bin': '#!/bin/sh\necho antelope was here\n',
     }
     with booting.boot(files) as machine:
