@@ -434,6 +434,13 @@ static bool send_signal(struct process *process, int signal, enum kill_mode mode
     return true;
 }
 
+/* Whether a main process or a hook is there whose end will be an event. */
+static bool has_process(const struct process *process)
+{
+    return process_record(process)->main_pid ||
+           (pidref_is_set(&process->hook) && !process->hook_cancelled);
+}
+
 static enum service_event act_signal(struct process *process)
 {
     const struct stop *stop = &process_service(process)->definition->stop;
@@ -441,20 +448,21 @@ static enum service_event act_signal(struct process *process)
         list_remove(&process->spawn_link);
         return EVENT_SPAWN_FAILED; /* it was still to come: there is nothing to end */
     }
-    if (send_signal(process, stop->signal, stop->kill)) {
-        send_signal(process, SIGCONT, stop->kill); /* a stopped one could not obey */
-        return EVENT_NONE;
-    }
-    /* Gone already; when its status is still to come, that will move the machine. */
-    return process_record(process)->main_pid ? EVENT_GONE : EVENT_EXITED;
+    if (!has_process(process))
+        return EVENT_EXITED; /* what may be left of it is swept */
+    /* Adopted, and its end was seen: its status is on its way. */
+    if (!send_signal(process, stop->signal, stop->kill))
+        return EVENT_GONE;
+    send_signal(process, SIGCONT, stop->kill); /* a stopped one could not obey */
+    return EVENT_NONE;
 }
 
 static enum service_event act_kill(struct process *process)
 {
-    if (process->cgroup_fd >= 0 && cgroup_kill(process->cgroup_fd) == 0)
-        return EVENT_NONE;
-    if (!send_signal(process, SIGKILL, KILL_GROUP) && !process_record(process)->main_pid)
+    if (!has_process(process))
         return EVENT_EXITED;
+    if (process->cgroup_fd < 0 || cgroup_kill(process->cgroup_fd) < 0)
+        send_signal(process, SIGKILL, KILL_GROUP);
     return EVENT_NONE;
 }
 
