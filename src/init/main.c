@@ -185,7 +185,7 @@ int main(int argc, char **argv)
     struct init *init = &pid1;
     init->signal_fd = init->signal_source.fd = -1;
 
-    options_parse(&init->options, argc, argv);
+    options_parse(&init->options, argc, (const char *const *)argv);
     if (getpid() != 1)
         return refuse_to_run(&init->options);
     stage1_open_standard();

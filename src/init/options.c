@@ -68,7 +68,7 @@ static bool has_argument(const struct options *options, const char *name)
     return false;
 }
 
-void options_parse(struct options *options, int argc, char **argv)
+void options_parse(struct options *options, int argc, const char *const *argv)
 {
     *options = (struct options){.level = LOG_INFO};
     for (int i = 1; i < argc; i++) {

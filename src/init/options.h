@@ -21,7 +21,7 @@ struct options {
 
 /* Reads the command line, and CONIT_RUNTIME. What it does not know is left out and noted in
  * `wrong`: the kernel hands words to init that are meant for nobody. */
-void options_parse(struct options *options, int argc, char **argv);
+void options_parse(struct options *options, int argc, const char *const *argv);
 
 /* One more argument for the children; left out when there are too many. */
 void options_hand_on(struct options *options, const char *argument);
