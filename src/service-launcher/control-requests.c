@@ -343,7 +343,7 @@ void control_start_request(struct connection *connection, const struct arguments
         [REQUEST_RESTART] = "Asked to restart",
     };
     struct call *call;
-    const char *missing;
+    const char *missing = NULL;
     int r;
 
     if (!json_array_size(arguments->names)) {
