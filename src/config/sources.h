@@ -41,8 +41,8 @@ int sources_scan(const char *const *folders, size_t folder_count, struct sources
                  struct error_list *errors, struct error_list *warnings);
 
 /* A set of one: the file at `path`, whatever its ending, its service named after it (for
- * NAME/config.yaml: after the folder). With `as`, a literal, it is called that, and its own name may
- * be anything: for files that are no service's. A file that cannot be read is a source with
+ * NAME/config.yaml: after the folder). With `as`, a literal, it is called that, and its own name
+ * may be anything: for files that are no service's. A file that cannot be read is a source with
  * `problem`. Returns 0 or -ENOMEM. */
 int sources_read_file(const char *path, const char *as, struct sources *ret);
 
