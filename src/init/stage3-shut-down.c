@@ -238,8 +238,9 @@ static void begin_close(struct init *init)
 {
     struct child *journal = &init->children[CHILD_JOURNAL];
     loop_clear_timer(&init->loop, &journal->restart);
+    /* One that has written everything has nothing to lose. */
     if (journal->pid > 0)
-        kill(journal->pid, SIGTERM);
+        kill(journal->pid, init->drained ? SIGKILL : SIGTERM);
 }
 
 static const struct {
