@@ -239,6 +239,18 @@ def test_a_slow_stop_is_shown_and_a_time_limit_ends_the_waiting():
         assert machine.state_of('stubborn') == 'stopped'
 
 
+def test_a_start_whose_program_is_missing_fails_with_the_reason():
+    with Machine() as machine:
+        machine.service('lost', 'exec: /nowhere/program\nenabled: no\nrestart: never')
+        machine.boot()
+        machine.wait_booted()
+        result = machine.slc('start', 'lost', check=False)
+        assert result.returncode == 1 and not result.stdout, result
+        assert re.fullmatch('slc: lost: failed: .*No such file or directory.*\n', result.stderr), result
+        [told] = json.loads(machine.slc('--json', 'start', 'lost', check=False).stdout)
+        assert told['outcome'] == 'failed' and told['state'] == 'failed', told
+
+
 def test_reload_says_what_has_changed():
     with Machine() as machine:
         populate(machine)
