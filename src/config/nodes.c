@@ -234,10 +234,11 @@ static int check_extras(struct reader *r, const yaml_char_t *anchor, const yaml_
     if (tag && text_starts_with(name, "tag:yaml.org,2002:", &rest))
         name = rest;
     if (tag && failed != -ENOMEM && failed != -E2BIG)
-        failed = note(r, line, column,
-                      "tags are not allowed: remove '%s%.60s', or put a text that begins with '!' in "
-                      "quotes",
-                      rest ? "!!" : "", name);
+        failed =
+            note(r, line, column,
+                 "tags are not allowed: remove '%s%.60s', or put a text that begins with '!' in "
+                 "quotes",
+                 rest ? "!!" : "", name);
     return failed == -EINVAL ? 0 : failed;
 }
 
@@ -378,10 +379,11 @@ static int read_list_or_mapping(struct reader *r, struct node *node)
 /* An alias stands for a value; an empty text takes its place so that the rest can be read. */
 static int refuse_alias(struct reader *r, struct node *node)
 {
-    int failed = note(r, node->line, node->column,
-                      "aliases are not allowed: write the value in place of '*%.60s', or put a text "
-                      "that begins with '*' in quotes",
-                      (const char *)r->event.data.alias.anchor);
+    int failed =
+        note(r, node->line, node->column,
+             "aliases are not allowed: write the value in place of '*%.60s', or put a text "
+             "that begins with '*' in quotes",
+             (const char *)r->event.data.alias.anchor);
     node->kind = NODE_TEXT;
     node->style = STYLE_QUOTED;
     node->text = "";
