@@ -73,6 +73,10 @@ def fetch(port, path='/'):
         return answer.read().decode()
 
 
+def wait_booted(machine):
+    machine.expect(r'\] Started +failed=', machines.BOOT_TIMEOUT, anywhere=True)
+
+
 def services(machine):
     """name → what slc says of it"""
     listed = re.search(r'^\[.*\]$', machine.check('slc --json list | cat'), re.M)

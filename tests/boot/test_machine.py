@@ -26,6 +26,7 @@ def shared():
     with booting.boot(FILES, forwards=[(ports[0], 80), (ports[1], 81)]) as machine:
         machine.web_port, machine.admin_port = ports
         machine.login()
+        booting.wait_booted(machine)
         machine.expect(r'eth0 has 10\.0\.2\.15/24', anywhere=True)
         yield machine
 

@@ -66,6 +66,7 @@ def test_last_words_are_in_the_journal_at_the_next_boot():
     disk = booting.make_disk(FAREWELL)
     with booting.boot(disk=disk) as machine:
         machine.login()
+        booting.wait_booted(machine)
         booting.power_off(machine)
     booting.check_file_system(disk)
     with booting.boot(disk=disk) as machine:

@@ -29,6 +29,7 @@ def test_a_system_file_that_cannot_be_read_hurts_only_itself():
     with booting.boot({'/etc/conit.yml': 'version: [\ntitle: "no end\n'}) as machine:
         machine.login()
         assert 'conit.yml' in machine.text, machine.text
+        booting.wait_booted(machine)
         assert booting.services(machine)['httpd']['state'] == 'running'
         booting.power_off(machine)
 
@@ -57,6 +58,7 @@ def test_services_of_gonits_layout_start_in_the_order_of_its_list():
     }
     with booting.boot(files) as machine:
         machine.login()
+        booting.wait_booted(machine)
         listed = booting.services(machine)
         assert listed['zebra']['state'] == 'running', listed['zebra']
         assert listed['antelope']['state'] == 'done', listed['antelope']
@@ -77,6 +79,7 @@ def test_a_host_folder_is_the_root_and_a_change_is_seen_at_the_next_boot():
         service.write_text(f'type: task\nexec: echo the {text} text\n')
         with machines.Machine(kernel, folder=tree, initramfs=initramfs) as machine:
             machine.login()
+            booting.wait_booted(machine)
             assert f'the {text} text' in machine.check('slc journal from-the-host')
             booting.power_off(machine)
     journal = pathlib.Path(tree) / 'var/log/conit/from-the-host/current'
