@@ -10,7 +10,7 @@ FAREWELL = {
         'script: |\n'
         '  trap \'echo "last words"; exit 0\' TERM\n'
         '  echo "here I am"\n'
-        '  while :; do sleep 1000 & wait $!; done\n',
+        '  while :; do sleep 1000 & wait $! || :; done\n',
 }
 
 
