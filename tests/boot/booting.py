@@ -54,6 +54,13 @@ def check_file_system(disk):
     assert 'needs_recovery' not in state, 'it was not unmounted or remounted read-only'
 
 
+def read_disk(disk, path):
+    """A file of a disk whose machine has ended, or has stopped writing."""
+    environment = {**os.environ, 'PATH': os.environ['PATH'] + ':/usr/sbin:/sbin'}
+    return subprocess.run(['debugfs', '-R', f'cat {path}', disk], capture_output=True, check=True,
+                          env=environment).stdout.decode(errors='replace')
+
+
 @contextlib.contextmanager
 def boot(files=None, device_nodes=True, disk=None, **options):
     """A machine on its way up, from a new disk unless one is given."""
