@@ -210,6 +210,17 @@ int cgroup_remove(int folder_fd, const char *service)
     return unlinkat(folder_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
+int cgroup_renew(int folder_fd, const char *service)
+{
+    char name[NAME_MAX + 1];
+    service_folder(name, service);
+    remove_tree(folder_fd, name, 0);
+    /* It is still there when something is in it again. */
+    if (mkdirat(folder_fd, name, 0755) < 0)
+        return errno == EEXIST ? -EBUSY : -errno;
+    return cgroup_open(folder_fd, service);
+}
+
 static ssize_t read_file(int cgroup_fd, const char *name, char *storage, size_t size_bytes)
 {
     AUTO_CLOSE int fd = openat(cgroup_fd, name, O_RDONLY | O_CLOEXEC);

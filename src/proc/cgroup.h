@@ -22,8 +22,15 @@ int cgroup_open(int folder_fd, const char *service);
 /* Whether a process is in it, or below it: 1 or 0, or -errno. */
 int cgroup_is_populated(int cgroup_fd);
 
-/* SIGKILL to all that is in it, and below it. Returns 0 or -errno. */
+/* SIGKILL to all that is in it, and below it. Returns 0 or -errno. What is put into it by
+ * CLONE_INTO_CGROUP afterwards may be killed at birth, by a bug of kernels (seen with 6.18: the
+ * child's count of kills is the parent's cgroup's, and is compared with its new one's). So a cgroup
+ * that was killed is to be renewed before it is used again. */
 int cgroup_kill(int cgroup_fd);
+
+/* Removes the empty cgroup of a service with all below it, and makes it again. Returns a descriptor
+ * (close-on-exec, the caller's) or -errno. */
+int cgroup_renew(int folder_fd, const char *service);
 
 /* A signal to every process in it and below it, one by one. Returns how many got it, or -errno. */
 int cgroup_signal(int cgroup_fd, int signal);

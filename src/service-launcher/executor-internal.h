@@ -25,6 +25,7 @@ struct process {
     int output_fd;          /* the writing end of its pipe; -1: none yet */
     int pipe_fd;            /* recovered: the O_RDWR description that init held, till it is used */
     int cgroup_fd;
+    bool cgroup_killed;  /* to be made anew before anything starts in it */
     bool spawn_hook;     /* what is queued is a hook, not the main process */
     bool hook_cancelled; /* it was killed: its end means nothing */
     bool sweeping;       /* EVENT_EMPTY is owed */

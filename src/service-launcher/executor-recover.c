@@ -55,6 +55,11 @@ static void open_service_cgroup(struct process *process)
         return;
     int fd = cgroup_open(executor->cgroup_folder, process_record(process)->name);
     process->cgroup_fd = fd < 0 ? -1 : fd;
+    /* The former launcher may have killed it in one of these. */
+    enum service_state state =
+        service_state(&executor->launcher->manager, process_service(process));
+    process->cgroup_killed =
+        state == STATE_KILLING || state == STATE_ENDING || state == STATE_SWEEPING;
 }
 
 /* The journal may not have heard of it; if it has, this changes nothing. */

@@ -457,11 +457,19 @@ static enum service_event act_signal(struct process *process)
     return EVENT_NONE;
 }
 
+static int kill_cgroup(struct process *process)
+{
+    if (process->cgroup_fd < 0)
+        return -ENOENT;
+    process->cgroup_killed = true;
+    return cgroup_kill(process->cgroup_fd);
+}
+
 static enum service_event act_kill(struct process *process)
 {
     if (!has_process(process))
         return EVENT_EXITED;
-    if (process->cgroup_fd < 0 || cgroup_kill(process->cgroup_fd) < 0)
+    if (kill_cgroup(process) < 0)
         send_signal(process, SIGKILL, KILL_GROUP);
     return EVENT_NONE;
 }
@@ -493,12 +501,29 @@ static bool is_empty(struct process *process)
     return cgroup_is_populated(process->cgroup_fd) != 1;
 }
 
+/* What comes next, a hook or another run, needs a cgroup that was never killed. */
+static void end_sweep(struct process *process)
+{
+    process->sweeping = false;
+    unwatch_events(process);
+    if (!process->cgroup_killed || process->cgroup_fd < 0)
+        return;
+    process->cgroup_killed = false;
+    int fd = cgroup_renew(process->executor->cgroup_folder, process_record(process)->name);
+    if (fd < 0) {
+        LOG(ERROR, "Cannot make a cgroup anew: what starts in it may be killed at once",
+            TEXT("service", process_record(process)->name), TEXT("error", strerror(-fd)));
+        return;
+    }
+    close(process->cgroup_fd);
+    process->cgroup_fd = fd;
+}
+
 void executor_check_empty(struct process *process)
 {
     if (!process->sweeping || !is_empty(process))
         return;
-    process->sweeping = false;
-    unwatch_events(process);
+    end_sweep(process);
     manager_event(manager_of(process), process_service(process), EVENT_EMPTY);
 }
 
@@ -508,11 +533,10 @@ static enum service_event act_sweep(struct process *process)
     if (pidref_is_set(&process->hook))
         pidref_signal(&process->hook, SIGKILL);
     if (process->cgroup_fd >= 0 && cgroup_is_populated(process->cgroup_fd) == 1)
-        cgroup_kill(process->cgroup_fd);
+        kill_cgroup(process);
     if (!is_empty(process))
         return EVENT_NONE;
-    process->sweeping = false;
-    unwatch_events(process);
+    end_sweep(process);
     return EVENT_EMPTY;
 }
 
