@@ -475,4 +475,4 @@ class Machine:
 
     def wait_booted(self, deadline=DEADLINE):
         """The line that ends the boot."""
-        return self.wait_console(r'\] Started +\S', deadline)
+        return self.wait_console(r'\] Started  +\S', deadline)
