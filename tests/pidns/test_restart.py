@@ -1,0 +1,187 @@
+"""Ends by themselves: how each is told, and what comes after it."""
+import os
+import re
+import signal
+
+from harness import Machine, inner_pid, children_of, until
+from services import booted, define, events, look, need_cgroup, printed, shell, wait
+
+
+def outer_pid(machine, pid):
+    """The pid outside of a process of the machine."""
+    todo = [machine.pid]
+    while todo:
+        for child in children_of(todo.pop()):
+            try:
+                if inner_pid(child) == pid:
+                    return child
+            except (FileNotFoundError, AttributeError):
+                continue
+            todo.append(child)
+    return None
+
+
+def kill(machine, name, number=signal.SIGKILL):
+    pid = look(machine, name)['pid']
+    os.kill(outer_pid(machine, pid), number)
+    return pid
+
+
+def test_exits_and_signals_are_told_apart_exactly():
+    with Machine() as machine:
+        for code in (0, 1, 3, 127, 255):
+            define(machine, f'exit{code}', type='task', exec=shell(f'exit {code}'))
+        for name in ('SEGV', 'KILL', 'TERM', 'ABRT', 'HUP'):
+            define(machine, f'sig{name}', restart='never',
+                   exec=shell(f'ulimit -c 0; kill -{name} $$'))
+        define(machine, 'rt', restart='never', exec=shell('kill -36 $$'))
+        booted(machine)
+        for code in (0, 1, 3, 127, 255):
+            status = wait(machine, f'exit{code}', 'failed' if code else 'done')
+            assert status['exit'] == {'code': code}, status
+            assert status['reason'] == (f'exited with {code}' if code else None), status
+        for name in ('SEGV', 'KILL', 'TERM', 'ABRT', 'HUP'):
+            status = wait(machine, f'sig{name}', 'failed')
+            assert status['exit'] == {'signal': f'SIG{name}'}, status
+            assert status['reason'] == f'ended by SIG{name}', status
+        assert wait(machine, 'rt', 'failed')['exit'] == {'signal': 'SIGRTMIN+2'}
+
+
+def test_a_killed_daemon_comes_back_with_a_new_pid_and_its_count():
+    with Machine() as machine:
+        define(machine, 'd', exec='sleep 100000', restart={'delay': '1ms', 'jitter': 0})
+        booted(machine)
+        for count in range(1, 6):
+            old = kill(machine, 'd')
+            new = until(lambda: (lambda s: s if s['restarts'] == count and s['state'] == 'running'
+                                 else None)(look(machine, 'd')), 'it runs again')
+            assert new['pid'] != old and new['exit'] == {'signal': 'SIGKILL'}, new
+        assert outer_pid(machine, new['pid'])
+        machine.slc('restart', 'd')  # by a person: counted anew
+        assert look(machine, 'd')['restarts'] == 0
+
+
+def test_policies():
+    with Machine() as machine:
+        quick = {'delay': '1ms', 'limit': 2}
+        define(machine, 'never0', exec='true', restart='never')
+        define(machine, 'never1', exec='false', restart='never')
+        define(machine, 'on-failure0', exec='true', restart={'policy': 'on-failure', **quick})
+        define(machine, 'on-failure1', exec='false', restart={'policy': 'on-failure', **quick})
+        define(machine, 'always0', exec='true', restart={'policy': 'always', **quick})
+        define(machine, 'task-default', type='task', exec='false')
+        define(machine, 'task-again', type='task', exec='false',
+               restart={'policy': 'on-failure', **quick})
+        booted(machine)
+        for name, state, restarts in (('never0', 'done', 0), ('never1', 'failed', 0),
+                                      ('on-failure0', 'done', 0), ('on-failure1', 'failed', 2),
+                                      ('always0', 'failed', 2), ('task-default', 'failed', 0),
+                                      ('task-again', 'failed', 2)):
+            status = wait(machine, name, state)
+            assert status['restarts'] == restarts, status
+        assert look(machine, 'always0')['reason'] == 'ended again after 2 restarts in a row'
+
+
+def test_the_delay_grows_up_to_its_maximum():
+    with Machine() as machine:
+        define(machine, 'd', exec=shell('cut -d" " -f1 /proc/uptime'), restart={
+            'delay': '50ms', 'factor': 2, 'max': '200ms', 'jitter': 0, 'limit': 5})
+        booted(machine)
+        wait(machine, 'd', 'failed')
+        times = [float(line) for line in printed(machine, 'd').split()]
+        gaps = [b - a for a, b in zip(times, times[1:])]
+        assert len(gaps) == 5, times
+        for gap, least in zip(gaps, (0.05, 0.1, 0.2, 0.2, 0.2)):
+            assert gap >= least - 0.011, gaps  # uptime counts hundredths
+
+
+def test_after_a_good_while_the_delay_starts_over():
+    with Machine() as machine:
+        # Longer than reset-after in its first runs, at once from the third on.
+        define(machine, 'd', exec=shell(f'n=$(cat {machine.folder}/n 2>/dev/null || echo 0); '
+                                        f'echo $((n + 1)) >{machine.folder}/n; '
+                                        'test $n -ge 3 || sleep 0.3; exit 1'),
+               restart={'delay': '1ms', 'reset-after': '200ms', 'limit': 2})
+        booted(machine)
+        # Three long runs each forgive what was before; then three short ones reach the limit.
+        assert wait(machine, 'd', 'failed')['restarts'] >= 4
+        assert int((machine.folder / 'n').read_text()) == look(machine, 'd')['restarts'] + 1
+
+
+def test_start_and_restart_end_a_back_off_and_stop_and_reset_too():
+    with Machine() as machine:
+        define(machine, 'd', exec='false', restart={'delay': '1h'})
+        booted(machine)
+        first = wait(machine, 'd', 'backing-off')
+        assert first['exit'] == {'code': 1} and first['pid'] is None, first
+        machine.slc('--timeout', '10s', 'start', 'd', check=False)
+        machine.slc('start', 'd', check=False)
+        assert look(machine, 'd')['invocation'] != first['invocation']
+        wait(machine, 'd', 'backing-off')
+        machine.slc('restart', 'd', check=False)
+        wait(machine, 'd', 'backing-off')
+        assert machine.slc('stop', 'd').stdout == 'd: stopped\n'
+        assert look(machine, 'd')['state'] == 'stopped'
+
+
+def test_a_crash_takes_the_children_along_where_a_cgroup_follows_them():
+    with Machine() as machine:
+        need_cgroup(machine)
+        # Two generations away, in sessions of their own.
+        define(machine, 'd', restart='never', exec=shell(
+            'setsid sh -c "setsid sleep 12345 & sleep 12345" & '
+            f'while ! pgrep -f "^sleep 12345" | wc -l | grep -q 2; do :; done; '
+            f'echo ready; exec sleep 54321'))
+        booted(machine)
+        until(lambda: 'ready' in printed(machine, 'd'), 'its children run')
+        until(lambda: len(look(machine, 'd')['processes']) == 4, 'four processes')
+        kill(machine, 'd')
+        wait(machine, 'd', 'failed')
+        assert sleeps(machine, '12345') == 0
+
+
+def sleeps(machine, argument):
+    """How many `sleep ARGUMENT` there are in the machine."""
+    found, todo = 0, [machine.pid]
+    while todo:
+        for child in children_of(todo.pop()):
+            todo.append(child)
+            try:
+                with open(f'/proc/{child}/cmdline', 'rb') as file:
+                    found += file.read() == b'sleep\0' + argument.encode() + b'\0'
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    return found
+
+
+def test_a_crash_is_told_in_the_journal_with_its_status():
+    with Machine() as machine:
+        define(machine, 'd', exec=shell('echo last words; exit 9'), restart='never')
+        booted(machine)
+        wait(machine, 'd', 'failed')
+        text = machine.slc('journal', 'd').stdout
+        assert re.search(r'(?s)last words\n.*exited with 9', text), text
+        assert any(event == 'failed: exited with 9' for event in events(machine, 'd')), text
+
+
+def test_a_task_is_done_and_runs_again_only_when_restarted():
+    with Machine() as machine:
+        define(machine, 't', type='task', exec='echo ran')
+        booted(machine)
+        wait(machine, 't', 'done')
+        result = machine.slc('start', 't')
+        assert result.stdout == 't: had nothing to start: it is done\n', result
+        assert printed(machine, 't') == 'ran\n'
+        machine.slc('restart', 't')
+        assert printed(machine, 't') == 'ran\nran\n'
+        machine.slc('stop', 't')
+        assert look(machine, 't')['state'] == 'stopped'
+
+
+def test_zombies_of_a_service_are_reaped():
+    with Machine() as machine:
+        define(machine, 'd', exec=shell('for i in 1 2 3 4 5 6 7 8 9 10; do (true &) ; done; '
+                                        'echo ready; exec sleep 100000'))
+        booted(machine)
+        until(lambda: 'ready' in printed(machine, 'd'), 'it has had children')
+        until(lambda: not [c for c in machine.children().values() if c[1] == 'Z'], 'no zombie')
