@@ -43,11 +43,3 @@ void clock_format_rfc3339(char text[static CLOCK_RFC3339_BYTES], uint64_t realti
     *at++ = 'Z';
     *at = 0;
 }
-
-void clock_format_boottime(char text[static CLOCK_RFC3339_BYTES], uint64_t at_ns)
-{
-    uint64_t real = clock_read_ns(CLOCK_REALTIME);
-    uint64_t boot = clock_now_ns();
-    /* In unsigned arithmetic this is right for a time in the future, too. */
-    clock_format_rfc3339(text, real - (boot - at_ns));
-}

@@ -26,6 +26,3 @@ static inline uint64_t clock_now_ns(void)
 
 /* Writes a CLOCK_REALTIME time as RFC 3339 in UTC with microseconds. */
 void clock_format_rfc3339(char text[static CLOCK_RFC3339_BYTES], uint64_t realtime_ns);
-
-/* The same for an absolute CLOCK_BOOTTIME time, by how long ago it is now. */
-void clock_format_boottime(char text[static CLOCK_RFC3339_BYTES], uint64_t at_ns);

@@ -12,10 +12,5 @@ struct error {
     char message[ERROR_MESSAGE_BYTES];
 };
 
-/* Fills *error (which may be NULL) and returns `result`, so that a parser can
- * `return error_set(error, -EINVAL, …)`. */
-int error_set(struct error *error, int result, const char *file, unsigned line, unsigned column,
-              const char *format, ...) __attribute__((format(printf, 6, 7)));
-
 /* "FILE:LINE:COLUMN: MESSAGE", without the parts that are not known. Always ends in NUL. */
 void error_format(const struct error *error, char *text, size_t size_bytes);

@@ -20,9 +20,6 @@
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE 2u
 #endif
-#ifndef CLOSE_RANGE_CLOEXEC
-#define CLOSE_RANGE_CLOEXEC 4u
-#endif
 
 /* struct clone_args of linux/sched.h (CLONE_ARGS_SIZE_VER2), see clone3(2). */
 struct clone3_arguments {

@@ -100,19 +100,6 @@ int text_parse_unsigned(const char *string, uint64_t *ret)
     return 0;
 }
 
-int text_parse_signed(const char *string, int64_t *ret)
-{
-    uint64_t number;
-    bool negative = *string == '-';
-    int failed = text_parse_unsigned(string + negative, &number);
-    if (failed)
-        return failed;
-    if (number > (uint64_t)INT64_MAX + negative)
-        return -ERANGE;
-    *ret = negative ? (int64_t)-number : (int64_t)number;
-    return 0;
-}
-
 bool text_starts_with(const char *string, const char *prefix, const char **ret_rest)
 {
     size_t length = strlen(prefix);

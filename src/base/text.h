@@ -29,10 +29,9 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
 bool text_format(char *storage, size_t size_bytes, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A decimal number, the whole string and nothing else: no blanks, no sign for the unsigned one.
- * Returns 0, -EINVAL when it is none, -ERANGE when it does not fit; *ret untouched on failure. */
+/* A decimal number, the whole string and nothing else: no blanks, no sign. Returns 0, -EINVAL when
+ * it is none, -ERANGE when it does not fit; *ret untouched on failure. */
 int text_parse_unsigned(const char *string, uint64_t *ret);
-int text_parse_signed(const char *string, int64_t *ret);
 
 /* Whether `string` begins with `prefix`; the rest of it in *ret_rest (may be NULL). */
 bool text_starts_with(const char *string, const char *prefix, const char **ret_rest);

@@ -104,11 +104,6 @@ int units_parse_size(const char *string, uint64_t *ret_bytes)
     return parse_with_unit(string, size_units, COUNT(size_units), 1, ret_bytes);
 }
 
-void units_format_size(uint64_t size_bytes, struct text *text)
-{
-    format_with_unit(size_bytes, size_units, COUNT(size_units), text);
-}
-
 int units_parse_factor(const char *string, uint32_t *ret_percent)
 {
     uint64_t whole, part = 0;

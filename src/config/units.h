@@ -16,7 +16,6 @@ void units_format_time(uint32_t time_ms, struct text *text);
 
 /* `4096` `64K` `16M` `1G`: powers of 1024, in bytes. */
 int units_parse_size(const char *string, uint64_t *ret_bytes);
-void units_format_size(uint64_t size_bytes, struct text *text);
 
 /* `1` `1.5` `2.25` in percent: 100, 150, 225. At most two places. */
 int units_parse_factor(const char *string, uint32_t *ret_percent);

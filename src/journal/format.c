@@ -103,14 +103,3 @@ const char *journal_level_name(enum journal_level level)
 {
     return levels[level].name;
 }
-
-int journal_parse_level(const char *name, enum journal_level *ret)
-{
-    for (enum journal_level level = 0; level < JOURNAL_LEVELS; level++) {
-        if (strcmp(levels[level].name, name) == 0) {
-            *ret = level;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}

@@ -47,6 +47,3 @@ bool journal_parse_time(const char *text, uint64_t *ret_ns);
 
 /* "emerg" … "debug". */
 const char *journal_level_name(enum journal_level level);
-
-/* 0 or -EINVAL. */
-int journal_parse_level(const char *name, enum journal_level *ret);

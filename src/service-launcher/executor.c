@@ -123,18 +123,6 @@ static void destroy_process(struct process *process)
     free(process);
 }
 
-void executor_destroy(struct executor *executor)
-{
-    if (!executor)
-        return;
-    for (uint32_t i = 0; i < executor->slots; i++)
-        if (executor->processes[i])
-            destroy_process(executor->processes[i]);
-    close_fd(&executor->cgroup_folder);
-    free(executor->processes);
-    free(executor);
-}
-
 void executor_set_cgroup_folder(struct executor *executor, int fd)
 {
     close_fd(&executor->cgroup_folder);

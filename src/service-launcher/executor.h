@@ -13,9 +13,9 @@
 struct executor;
 struct launcher;
 
-/* `nofile` is what services get back of RLIMIT_NOFILE. Returns 0 or -errno. */
+/* `nofile` is what services get back of RLIMIT_NOFILE. It
+ * lives as long as the program. Returns 0 or -errno. */
 int executor_create(struct launcher *launcher, const struct rlimit *nofile, struct executor **ret);
-void executor_destroy(struct executor *executor);
 
 /* The seam of the manager. */
 enum service_event executor_act(void *context, struct service *service, unsigned actions);

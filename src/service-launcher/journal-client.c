@@ -139,16 +139,6 @@ int journal_client_register(struct journal_client *client, uint32_t id, const ch
     return result;
 }
 
-bool journal_client_is_waiting(const struct journal_client *client, uint32_t id)
-{
-    for (const struct list *node = client->unsent; node != &client->queue; node = node->next) {
-        const struct queued *queued = container_of(node, const struct queued, node);
-        if (queued->type == JOURNAL_REGISTER && queued->id == id)
-            return true;
-    }
-    return false;
-}
-
 static bool add_event(struct journal_client *client, uint32_t id, uint32_t level, const char *text,
                       size_t bytes)
 {

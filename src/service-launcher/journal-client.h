@@ -62,9 +62,6 @@ void journal_client_finish(struct journal_client *client);
 int journal_client_register(struct journal_client *client, uint32_t id, const char *name,
                             const char *folder, uint32_t flags, int fd);
 
-/* Whether a registration of this service is still waiting to get into the kernel's queue. */
-bool journal_client_is_waiting(const struct journal_client *client, uint32_t id);
-
 /* A line about the service in its journal; `level` is syslog's 0 to 7. With JOURNAL_OWN_ID it is a
  * line of the journal `conit`. Line ends in it become blanks. Never fails: what cannot be kept is
  * counted, and said in the journal later. */

@@ -170,14 +170,6 @@ void manager_shut_down(struct manager *manager)
     manager_mark_all(manager);
 }
 
-struct service *manager_first_active(const struct manager *manager)
-{
-    for (uint32_t i = 0; i < manager->slots && manager->active; i++)
-        if (manager->services[i].in_use && !is_idle(service_body(manager, &manager->services[i])))
-            return &manager->services[i];
-    return NULL;
-}
-
 /* ---- the machine --------------------------------------------------------------------------- */
 
 static struct reason reason_of_end(const struct definition *definition,
@@ -257,7 +249,7 @@ static void enter(struct manager *manager, struct service *service, enum service
     if (old->shown != new->shown)
         body.since_ns = now;
     if (actions & ACTION_BEGIN_RUN) {
-        body.failed_start = body.timed_out = body.was_ready = body.retry = body.asked = 0;
+        body.failed_start = body.timed_out = body.retry = body.asked = 0;
         body.ready_ns = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }
@@ -266,7 +258,6 @@ static void enter(struct manager *manager, struct service *service, enum service
     if (actions & ACTION_TIMED_OUT)
         body.timed_out = old->going_up ? 1 : 2;
     if (next == STATE_RUNNING) {
-        body.was_ready = 1;
         body.ready_ns = now;
         body.reason = reason_of(REASON_NONE, SLOT_NONE, 0);
     }

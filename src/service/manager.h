@@ -208,9 +208,6 @@ void manager_settle(struct manager *manager);
 /* Marks a service to be looked at in the next manager_settle(). */
 void manager_mark(struct manager *manager, struct service *service);
 
-/* The first service that is neither idle nor has given up, for "waiting for …"; NULL for none. */
-struct service *manager_first_active(const struct manager *manager);
-
 /* Changes of the record that only the executor knows of. They become valid as one. */
 struct service_body *manager_edit(struct manager *manager, struct service *service,
                                   struct service_body *storage);

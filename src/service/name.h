@@ -12,8 +12,3 @@
  * allowed ("holds '/'; …" has its byte in *ret_at, which may be NULL: where the trouble begins).
  * NULL: it is a good one. The result is constant text. */
 const char *service_name_problem(const char *name, size_t length, size_t *ret_at);
-
-static inline bool service_name_is_good(const char *name, size_t length)
-{
-    return !service_name_problem(name, length, NULL);
-}

@@ -65,7 +65,6 @@ struct service_body {
     uint8_t restarting;   /* goes down to come up again */
     uint8_t exit_kind;    /* how the last run ended */
     uint8_t failed_start; /* this run's start failed or timed out */
-    uint8_t was_ready;    /* this run got ready */
     uint8_t timed_out;    /* 1: start, 2: stop */
     uint8_t gone;         /* its definition is gone: forgotten when it has stopped */
     uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */

@@ -4,7 +4,7 @@
 
 static bool is_good(const char *name)
 {
-    return service_name_is_good(name, strlen(name));
+    return !service_name_problem(name, strlen(name), NULL);
 }
 
 TEST(letters_digits_and_a_few_marks_make_a_name)
@@ -41,7 +41,7 @@ TEST(every_other_byte_is_refused)
         char name[2] = {'x', (char)byte};
         bool allowed = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
                        (byte >= '0' && byte <= '9') || (byte && strchr("-_.@:", byte));
-        CHECK_NUMBER(service_name_is_good(name, 2), allowed);
+        CHECK_NUMBER(service_name_problem(name, 2, NULL) == NULL, allowed);
     }
 }
 
