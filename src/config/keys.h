@@ -23,7 +23,7 @@ enum key_row {
 
 #define KEY_BIT(row) (UINT64_C(1) << (row))
 
-struct key_kind; /* how values of a kind are parsed, compared, shown: config/key-kinds.h */
+struct key_kind; /* how values of a kind are parsed, compared, shown: config/parse.h */
 
 struct key {
     const char *name;

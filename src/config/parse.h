@@ -55,7 +55,7 @@ value_parser value_command;  /* argv_t: a command line, or a list */
 value_parser value_commands; /* commands_t */
 value_parser value_env;      /* names_t, "KEY=value" */
 
-/* A word out of a table; `first_key` names what the value stands for. */
+/* A word that a value may be, and what it stands for. */
 struct word {
     const char *name;
     int value;

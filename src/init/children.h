@@ -29,7 +29,7 @@ struct child {
     uint32_t refused_count;
 };
 
-/* Makes the pair between the two, and readies both; starts nothing. */
+/* Fills in both; starts nothing. */
 void children_init(struct init *init);
 
 /* Starts one now; on failure it is tried again later. */

@@ -37,7 +37,7 @@ static ssize_t read_file(const char *path, char *bytes, size_t size)
     return got;
 }
 
-/* The number at field `wanted`, `at` being the start of field `field`; blanks part them. */
+/* The beginning of the field that stands `count` fields behind `at`; blanks part them. */
 static const char *skip_fields(const char *at, int count)
 {
     for (; count > 0 && *at; count--) {

@@ -2,7 +2,6 @@
  * copies of known sizes and nothing else. */
 #include "journal/format.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define LEVEL_BYTES 8

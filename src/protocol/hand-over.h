@@ -2,8 +2,9 @@
  *
  * init keeps what must survive a child: descriptors, each under a key. Every message is one
  * `struct hand_over_message`, sent whole; descriptors go beside it as SCM_RIGHTS, the i-th with
- * keys[i]. A receiver that sees another version, another size or a cut control message
- * (MSG_CTRUNC) answers REFUSED with the keys. Unknown types are skipped. Numbers are never reused.
+ * keys[i]. A receiver answers REFUSED with the keys when the control message was cut (MSG_CTRUNC);
+ * a message of another version or size is left out. Unknown types are skipped. Numbers are never
+ * reused.
  *
  *   child → init                                init → child
  *   STORE     count × (key, descriptor)         HELD      count × (key, descriptor), then
@@ -97,8 +98,7 @@ enum child_fd {
     CHILD_FD_LINK = 4, /* its end of the pair between launcher and journal */
 };
 
-/* The signals that end the machine, and how. Rows end with signal 0. SIGRTMIN+N are run-time
- * values, so this is a function. Returns SHUT_DOWN_NONE for another signal. */
+/* How a signal to init ends the machine; SHUT_DOWN_NONE for one that does not. */
 enum shut_down shut_down_of_signal(int signal);
 
 /* "poweroff", "reboot", "halt", "kexec". */

@@ -31,8 +31,8 @@ struct varlink_input {
 };
 
 /* Reads once from a socket, at most `most` bytes, without waiting; the buffer grows by what came,
- * or, from 16 KiB on, by `most`. Descriptors that come along are
- * closed by the kernel. Returns how many bytes came, 0 at the end of the stream, or -errno
+ * or, from 16 KiB on, by `most`. Descriptors that come along are closed by the kernel. Returns how
+ * many bytes came, 0 at the end of the stream, or -errno
  * (-EAGAIN: nothing there). */
 ssize_t varlink_input_receive(struct varlink_input *input, int socket, size_t most);
 

@@ -543,6 +543,7 @@ static enum service_event act_no_timer(struct process *process)
     return EVENT_NONE;
 }
 
+/* In the order of enum service_action: what follows at once is the last one's answer. */
 static const struct {
     enum service_action action;
     enum service_event (*act)(struct process *process);

@@ -13,7 +13,6 @@
 #include "base/list.h"
 #include "loop/loop.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -23,14 +23,14 @@ struct graph {
     struct edge *before; /* the same edges from the other end: who comes after it */
     struct {
         uint32_t from, to, kind;
-    } * pending; /* before graph_finish_building() */
+    } * pending; /* until graph_build() */
 };
 
 /* Returns 0 or -ENOMEM. */
 int graph_init(struct graph *graph, uint32_t nodes);
 void graph_finish(struct graph *graph);
 
-/* Adds an edge; the same one twice is one. Returns 0 or -ENOMEM. */
+/* Adds an edge; the same one twice is there twice, which changes nothing. Returns 0 or -ENOMEM. */
 int graph_add(struct graph *graph, uint32_t from, uint32_t to, enum edge_kind kind);
 
 /* Sorts the edges into place. Returns 0 or -ENOMEM. */

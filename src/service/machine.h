@@ -62,18 +62,18 @@ enum service_event {
     SERVICE_EVENTS
 };
 
-/* What the executor is to do on a transition; bits, carried out in this order. */
+/* What the executor is to do on a transition; bits, carried out in this order (executor.c). */
 enum service_action {
     ACTION_BEGIN_RUN = 1 << 0,  /* forget the last run, new invocation id, start-timeout begins */
-    ACTION_HOOKS = 1 << 1,      /* run the hooks of the new state */
-    ACTION_SPAWN = 1 << 2,      /* execute the program */
-    ACTION_STOP_TIMER = 1 << 3, /* stop.timeout begins */
-    ACTION_KILL_HOOK = 1 << 4,  /* end a hook that still runs */
-    ACTION_SIGNAL = 1 << 5,     /* send the stop signal */
-    ACTION_KILL = 1 << 6,       /* SIGKILL to all of it */
-    ACTION_SWEEP = 1 << 7,      /* SIGKILL to what is left; tell when it is empty */
-    ACTION_BACK_OFF = 1 << 8,   /* set the timer to the next try */
-    ACTION_NO_TIMER = 1 << 9,   /* clear the timer */
+    ACTION_STOP_TIMER = 1 << 1, /* stop.timeout begins */
+    ACTION_NO_TIMER = 1 << 2,   /* clear the timer */
+    ACTION_KILL_HOOK = 1 << 3,  /* end a hook that still runs */
+    ACTION_HOOKS = 1 << 4,      /* run the hooks of the new state */
+    ACTION_SPAWN = 1 << 5,      /* execute the program */
+    ACTION_SIGNAL = 1 << 6,     /* send the stop signal */
+    ACTION_KILL = 1 << 7,       /* SIGKILL to all of it */
+    ACTION_SWEEP = 1 << 8,      /* SIGKILL to what is left; tell when it is empty */
+    ACTION_BACK_OFF = 1 << 9,   /* set the timer to the next try */
     ACTION_JUDGE = 1 << 10,     /* the manager's: how did this run end? */
     ACTION_FAILED_START =
         1 << 11,                /* the manager's: note that the start failed, whatever the status */

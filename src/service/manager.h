@@ -120,7 +120,7 @@ struct manager {
     bool shutting_down;
 };
 
-/* The live half of a service's record: read only. Only the manager's set_body writes. */
+/* The live half of a service's record: read only: see manager_commit(). */
 static inline const struct service_body *service_body(const struct manager *manager,
                                                       const struct service *service)
 {

@@ -1,5 +1,4 @@
-/* slc version: which slc this is. `slc --json status`-like facts about the launcher are in its
- * method Describe. */
+/* slc version: which slc this is. The launcher's version is told by its method Describe. */
 #include "slc/slc.h"
 
 #include <stdio.h>
