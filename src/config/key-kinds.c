@@ -246,7 +246,6 @@ static void show_reload(const struct definition *definition, const void *field, 
 
 static void show_when(const struct definition *definition, const void *field, struct text *text)
 {
-    static const char *const kinds[] = {"exists", "kernel-arg", "executable"};
     text_add_char(text, '[');
     for (size_t i = 0; i < definition->when_count; i++) {
         const struct condition *condition = &definition->when[i];
@@ -255,7 +254,7 @@ static void show_when(const struct definition *definition, const void *field, st
             show_key(text, "not");
             text_add_char(text, '{');
         }
-        show_key(text, kinds[condition->kind]);
+        show_key(text, condition_names[condition->kind]);
         show_string(text, condition->word);
         text_add(text, condition->negated ? "}}" : "}");
     }

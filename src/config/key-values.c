@@ -67,16 +67,10 @@ bool value_reload(struct parse *p, const char *key, const struct node *value, vo
 
 /* --- when --- */
 
-struct condition_row {
-    const char *name;
-    enum condition_kind kind;
-    value_parser *parse;
-};
-
-static const struct condition_row conditions[] = {
-    {"exists", WHEN_EXISTS, value_path},
-    {"kernel-arg", WHEN_KERNEL_ARG, value_text},
-    {"executable", WHEN_EXECUTABLE, value_path},
+static value_parser *const condition_parsers[WHEN_KINDS] = {
+    [WHEN_EXISTS] = value_path,
+    [WHEN_KERNEL_ARG] = value_text,
+    [WHEN_EXECUTABLE] = value_path,
 };
 
 static bool bad_condition(struct parse *p, const struct node *at)
@@ -98,11 +92,11 @@ static bool parse_condition(struct parse *p, const struct node *value, struct co
     if (value->kind != NODE_MAPPING || value->count != 1)
         return bad_condition(p, value);
     const struct node *entry = value->first;
-    for (size_t i = 0; i < COUNT(conditions); i++) {
-        if (strcmp(entry->key->text, conditions[i].name) != 0)
+    for (size_t i = 0; i < WHEN_KINDS; i++) {
+        if (strcmp(entry->key->text, condition_names[i]) != 0)
             continue;
-        condition.kind = conditions[i].kind;
-        if (!conditions[i].parse(p, conditions[i].name, entry, &condition.word))
+        condition.kind = (enum condition_kind)i;
+        if (!condition_parsers[i](p, condition_names[i], entry, &condition.word))
             return false;
         *ret = condition;
         return true;

@@ -32,21 +32,25 @@ static bool has_kernel_word(const char *word)
     return false;
 }
 
+static bool exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static bool is_executable(const char *path)
+{
+    return access(path, X_OK) == 0;
+}
+
+static bool (*const condition_checks[WHEN_KINDS])(const char *word) = {
+    [WHEN_EXISTS] = exists,
+    [WHEN_KERNEL_ARG] = has_kernel_word,
+    [WHEN_EXECUTABLE] = is_executable,
+};
+
 static bool is_met(const struct condition *condition)
 {
-    bool met = false;
-    switch (condition->kind) {
-    case WHEN_EXISTS:
-        met = access(condition->word, F_OK) == 0;
-        break;
-    case WHEN_EXECUTABLE:
-        met = access(condition->word, X_OK) == 0;
-        break;
-    case WHEN_KERNEL_ARG:
-        met = has_kernel_word(condition->word);
-        break;
-    }
-    return met != condition->negated;
+    return condition_checks[condition->kind](condition->word) != condition->negated;
 }
 
 bool executor_conditions_met(void *context, const struct definition *definition, size_t *ret_index)

@@ -27,7 +27,10 @@ typedef char **names_t;
 
 #define TIME_NEVER_MS UINT32_MAX
 
-enum condition_kind { WHEN_EXISTS, WHEN_KERNEL_ARG, WHEN_EXECUTABLE };
+enum condition_kind { WHEN_EXISTS, WHEN_KERNEL_ARG, WHEN_EXECUTABLE, WHEN_KINDS };
+
+/* How each is written in a service file. */
+extern const char *const condition_names[WHEN_KINDS];
 
 struct condition {
     enum condition_kind kind;

@@ -47,15 +47,12 @@ static void add_ms(struct text *text, uint32_t ms)
 
 static void add_condition(struct text *text, const struct service *service, int32_t index)
 {
-    static const char *const kinds[] = {[WHEN_EXISTS] = "exists",
-                                        [WHEN_KERNEL_ARG] = "kernel-arg",
-                                        [WHEN_EXECUTABLE] = "executable"};
     const struct definition *definition = service->definition;
     if (!definition || index < 0 || (size_t)index >= definition->when_count)
         return;
     const struct condition *condition = &definition->when[index];
-    text_printf(text, "not met: %s%s: %s", condition->negated ? "not " : "", kinds[condition->kind],
-                condition->word);
+    text_printf(text, "not met: %s%s: %s", condition->negated ? "not " : "",
+                condition_names[condition->kind], condition->word);
 }
 
 void service_reason(const struct manager *manager, const struct service *service, struct text *text)
