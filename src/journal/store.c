@@ -80,7 +80,19 @@ bool journal_store_give_up_descriptor(struct journal_store *store)
 
 /* ---- folders and opening ------------------------------------------------------------------- */
 
-/* Makes the folder and what is missing above it: the journals' own are for their group only. */
+/* Makes one folder. The journals' own are for their group only. */
+static int make_folder(const struct journal_store *store, const char *path, bool private)
+{
+    if (mkdir(path, private ? FOLDER_MODE : 0755) < 0)
+        return -errno;
+    if (private && store->group != (gid_t)-1 && chown(path, (uid_t)-1, store->group) < 0) {
+        /* It is readable for root then, which is the safe side. */
+    }
+    return 0;
+}
+
+/* Makes the folder, and only where that needs it what is missing above it: on most starts the
+ * folder above is there, and looking at each part of the path is most of what a start costs us. */
 static int make_folders(const struct journal_store *store, const char *path, size_t private_from)
 {
     char part[PATH_MAX];
@@ -88,20 +100,17 @@ static int make_folders(const struct journal_store *store, const char *path, siz
 
     if (length >= sizeof part)
         return -ENAMETOOLONG;
-    for (size_t i = 1; i <= length; i++) {
-        if (i < length && path[i] != '/')
+    int failed = make_folder(store, path, length >= private_from);
+    for (size_t i = 1; failed == -ENOENT && i < length; i++) {
+        if (path[i] != '/')
             continue;
         memcpy(part, path, i);
         part[i] = 0;
-        if (mkdir(part, i >= private_from ? FOLDER_MODE : 0755) < 0) {
-            if (errno != EEXIST && i == length)
-                return -errno;
-        } else if (i >= private_from && store->group != (gid_t)-1 &&
-                   chown(part, (uid_t)-1, store->group) < 0) {
-            /* It is readable for root then, which is the safe side. */
-        }
+        make_folder(store, part, i >= private_from); /* what cannot be made is seen at the end */
     }
-    return 0;
+    if (failed == -ENOENT)
+        failed = make_folder(store, path, length >= private_from);
+    return failed == -EEXIST ? 0 : failed;
 }
 
 int journal_store_probe(const struct journal_store *store)
