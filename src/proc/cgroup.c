@@ -194,12 +194,10 @@ int cgroup_open(int folder_fd, const char *service)
 {
     char name[NAME_MAX + 1];
     service_folder(name, service);
-    int fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0 || errno != ENOENT)
-        return fd < 0 ? -errno : fd;
+    /* Made first, for it is mostly missing when this is called. */
     if (mkdirat(folder_fd, name, 0755) < 0 && errno != EEXIST)
         return -errno;
-    fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 
