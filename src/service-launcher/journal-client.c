@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define RETRY_NS (100 * NS_PER_MS) /* after an error that no event tells the end of */
+#define URGENT   3                 /* errors and worse never wait: they may be our last word */
 
 struct queued {
     struct list node;
@@ -177,7 +178,13 @@ void journal_client_line(struct journal_client *client, uint32_t id, uint32_t le
     if (bytes > JOURNAL_LINK_TEXT_BYTES - 1)
         bytes = JOURNAL_LINK_TEXT_BYTES - 1;
     report_lost(client);
-    if (add_event(client, id, level, line, bytes))
+    if (add_event(client, id, level, line, bytes) && (!client->batching || level <= URGENT))
+        flush(client);
+}
+
+void journal_client_flush(struct journal_client *client)
+{
+    if (client->unsent != &client->queue && !(client->source.events & EPOLLOUT))
         flush(client);
 }
 

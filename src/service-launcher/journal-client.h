@@ -38,6 +38,7 @@ struct journal_client {
     uint32_t last_token;
     size_t events;        /* in the queue */
     uint64_t lost_events; /* dropped and not reported yet */
+    bool batching;        /* set by the owner: lines wait for journal_client_flush() */
     /* Set by the owner after init, each may be NULL. on_registered: the registration for which
      * journal_client_register() said -EAGAIN is in the kernel's queue now. on_note: a word of the
      * journal for the launcher's log. */
@@ -70,6 +71,10 @@ void journal_client_event(struct journal_client *client, uint32_t id, uint32_t l
 /* For a log sink: `bytes` of one line, a line end at its end is left out. */
 void journal_client_line(struct journal_client *client, uint32_t id, uint32_t level,
                          const char *line, size_t bytes);
+
+/* Sends what waits. With `batching` it is called once a turn: the journal then wakes up for a whole
+ * batch and not for each line. Errors and worse, registrations and requests never wait. */
+void journal_client_flush(struct journal_client *client);
 
 /* The run is over: its unfinished line is ended, after what it printed was read. 0 or -ENOMEM. */
 int journal_client_run_ended(struct journal_client *client, uint32_t id);

@@ -208,6 +208,7 @@ static bool on_turn(void *context)
         launcher_forget_gone(&launcher);
     launcher_check_shut_down(&launcher);
     log_started(&launcher);
+    journal_client_flush(&journal);
     return more || launcher.manager.queue_count;
 }
 
@@ -372,6 +373,7 @@ static void set_up(void)
     failed = journal_client_init(&journal, &launcher.loop, link_fd, &state.header->link_sequence);
     journal.on_registered = on_registered;
     journal.on_note = on_note;
+    journal.batching = true;
     log_to_journal(&launcher);
     if (!failed)
         failed = executor_create(&launcher, &nofile, &launcher.executor);
