@@ -1,4 +1,5 @@
 /* The kinds of values: for each how it is compared, shown and packed. Several keys share one. */
+#include "base/signals.h"
 #include "config/parse.h"
 #include "config/show.h"
 #include "config/units.h"
@@ -235,7 +236,7 @@ static void show_reload(const struct definition *definition, const void *field, 
 {
     if (definition->reload_signal) {
         text_add(text, "\"signal ");
-        units_format_signal(definition->reload_signal, text);
+        signals_format(definition->reload_signal, text);
         text_add_char(text, '"');
     } else if (definition->reload_command) {
         show_strings(text, definition->reload_command);
@@ -275,7 +276,7 @@ static void show_stop(const struct definition *definition, const void *field, st
     text_add_char(text, '{');
     show_key(text, "signal");
     text_add_char(text, '"');
-    units_format_signal(stop->signal, text);
+    signals_format(stop->signal, text);
     text_add_char(text, '"');
     show_key(text, "timeout");
     add_time(text, stop->timeout_ms);

@@ -1,4 +1,5 @@
 /* Values of one key each: from a node to the fields of the draft. */
+#include "base/signals.h"
 #include "config/parse.h"
 #include "config/units.h"
 
@@ -57,7 +58,7 @@ bool value_reload(struct parse *p, const char *key, const struct node *value, vo
     const char *name;
     if (value->kind != NODE_TEXT || !text_starts_with(value->text, "signal ", &name))
         return value_command(p, key, value, &p->draft.reload_command);
-    if (units_parse_signal(name + strspn(name, " "), &p->draft.reload_signal) < 0)
+    if (signals_parse(name + strspn(name, " "), &p->draft.reload_signal) < 0)
         return parse_error(p, value,
                            "'%s: %.*s' names no signal: write 'signal HUP', or the program's path "
                            "for a command",

@@ -1,4 +1,4 @@
-/* Values that are one word: times, sizes, numbers, signals, limits. Pure: text in, number out.
+/* Values that are one word: times, sizes, numbers, limits. Pure: text in, number out.
  *
  * All parsers take the whole string and nothing else, return 0, -EINVAL (it is none) or -ERANGE
  * (it does not fit), and leave *ret untouched on failure. */
@@ -29,11 +29,6 @@ int units_parse_umask(const char *string, unsigned *ret);
 
 /* The booleans of YAML 1.1: yes no on off true false, in lower, upper or title case. */
 int units_parse_bool(const char *string, bool *ret);
-
-/* `HUP`, `SIGHUP`, in any case, `1`, `RTMIN+3`, `RTMAX-1`. */
-int units_parse_signal(const char *string, int *ret);
-/* "SIGHUP", "SIGRTMIN+3". */
-void units_format_signal(int signal, struct text *text);
 
 /* The limits of setrlimit(2) under the names that limits.conf(5) gives them. */
 struct units_limit {

@@ -1,5 +1,6 @@
 /* Values that are common to several keys of a service file: from a node to a field.
  * Each message says what is wrong and what to write instead. */
+#include "base/signals.h"
 #include "config/parse.h"
 #include "config/units.h"
 #include "config/words.h"
@@ -128,7 +129,7 @@ bool value_signal(struct parse *p, const char *key, const struct node *value, vo
 {
     if (!value_need(p, key, value, NODE_TEXT, "TERM"))
         return false;
-    if (units_parse_signal(value->text, field) < 0)
+    if (signals_parse(value->text, field) < 0)
         return parse_error(p, value,
                            "'%s' is a signal, and '%.*s' is none: write its name, as TERM, HUP or "
                            "RTMIN+1, or its number",

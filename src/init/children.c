@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "base/signals.h"
 #include "base/syscall.h"
 #include "init/ended.h"
 #include "init/init.h"
@@ -36,16 +37,6 @@ struct start_error {
     int32_t error;
     int32_t path; /* index into the two places looked at */
 };
-
-static void reset_signals(void)
-{
-    sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int i = 1; i <= 64; i++)
-        sigaction(i, &standard, NULL); /* refused for KILL, STOP and the C library's own */
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
 
 /* A standard input that has nothing: /dev/null, else the end of a pipe nobody writes to. */
 static void empty_stdin(void)
@@ -99,7 +90,7 @@ become(const struct child *child, int link, int middle, int error_fd)
         error_fd = ERROR_FD;
         syscall_close_range(ERROR_FD + 1, ~0u, 0);
         setrlimit(RLIMIT_NOFILE, &child->init->child_files);
-        reset_signals();
+        signals_reset();
         for (size_t i = 0; i < options->argument_count; i++)
             arguments[count++] = (char *)options->arguments[i];
         if (child->init->container)
@@ -317,7 +308,7 @@ static void __attribute__((noreturn)) become_rescue(struct init *init)
         dup2(console, i);
     syscall_close_range(3, ~0u, 0);
     setrlimit(RLIMIT_NOFILE, &init->child_files);
-    reset_signals();
+    signals_reset();
     for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
         execl(shells[i].path, shells[i].path, shells[i].argument, (char *)NULL);
     _exit(127);

@@ -6,6 +6,7 @@
  * dies. See pid_namespaces(7), time_namespaces(7), reboot(2). */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/signals.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "log/console.h"
@@ -95,16 +96,6 @@ static void enter_time_namespace(void)
 
 /* ---- inside -------------------------------------------------------------------------------- */
 
-static void reset_signals(void)
-{
-    sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int i = 1; i <= 64; i++)
-        sigaction(i, &standard, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
 static int __attribute__((noreturn)) run_inside(char **command, bool keep_proc, int alive)
 {
     char byte;
@@ -113,7 +104,7 @@ static int __attribute__((noreturn)) run_inside(char **command, bool keep_proc, 
         _exit(EXIT_OWN_FAILURE); /* the outer one is gone, perhaps before it was watched */
     if (!keep_proc && mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
         _exit(fail("Could not mount /proc (--keep-proc leaves it as it is)", errno));
-    reset_signals();
+    signals_reset();
     execvp(command[0], command);
     int error = errno;
     LOG(ERROR, "Could not execute the command", TEXT("command", command[0]),

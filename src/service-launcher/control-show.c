@@ -2,6 +2,7 @@
 #include "service-launcher/control.h"
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -46,6 +47,7 @@ void show_exit(struct show *show, const struct service *service)
 {
     const struct service_body *body = service_body(manager_of(show), service);
     char name[32];
+    struct text text;
 
     json_put_key(show->writer, "exit");
     if (body->exit_kind == EXIT_NONE) {
@@ -54,7 +56,8 @@ void show_exit(struct show *show, const struct service *service)
     }
     json_begin(show->writer, '{');
     if (body->exit_kind == EXIT_SIGNAL) {
-        service_signal_name(body->exit_value, name, sizeof name);
+        text_init(&text, name, sizeof name);
+        signals_format(body->exit_value, &text);
         json_add_string(show->writer, "signal", name);
     } else {
         json_add_number(show->writer, "code", body->exit_value);

@@ -14,6 +14,7 @@
 #include "service-launcher/state.h"
 
 #include "base/clock.h"
+#include "base/signals.h"
 #include "config/system-file.h"
 #include "log/log.h"
 #include "proc/cgroup.h"
@@ -102,8 +103,10 @@ static void on_signal(void *context, int signal, pid_t sender)
 {
     enum shut_down how = shut_down_of_signal(signal);
     char name[32];
+    struct text text;
     (void)context;
-    service_signal_name(signal, name, sizeof name);
+    text_init(&text, name, sizeof name);
+    signals_format(signal, &text);
     LOG(INFO, "init was sent a signal", TEXT("signal", name), NUMBER("sender", sender));
     if (how == SHUT_DOWN_NONE)
         return;

@@ -149,9 +149,6 @@ void service_reason(const struct manager *manager, const struct service *service
 /* "cannot execute its program": the words of an enum start_step. */
 const char *service_step_words(unsigned step);
 
-/* "SIGTERM", "SIGRTMIN+3", "signal 99". */
-void service_signal_name(int signal, char *storage, size_t size_bytes);
-
 /* The service of that name, or that provides that name; NULL when there is none. */
 struct service *manager_find(const struct manager *manager, const char *name);
 

@@ -1,8 +1,7 @@
 /* Reasons in words. One row a code: `%s` is the other service, `%d` the number. */
-#include "base/text.h"
+#include "base/signals.h"
 #include "service/manager.h"
 
-#include <signal.h>
 #include <string.h>
 
 enum reason_kind { WORDS, OTHER, NUMBER_ONLY, MS, SIGNAL, STEP, NAME_OF_NEED, CONDITION, ERRORS };
@@ -60,12 +59,15 @@ void service_reason(const struct manager *manager, const struct service *service
     const struct reason *reason = &service_body(manager, service)->reason;
     size_t rows = sizeof reasons / sizeof *reasons;
     const char *other = "a service that is gone", *words;
+    char storage[32];
+    struct text value;
 
     if (reason->code >= rows)
         return;
     if (reason->service < manager->slots && manager->records[reason->service].name[0])
         other = manager->records[reason->service].name;
     words = reasons[reason->code].words;
+    text_init(&value, storage, sizeof storage);
 /* The formats are this file's own rows. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -79,20 +81,14 @@ void service_reason(const struct manager *manager, const struct service *service
     case NUMBER_ONLY:
         text_printf(text, words, (int)reason->number);
         break;
-    case MS: {
-        char storage[32];
-        struct text time;
-        text_init(&time, storage, sizeof storage);
-        add_ms(&time, (uint32_t)reason->number);
-        text_printf(text, words, storage);
+    case MS:
+        add_ms(&value, (uint32_t)reason->number);
+        text_printf(text, words, value.data);
         break;
-    }
-    case SIGNAL: {
-        char storage[32];
-        service_signal_name(reason->number, storage, sizeof storage);
-        text_printf(text, words, storage);
+    case SIGNAL:
+        signals_format(reason->number, &value);
+        text_printf(text, words, value.data);
         break;
-    }
     case STEP:
         text_printf(text, words, service_step_words(reason->step), strerror(reason->number));
         if (reason->step == STEP_EXECUTE && service->definition && service->definition->argv)
@@ -141,31 +137,4 @@ static const char *const steps[STEPS] = {
 const char *service_step_words(unsigned step)
 {
     return step < STEPS ? steps[step] : steps[STEP_NONE];
-}
-
-void service_signal_name(int signal, char *storage, size_t size_bytes)
-{
-    static const struct {
-        int number;
-        const char *name;
-    } names[] = {
-        {SIGHUP, "HUP"},       {SIGINT, "INT"},   {SIGQUIT, "QUIT"},   {SIGILL, "ILL"},
-        {SIGTRAP, "TRAP"},     {SIGABRT, "ABRT"}, {SIGBUS, "BUS"},     {SIGFPE, "FPE"},
-        {SIGKILL, "KILL"},     {SIGUSR1, "USR1"}, {SIGSEGV, "SEGV"},   {SIGUSR2, "USR2"},
-        {SIGPIPE, "PIPE"},     {SIGALRM, "ALRM"}, {SIGTERM, "TERM"},   {SIGCHLD, "CHLD"},
-        {SIGCONT, "CONT"},     {SIGSTOP, "STOP"}, {SIGTSTP, "TSTP"},   {SIGTTIN, "TTIN"},
-        {SIGTTOU, "TTOU"},     {SIGURG, "URG"},   {SIGXCPU, "XCPU"},   {SIGXFSZ, "XFSZ"},
-        {SIGVTALRM, "VTALRM"}, {SIGPROF, "PROF"}, {SIGWINCH, "WINCH"}, {SIGIO, "IO"},
-        {SIGPWR, "PWR"},       {SIGSYS, "SYS"},
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (names[i].number == signal) {
-            text_format(storage, size_bytes, "SIG%s", names[i].name);
-            return;
-        }
-    }
-    if (signal >= SIGRTMIN && signal <= SIGRTMAX)
-        text_format(storage, size_bytes, "SIGRTMIN+%d", signal - SIGRTMIN);
-    else
-        text_format(storage, size_bytes, "signal %d", signal);
 }

@@ -1,11 +1,10 @@
-/* Times, sizes, signals and the other one-word values; words of a command line. */
+/* Times, sizes and the other one-word values; words of a command line. */
 #include "config/units.h"
 #include "config/words.h"
 #include "service/definition.h"
 #include "test.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <sys/resource.h>
 
 static uint32_t random_state = 12345;
@@ -83,37 +82,6 @@ TEST(a_size_that_is_shown_reads_back_as_the_same)
         snprintf(storage, sizeof storage, "%llu", (unsigned long long)wanted);
         CHECK_NUMBER(units_parse_size(storage, &size), 0);
         CHECK(size == wanted);
-    }
-}
-
-TEST(signals_have_names_and_numbers)
-{
-    int signal = 0;
-    char storage[40];
-    struct text text;
-    static const struct {
-        const char *text;
-        int number;
-    } good[] = {{"HUP", SIGHUP}, {"SIGHUP", SIGHUP}, {"hup", SIGHUP}, {"sigusr1", SIGUSR1},
-                {"9", 9},        {"RTMIN", -1},      {"IOT", SIGABRT}};
-    static const char *const bad[] = {"",         "FOO",  "SIG",      "0",       "65",
-                                      "32",       "33",   "-1",       "RTMIN-1", "RTMAX+1",
-                                      "RTMIN+99", "HUP ", "SIGSIGHUP"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        CHECK_NUMBER(units_parse_signal(good[i].text, &signal), 0);
-        CHECK_NUMBER(signal, good[i].number < 0 ? SIGRTMIN : good[i].number);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        CHECK(units_parse_signal(bad[i], &signal) < 0);
-    for (int number = 1; number <= SIGRTMAX; number++) {
-        if (number > 31 && number < SIGRTMIN)
-            continue;
-        text_init(&text, storage, sizeof storage);
-        units_format_signal(number, &text);
-        CHECK_NUMBER(units_parse_signal(storage, &signal), 0);
-        CHECK_NUMBER(signal, number);
-        CHECK_NUMBER(units_parse_signal(storage + 3, &signal), 0);
-        CHECK_NUMBER(signal, number);
     }
 }
 

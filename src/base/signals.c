@@ -1,0 +1,98 @@
+/* Signals: one table of names for parsing and showing. */
+#include "base/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+struct signal_name {
+    const char *name;
+    int number;
+};
+
+/* Of several names of one signal the first is the one that is shown. */
+static const struct signal_name signal_names[] = {
+    {"HUP", SIGHUP},       {"INT", SIGINT},     {"QUIT", SIGQUIT}, {"ILL", SIGILL},
+    {"TRAP", SIGTRAP},     {"ABRT", SIGABRT},   {"IOT", SIGIOT},   {"BUS", SIGBUS},
+    {"FPE", SIGFPE},       {"KILL", SIGKILL},   {"USR1", SIGUSR1}, {"SEGV", SIGSEGV},
+    {"USR2", SIGUSR2},     {"PIPE", SIGPIPE},   {"ALRM", SIGALRM}, {"TERM", SIGTERM},
+    {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD},   {"CLD", SIGCHLD},  {"CONT", SIGCONT},
+    {"STOP", SIGSTOP},     {"TSTP", SIGTSTP},   {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
+    {"URG", SIGURG},       {"XCPU", SIGXCPU},   {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM},
+    {"PROF", SIGPROF},     {"WINCH", SIGWINCH}, {"IO", SIGIO},     {"POLL", SIGPOLL},
+    {"PWR", SIGPWR},       {"SYS", SIGSYS},
+};
+
+static bool is_signal(uint64_t number)
+{
+    /* Those between the classic ones and SIGRTMIN belong to the C library. */
+    return (number >= 1 && number <= 31) ||
+           (number >= (uint64_t)SIGRTMIN && number <= (uint64_t)SIGRTMAX);
+}
+
+/* `RTMIN`, `RTMIN+3`, `RTMAX-1`. */
+static int parse_real_time_signal(const char *name, int *ret)
+{
+    bool from_max = strncasecmp(name, "RTMAX", 5) == 0;
+    uint64_t offset = 0;
+    if (!from_max && strncasecmp(name, "RTMIN", 5) != 0)
+        return -EINVAL;
+    if (name[5]) {
+        if (name[5] != (from_max ? '-' : '+') || text_parse_unsigned(name + 6, &offset) < 0)
+            return -EINVAL;
+    }
+    if (offset > (uint64_t)(SIGRTMAX - SIGRTMIN))
+        return -ERANGE;
+    *ret = from_max ? SIGRTMAX - (int)offset : SIGRTMIN + (int)offset;
+    return 0;
+}
+
+int signals_parse(const char *string, int *ret)
+{
+    uint64_t number;
+    int failed = text_parse_unsigned(string, &number);
+    if (failed == -ERANGE || (!failed && !is_signal(number)))
+        return -ERANGE;
+    if (!failed) {
+        *ret = (int)number;
+        return 0;
+    }
+    if (strncasecmp(string, "SIG", 3) == 0)
+        string += 3;
+    for (size_t i = 0; i < COUNT(signal_names); i++) {
+        if (strcasecmp(string, signal_names[i].name) == 0) {
+            *ret = signal_names[i].number;
+            return 0;
+        }
+    }
+    return parse_real_time_signal(string, ret);
+}
+
+void signals_format(int signal, struct text *text)
+{
+    for (size_t i = 0; i < COUNT(signal_names); i++) {
+        if (signal_names[i].number == signal) {
+            text_printf(text, "SIG%s", signal_names[i].name);
+            return;
+        }
+    }
+    if (signal == SIGRTMIN)
+        text_add(text, "SIGRTMIN");
+    else if (signal > SIGRTMIN && signal <= SIGRTMAX)
+        text_printf(text, "SIGRTMIN+%d", signal - SIGRTMIN);
+    else
+        text_printf(text, "signal %d", signal);
+}
+
+void signals_reset(void)
+{
+    sigset_t none;
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int signal = 1; signal < NSIG; signal++)
+        sigaction(signal, &standard, NULL); /* refused for KILL, STOP and the C library's own */
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}

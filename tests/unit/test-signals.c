@@ -1,0 +1,49 @@
+/* Signals by name and number, and back. */
+#include "base/signals.h"
+#include "test.h"
+
+#include <signal.h>
+
+TEST(signals_have_names_and_numbers)
+{
+    int signal = 0;
+    char storage[40];
+    struct text text;
+    static const struct {
+        const char *text;
+        int number;
+    } good[] = {{"HUP", SIGHUP}, {"SIGHUP", SIGHUP}, {"hup", SIGHUP}, {"sigusr1", SIGUSR1},
+                {"9", 9},        {"RTMIN", -1},      {"IOT", SIGABRT}};
+    static const char *const bad[] = {"",         "FOO",  "SIG",      "0",       "65",
+                                      "32",       "33",   "-1",       "RTMIN-1", "RTMAX+1",
+                                      "RTMIN+99", "HUP ", "SIGSIGHUP"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        CHECK_NUMBER(signals_parse(good[i].text, &signal), 0);
+        CHECK_NUMBER(signal, good[i].number < 0 ? SIGRTMIN : good[i].number);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CHECK(signals_parse(bad[i], &signal) < 0);
+    for (int number = 1; number <= SIGRTMAX; number++) {
+        if (number > 31 && number < SIGRTMIN)
+            continue;
+        text_init(&text, storage, sizeof storage);
+        signals_format(number, &text);
+        CHECK_NUMBER(signals_parse(storage, &signal), 0);
+        CHECK_NUMBER(signal, number);
+        CHECK_NUMBER(signals_parse(storage + 3, &signal), 0);
+        CHECK_NUMBER(signal, number);
+    }
+}
+
+TEST(what_is_no_signal_is_shown_as_its_number)
+{
+    static const int numbers[] = {0, 33, 99};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        char storage[40], wanted[40];
+        struct text text;
+        text_init(&text, storage, sizeof storage);
+        signals_format(numbers[i], &text);
+        snprintf(wanted, sizeof wanted, "signal %d", numbers[i]);
+        CHECK_TEXT(storage, wanted);
+    }
+}
