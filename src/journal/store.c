@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,7 +38,11 @@ void journal_store_init(struct journal_store *store, const char *logs, const cha
     };
     list_init(&store->open);
     list_init(&store->waiting);
-    group_find(GROUP_FILE, GROUP_NAME, &store->group);
+    if (group_find(GROUP_FILE, GROUP_NAME, &store->group) < 0)
+        return;
+    /* What is made has our file system group: no chown for each. The second call only reads it. */
+    setfsgid(store->group);
+    store->makes_in_group = (gid_t)setfsgid((gid_t)-1) == store->group;
 }
 
 void journal_store_finish(struct journal_store *store)
@@ -85,7 +90,8 @@ static int make_folder(const struct journal_store *store, const char *path, bool
 {
     if (mkdir(path, private ? FOLDER_MODE : 0755) < 0)
         return -errno;
-    if (private && store->group != (gid_t)-1 && chown(path, (uid_t)-1, store->group) < 0) {
+    if (private && store->group != (gid_t)-1 && !store->makes_in_group &&
+        chown(path, (uid_t)-1, store->group) < 0) {
         /* It is readable for root then, which is the safe side. */
     }
     return 0;

@@ -17,6 +17,7 @@ struct journal_store {
     const char *logs;     /* not owned, no slash at the end */
     const char *fallback; /* used where `logs` cannot be; NULL: nothing */
     gid_t group;          /* of what is made; (gid_t)-1: leave it */
+    bool makes_in_group;  /* the kernel gives it that group by itself */
     uint64_t file_bytes;  /* JOURNAL_FILE_BYTES, less in tests */
     struct backlog_pool pool;
     struct list open;    /* journal_file.open_node, least recently used first */
