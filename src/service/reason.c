@@ -16,7 +16,7 @@ static const struct {
     [REASON_NEED_DONE] = {OTHER, "needs %s, which has ended"},
     [REASON_NEED_BROKEN] = {OTHER, "needs %s, whose file does not load"},
     [REASON_NEED_RESTARTED] = {OTHER, "needs %s, which is being restarted"},
-    [REASON_NEED_BLOCKED] = {OTHER, "needs %s, which cannot start"},
+    [REASON_NEED_BLOCKED] = {OTHER, "needs %s, which is going down"},
     [REASON_NEED_MISSING] = {NAME_OF_NEED, "needs %s, and no service has that name"},
     [REASON_CONFLICT] = {OTHER, "conflicts with %s"},
     [REASON_WAITS_FOR] = {OTHER, "waits for %s"},

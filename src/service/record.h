@@ -27,7 +27,7 @@ enum reason_code {
     REASON_NEED_DONE,      /* needs X, which has ended */
     REASON_NEED_BROKEN,    /* needs X, whose file does not load */
     REASON_NEED_RESTARTED, /* needs X, which is being restarted */
-    REASON_NEED_BLOCKED,   /* needs X, which cannot start */
+    REASON_NEED_BLOCKED,   /* needs X, which is going down itself */
     REASON_NEED_MISSING,   /* needs NAME, which no service is called: number = index of the need */
     REASON_CONFLICT,       /* conflicts with X, which runs or comes first */
     REASON_WAITS_FOR,      /* waits for X */
