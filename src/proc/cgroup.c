@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define FOLDER_PREFIX  "conit-"
+#define FOLDER_DIGITS  16
 #define SERVICE_PREFIX "service-" /* a service may be called "cgroup.procs" */
 #define FILE_BYTES     4096
 #define REMOVE_DEPTH   16 /* a leftover nested deeper stays: it is not worth the stack */
@@ -106,12 +107,25 @@ static int find_own_folder(char *path, size_t size_bytes)
 
 /* ---- leftovers ----------------------------------------------------------------------------- */
 
-/* Removes all cgroups below, deepest first, and then itself. What is not empty stays. */
+/* "conit-" and 16 digits, as cgroup_create_folder() makes them. */
+static bool is_folder_name(const char *name)
+{
+    const char *rest;
+    return text_starts_with(name, FOLDER_PREFIX, &rest) && strlen(rest) == FOLDER_DIGITS &&
+           strspn(rest, "0123456789abcdef") == FOLDER_DIGITS;
+}
+
+/* Removes all cgroups below, deepest first, and then itself. What is not empty stays, and so does
+ * the folder of a launcher that lives below: its services may have empty cgroups. */
 static void remove_tree(int parent_fd, const char *name, int depth)
 {
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return;
+    if (depth && is_folder_name(name) && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        close(fd);
+        return;
+    }
     DIR *folder = fdopendir(fd);
     if (!folder) {
         close(fd);
@@ -145,7 +159,7 @@ static void remove_leftovers(int own_fd)
         return;
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
-        if (entry->d_type != DT_DIR || !text_starts_with(entry->d_name, FOLDER_PREFIX, NULL))
+        if (entry->d_type != DT_DIR || !is_folder_name(entry->d_name))
             continue;
         AUTO_CLOSE int old = openat(own_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (old >= 0 && flock(old, LOCK_EX | LOCK_NB) == 0)

@@ -288,6 +288,22 @@ static int open_cgroup(struct process *process)
     return 0;
 }
 
+/* Somebody has removed the empty cgroup of a service at rest, which root may do. */
+static bool is_removed_cgroup(const struct spawn_failure *failure, int failed)
+{
+    return failed && failure->step == STEP_CLONE &&
+           (failure->error == ENOENT || failure->error == ENODEV);
+}
+
+static int reopen_cgroup(struct process *process)
+{
+    if (process->cgroup_fd < 0)
+        return -ENOENT;
+    close(process->cgroup_fd);
+    process->cgroup_fd = -1;
+    return open_cgroup(process);
+}
+
 /* ---- one program --------------------------------------------------------------------------- */
 
 static int spawn_prepared(struct process *process, struct spawn *spawn_, struct surroundings *s,
@@ -323,6 +339,10 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
     struct pidref *which = hook ? &process->hook : &process->main;
     record->spawning = hook ? 2 : 1;
     int failed = spawn(spawn_, &which->fd, failure);
+    if (is_removed_cgroup(failure, failed) && reopen_cgroup(process) == 0) {
+        spawn_->cgroup_fd = process->cgroup_fd;
+        failed = spawn(spawn_, &which->fd, failure);
+    }
     if (!failed)
         which->pid = *spawn_->parent_tid;
     return failed;
