@@ -11,12 +11,25 @@
 
 #define PROCESSES_MAX 1000 /* that are listed of one service */
 #define REASON_BYTES  700
+/* The two clocks differ by this much more or less than before: somebody has set the time. Far above
+ * what a process that is interrupted between reading the two adds. */
+#define CLOCK_WAS_SET_NS (500 * (int64_t)NS_PER_MS)
+
+/* Kept, or `since` would differ by a microsecond each time it is asked for. */
+static uint64_t realtime_offset_ns(struct state_header *header)
+{
+    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME) - clock_now_ns();
+    int64_t change_ns = (int64_t)(now_ns - header->realtime_offset_ns);
+    if (change_ns > CLOCK_WAS_SET_NS || change_ns < -CLOCK_WAS_SET_NS)
+        header->realtime_offset_ns = now_ns;
+    return header->realtime_offset_ns;
+}
 
 struct show show_begin(struct control *control, struct json_writer *writer)
 {
-    return (struct show){.control = control,
-                         .writer = writer,
-                         .realtime_offset_ns = clock_read_ns(CLOCK_REALTIME) - clock_now_ns()};
+    struct state_header *header = control->launcher->manager.header;
+    return (struct show){
+        .control = control, .writer = writer, .realtime_offset_ns = realtime_offset_ns(header)};
 }
 
 static const struct manager *manager_of(const struct show *show)

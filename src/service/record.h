@@ -100,5 +100,7 @@ struct state_header {
     uint64_t link_sequence; /* of journal-link.h */
     uint64_t generation;    /* how many launchers have had this state */
     uint32_t booted;        /* the boot's services were told to start */
-    uint32_t reserved[5];
+    uint32_t reserved[1];
+    uint64_t realtime_offset_ns; /* with which times are shown: CLOCK_REALTIME minus BOOTTIME */
+    uint32_t reserved_too[2];
 };
