@@ -1,8 +1,9 @@
 """What tests of services share: definitions from Python values, waiting by slc, looking inside."""
 import json
-import subprocess
+import os
+import signal
 
-from harness import Skip
+from harness import Skip, children_of, inner_pid
 
 PYTHON = '/usr/bin/python3'
 # Unmounts nothing: the machine's own mount namespace shows no cgroup v2 any more.
@@ -58,6 +59,36 @@ def need_cgroup(machine):
         raise Skip('no writable cgroup v2 here')
 
 
-def is_user(name):
-    return subprocess.run(['getent', 'passwd', name], stdout=subprocess.DEVNULL,
-                          check=False).returncode == 0
+def outer_pid(machine, pid):
+    """The pid outside of a process of the machine."""
+    todo = [machine.pid]
+    while todo:
+        for child in children_of(todo.pop()):
+            try:
+                if inner_pid(child) == pid:
+                    return child
+            except (FileNotFoundError, AttributeError):
+                continue
+            todo.append(child)
+    return None
+
+
+def kill(machine, name, number=signal.SIGKILL):
+    """A signal to its main process, not by way of the launcher; returns its pid."""
+    pid = look(machine, name)['pid']
+    os.kill(outer_pid(machine, pid), number)
+    return pid
+
+
+def sleeps(machine, argument):
+    """How many `sleep ARGUMENT` there are in the machine."""
+    found, todo = 0, [machine.pid]
+    while todo:
+        for child in children_of(todo.pop()):
+            todo.append(child)
+            try:
+                with open(f'/proc/{child}/cmdline', 'rb') as file:
+                    found += file.read() == b'sleep\0' + argument.encode() + b'\0'
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    return found

@@ -1,30 +1,12 @@
 """Ends by themselves: how each is told, and what comes after it."""
+import fcntl
 import os
+import pathlib
 import re
-import signal
 
-from harness import Machine, inner_pid, children_of, until
-from services import booted, define, events, look, need_cgroup, printed, shell, wait
-
-
-def outer_pid(machine, pid):
-    """The pid outside of a process of the machine."""
-    todo = [machine.pid]
-    while todo:
-        for child in children_of(todo.pop()):
-            try:
-                if inner_pid(child) == pid:
-                    return child
-            except (FileNotFoundError, AttributeError):
-                continue
-            todo.append(child)
-    return None
-
-
-def kill(machine, name, number=signal.SIGKILL):
-    pid = look(machine, name)['pid']
-    os.kill(outer_pid(machine, pid), number)
-    return pid
+from harness import Machine, until
+from services import (booted, define, events, kill, look, need_cgroup, outer_pid, printed, shell,
+                      sleeps, wait)
 
 
 def test_exits_and_signals_are_told_apart_exactly():
@@ -140,20 +122,6 @@ def test_a_crash_takes_the_children_along_where_a_cgroup_follows_them():
         assert sleeps(machine, '12345') == 0
 
 
-def sleeps(machine, argument):
-    """How many `sleep ARGUMENT` there are in the machine."""
-    found, todo = 0, [machine.pid]
-    while todo:
-        for child in children_of(todo.pop()):
-            todo.append(child)
-            try:
-                with open(f'/proc/{child}/cmdline', 'rb') as file:
-                    found += file.read() == b'sleep\0' + argument.encode() + b'\0'
-            except (FileNotFoundError, ProcessLookupError):
-                pass
-    return found
-
-
 def test_a_crash_is_told_in_the_journal_with_its_status():
     with Machine() as machine:
         define(machine, 'd', exec=shell('echo last words; exit 9'), restart='never')
@@ -185,3 +153,37 @@ def test_zombies_of_a_service_are_reaped():
         booted(machine)
         until(lambda: 'ready' in printed(machine, 'd'), 'it has had children')
         until(lambda: not [c for c in machine.children().values() if c[1] == 'Z'], 'no zombie')
+
+
+def test_a_cgroup_that_somebody_removed_is_made_again():
+    with Machine() as machine:
+        need_cgroup(machine)
+        flag = machine.folder / 'flag'
+        define(machine, 'd', exec=shell(f'test -e {flag} || exit 1; exec sleep 100000'),
+               restart={'delay': '1h'})
+        booted(machine)
+        wait(machine, 'd', 'backing-off')
+        [folder] = pathlib.Path(machine.cgroup.folder).glob('conit-*/service-d')
+        folder.rmdir()
+        flag.write_text('')
+        machine.slc('start', 'd')
+        assert wait(machine, 'd', 'running')['processes'], look(machine, 'd')
+        assert folder.exists()
+
+
+def test_only_what_a_dead_launcher_left_is_removed():
+    with Machine() as machine:
+        need_cgroup(machine)
+        own = pathlib.Path(machine.cgroup.folder)
+        stale, other = own / 'conit-00000000000000aa', own / 'conit-of-somebody-else'
+        nested = own / 'conit-00000000000000bb' / 'deep' / 'conit-00000000000000cc'
+        for folder in (stale / 'service-x', other / 'x', nested / 'service-y'):
+            folder.mkdir(parents=True)
+        lock = os.open(nested, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        wait(machine, 'd', 'running')
+        os.close(lock)
+        assert not stale.exists()
+        assert (other / 'x').exists() and (nested / 'service-y').exists()

@@ -3,14 +3,23 @@ import re
 import time
 
 from harness import Machine, until
-from services import WITHOUT_CGROUP, booted, define, events, look, need_cgroup, printed, shell, wait
-from test_restart import kill, sleeps
+from services import (PYTHON, WITHOUT_CGROUP, booted, define, events, kill, look, need_cgroup,
+                      printed, shell, sleeps, wait, words)
 
 # Says which signal it got, and goes on.
 STUBBORN = ('for s in HUP INT QUIT USR1 USR2 TERM; do trap "echo got-$s" $s; done; echo ready; '
             'while :; do sleep 1000 & wait $!; done')
-POLITE = ('for s in HUP INT QUIT USR1 USR2 TERM; do trap "echo got-$s; exit 0" $s; done; '
-          'echo ready; while :; do sleep 1000 & wait $!; done')
+POLITE = words(PYTHON, '-IS', '-c', r'''
+import os, signal
+def leave(number, frame):
+    print("got-" + signal.Signals(number).name[3:], flush=True)
+    os._exit(0)
+for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM"):
+    signal.signal(getattr(signal, "SIG" + name), leave)
+print("ready", flush=True)
+while True:
+    signal.pause()
+''')
 
 
 def ready(machine, *names):
@@ -20,9 +29,9 @@ def ready(machine, *names):
 
 def test_term_is_sent_or_the_signal_that_the_file_names():
     with Machine() as machine:
-        define(machine, 'plain', exec=shell(POLITE))
+        define(machine, 'plain', exec=POLITE)
         for signal in ('INT', 'USR1', 'HUP', 'QUIT'):
-            define(machine, signal.lower(), exec=shell(POLITE), stop={'signal': signal})
+            define(machine, signal.lower(), exec=POLITE, stop={'signal': signal})
         booted(machine)
         ready(machine, 'plain', 'int', 'usr1', 'hup', 'quit')
         machine.slc('stop', 'plain', 'int', 'usr1', 'hup', 'quit')
