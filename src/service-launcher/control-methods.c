@@ -241,7 +241,7 @@ static void handle_describe(struct connection *connection, const struct argument
     json_add_string(&writer, "logs", launcher->options.logs);
     show_time(&show, "since", launcher->started_at_ns);
     json_add_number(&writer, "services", services);
-    json_add_bool(&writer, "booted", launcher->manager.header->booted);
+    json_add_bool(&writer, "booted", launcher->started_said);
     json_add_string(&writer, "shutting_down", how == SHUT_DOWN_NONE ? NULL : shut_down_name(how));
     finish_reply(connection, &writer);
 }
