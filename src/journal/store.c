@@ -457,8 +457,9 @@ ssize_t journal_store_adopt(struct journal_store *store, struct journal_file *fi
     ssize_t count = pread(owned, tail, wanted, size - (off_t)wanted);
     if (count < 0)
         return -errno;
-    const char *end = count ? memrchr(tail, '\n', (size_t)count) : NULL;
-    size_t begin = end ? (size_t)(end - tail) + 1 : 0;
+    size_t begin = (size_t)count;
+    while (begin && tail[begin - 1] != '\n')
+        begin--;
     size_t bytes = (size_t)count - begin;
     if (!bytes)
         return 0;
