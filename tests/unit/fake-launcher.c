@@ -1,0 +1,217 @@
+/* A launcher that is made up, around the real control socket. */
+#include "fake-launcher.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* ---- what the launcher would offer ---------------------------------------------------------- */
+
+struct fake fake;
+struct launcher launcher;
+static struct manager_ops operations;
+enum shut_down asked_how;
+bool asked_force, reply_was_sent;
+int watched_client = -1;
+
+bool has_data(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void launcher_shut_down(struct launcher *l, enum shut_down how, bool force)
+{
+    asked_how = how;
+    asked_force = force;
+    reply_was_sent = has_data(watched_client);
+}
+
+bool reload_dry, reload_start;
+
+int launcher_reload(struct launcher *l, bool dry_run, bool start, struct reload_report *ret)
+{
+    reload_dry = dry_run;
+    reload_start = start;
+    ret->entries = calloc(2, sizeof *ret->entries);
+    ret->count = 2;
+    ret->entries[0] = (struct reload_entry){
+        .change = RELOAD_CHANGED, .name = "a", .keys = 5, .needs_restart = true};
+    ret->entries[1] = (struct reload_entry){
+        .change = RELOAD_BROKEN, .name = "b", .errors = "b.yml:1: x\nb.yml:2: y"};
+    ret->warnings = strdup("c: odd");
+    return 0;
+}
+
+void reload_report_finish(struct reload_report *report)
+{
+    free(report->entries);
+    free(report->warnings);
+    *report = (struct reload_report){0};
+}
+
+size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pids, size_t room)
+{
+    for (size_t i = 0; i < 3 && i < room; i++)
+        pids[i] = (int32_t)(100 + i);
+    return 3;
+}
+
+int64_t executor_memory_bytes(struct executor *executor, uint32_t slot)
+{
+    return 4096;
+}
+
+int32_t executor_main_pid(struct executor *executor, uint32_t slot)
+{
+    return fake.services[slot].runs ? (int32_t)(100 + slot) : 0;
+}
+
+static void on_changed(void *context, struct service *service, enum service_state before)
+{
+    if (launcher.control)
+        control_service_changed(launcher.control, service, before);
+}
+
+/* ---- a launcher and its clients ------------------------------------------------------------- */
+
+static char socket_path[64];
+
+/* Both the fake kernel and the launcher have the manager inside them: it moves. */
+static void move_manager(struct manager *to, struct manager *from)
+{
+    *to = *from;
+    list_init(&to->requests);
+    for (struct list *link; (link = list_take(&from->requests));)
+        list_append(&to->requests, link);
+}
+
+void begin(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    fake_init(&fake);
+    fake_add(&fake, "web", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_tie(&fake, "b", NEEDS, "a");
+    fake_load(&fake);
+    operations = *fake.manager.ops;
+    operations.changed = on_changed;
+    fake.manager.ops = &operations;
+    launcher = (struct launcher){.options = {.runtime = "/run/x", .logs = "/var/log/x"}};
+    move_manager(&launcher.manager, &fake.manager);
+    CHECK_NUMBER(loop_init(&launcher.loop), 0);
+    text_format(socket_path, sizeof socket_path, "/tmp/test-control-%d", getpid());
+    unlink(socket_path);
+    text_format(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+    CHECK_NUMBER(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_NUMBER(chmod(socket_path, 0666), 0);
+    CHECK_NUMBER(listen(fd, 4096), 0);
+    CHECK_NUMBER(control_create(&launcher, fd, &launcher.control), 0);
+}
+
+void end(void)
+{
+    control_destroy(launcher.control);
+    loop_finish(&launcher.loop);
+    move_manager(&fake.manager, &launcher.manager);
+    fake_finish(&fake);
+    unlink(socket_path);
+}
+
+void run_services(void)
+{
+    move_manager(&fake.manager, &launcher.manager);
+    fake_run(&fake);
+    move_manager(&launcher.manager, &fake.manager);
+}
+
+int dial(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    text_format(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+    CHECK_NUMBER(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+void turns(int count)
+{
+    while (count--)
+        loop_turn(&launcher.loop, false);
+}
+
+void put(int fd, const char *text)
+{
+    size_t count = strlen(text) + 1;
+    CHECK_NUMBER(send(fd, text, count, MSG_NOSIGNAL), count);
+}
+
+#define MESSAGE_BYTES 200000
+static char message[MESSAGE_BYTES];
+
+const char *get(int fd)
+{
+    for (size_t at = 0; at < sizeof message;) {
+        ssize_t got = recv(fd, message + at, 1, MSG_DONTWAIT);
+        if (got == 1 && !message[at])
+            return message;
+        if (got == 1)
+            at++;
+        else if (got == 0 || errno == ECONNRESET)
+            return "EOF";
+        else
+            turns(1);
+    }
+    return "too long";
+}
+
+const char *ask(int fd, const char *call)
+{
+    put(fd, call);
+    return get(fd);
+}
+
+const char *call_of(const char *method, const char *parameters, const char *flags)
+{
+    static char call[2000];
+    text_format(call, sizeof call, "{\"method\":\"%s\"%s%s%s}", method,
+                *parameters ? ",\"parameters\":" : "", parameters, flags);
+    return call;
+}
+
+const char *value_at(const char *reply, const char *path)
+{
+    static char words[2000];
+    json_t *root = json_loads(reply, 0, NULL), *at = root;
+    char steps[200], *rest = steps, *step;
+
+    text_format(steps, sizeof steps, "%s", path);
+    while (at && (step = strsep(&rest, "/")))
+        at = json_is_array(at) ? json_array_get(at, (size_t)(step[0] - '0'))
+                               : json_object_get(at, step);
+    if (json_is_string(at)) {
+        text_format(words, sizeof words, "%s", json_string_value(at));
+    } else {
+        char *dumped = at ? json_dumps(at, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
+        text_format(words, sizeof words, "%s", dumped ? dumped : "absent");
+        free(dumped);
+    }
+    json_decref(root);
+    return words;
+}
+
+const char *list_call(void)
+{
+    return call_of(INTERFACE "List", "", "");
+}
+
+void check_served(void)
+{
+    AUTO_CLOSE int fd = dial();
+    CHECK_VALUE(ask(fd, list_call()), "parameters/services/0/name", "a");
+}
