@@ -4,45 +4,10 @@
 #include "service-launcher/control.h"
 
 #include "base/cleanup.h"
-#include "base/text.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-
-static void cleanup_stream(FILE **stream)
-{
-    if (*stream)
-        fclose(*stream);
-}
-
-int control_find_group(const char *path, const char *name, gid_t *ret)
-{
-    AUTO(cleanup_stream) FILE *stream = fopen(path, "re");
-    AUTO_FREE char *line = NULL;
-    size_t room = 0, length = strlen(name);
-
-    if (!stream)
-        return -errno;
-    while (getline(&line, &room, stream) > 0) {
-        /* name:password:number:members */
-        uint64_t number;
-        char *field;
-        if (strncmp(line, name, length) != 0 || line[length] != ':')
-            continue;
-        field = strchr(line + length + 1, ':');
-        if (!field)
-            continue;
-        field++;
-        field[strcspn(field, ":\n")] = 0;
-        if (text_parse_unsigned(field, &number) < 0 || number >= (gid_t)-1)
-            continue;
-        *ret = (gid_t)number;
-        return 0;
-    }
-    return ferror(stream) ? -EIO : -ENOENT;
-}
 
 /* Whether the peer has `group` among its supplementary groups. When that cannot be known it has
  * not. */

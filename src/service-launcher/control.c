@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/group.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -395,7 +396,7 @@ int control_create(struct launcher *launcher, int listen_fd, struct control **re
     control->group = (gid_t)-1;
     list_init(&control->connections);
     list_init(&control->calls);
-    r = control_find_group("/etc/group", CONTROL_GROUP, &control->group);
+    r = group_find(GROUP_FILE, CONTROL_GROUP, &control->group);
     if (r < 0 && r != -ENOENT)
         LOG(WARNING, "Cannot look up the group " CONTROL_GROUP, TEXT("error", strerror(-r)));
     r = loop_add(loop_of(control), &control->listener, listen_fd, EPOLLIN, on_accept);

@@ -28,9 +28,6 @@ struct peer {
     bool may_change;
 };
 
-/* The number of a group in a file as group(5) has it, or -ENOENT, or -errno. */
-int control_find_group(const char *path, const char *name, gid_t *ret);
-
 /* Who has connected, by SO_PEERCRED and SO_PEERGROUPS. `group`: (gid_t)-1 for none. 0 or -errno. */
 int control_read_peer(int socket, gid_t group, struct peer *ret);
 

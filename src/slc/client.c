@@ -4,7 +4,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/group.h"
 #include "base/text.h"
+#include "config/users.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,53 +26,23 @@
 
 /* ---- errors --------------------------------------------------------------------------------- */
 
-/* What a line of a file like passwd(5) has in front of the field that is `id`; false: none. */
-static bool find_name(const char *path, unsigned id, char *name, size_t size)
-{
-    FILE *stream = fopen(path, "re");
-    char line[1024];
-    bool found = false;
-
-    while (stream && !found && fgets(line, sizeof line, stream)) {
-        char *colon = strchr(line, ':'), *second = colon ? strchr(colon + 1, ':') : NULL;
-        uint64_t number;
-        if (!second)
-            continue;
-        *colon = 0;
-        second++;
-        second[strcspn(second, ":\n")] = 0;
-        if (text_parse_unsigned(second, &number) == 0 && number == id) {
-            text_format(name, size, "%s", line);
-            found = true;
-        }
-    }
-    if (stream)
-        fclose(stream);
-    return found;
-}
-
-static bool group_exists(void)
-{
-    FILE *stream = fopen("/etc/group", "re");
-    char line[1024];
-    bool found = false;
-
-    while (stream && !found && fgets(line, sizeof line, stream))
-        found = text_starts_with(line, GROUP ":", NULL);
-    if (stream)
-        fclose(stream);
-    return found;
-}
-
 static int say_not_permitted(const struct client *client)
 {
+    const char *path;
+    struct user entry;
     char user[64];
+    gid_t group;
 
-    if (!find_name("/etc/passwd", geteuid(), user, sizeof user))
+    if (users_refresh(&path) == 0 && users_find_number(geteuid(), &entry) == 0)
+        text_format(user, sizeof user, "%.*s", (int)entry.name_length, entry.name);
+    else
         text_format(user, sizeof user, "%u", geteuid());
     slc_complain(client->slc->verb->name,
                  "not permitted: user %s is not root and not in the group " GROUP "%s", user,
-                 group_exists() ? "" : " (which does not exist on this machine)");
+                 group_find(GROUP_FILE, GROUP, &group) == -ENOENT
+                     ? " (which does not exist on this machine)"
+                     : "");
+    users_forget();
     return SLC_NOT_PERMITTED;
 }
 
