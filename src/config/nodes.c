@@ -5,6 +5,7 @@
  * the rest readable (an anchor, a tag, a key that stands twice) is noted and reading goes on. */
 #include "config/nodes.h"
 #include "base/text.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <string.h>
@@ -52,27 +53,6 @@ static unsigned column_of(yaml_mark_t mark)
 }
 
 /* --- Before libyaml: is it text? --- */
-
-/* The length of the UTF-8 character at `at`, 0 when it is none (Unicode 15, table 3-7). */
-static size_t utf8_length(const unsigned char *at, size_t left)
-{
-    unsigned first = at[0];
-    size_t length = first < 0x80   ? 1
-                    : first < 0xc2 ? 0
-                    : first < 0xe0 ? 2
-                    : first < 0xf0 ? 3
-                    : first < 0xf5 ? 4
-                                   : 0;
-    if (length == 0 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f) ||
-        (first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f))
-        return 0;
-    return length;
-}
 
 /* Characters that YAML does not take outside escapes (YAML 1.1, production c-printable). */
 static bool is_control(const unsigned char *at, size_t length)

@@ -1,37 +1,10 @@
 /* How entries are shown. Bytes that need nothing are copied in runs, so that a line of plain text
  * costs one look at each byte. */
 #include "journal/show.h"
+#include "base/utf8.h"
 
 #include <stdint.h>
 #include <string.h>
-
-/* The length of the UTF-8 sequence at `at` (RFC 3629: shortest forms, no surrogates, up to
- * U+10FFFF), or 0. */
-static size_t utf8_length(const unsigned char *at, size_t count)
-{
-    unsigned char first = at[0], least = 0x80, most = 0xbf;
-    size_t length;
-
-    if (first < 0x80)
-        return 1;
-    if (first < 0xc2 || first > 0xf4)
-        return 0;
-    length = first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    if (first == 0xe0)
-        least = 0xa0;
-    else if (first == 0xed)
-        most = 0x9f;
-    else if (first == 0xf0)
-        least = 0x90;
-    else if (first == 0xf4)
-        most = 0x8f;
-    if (count < length || at[1] < least || at[1] > most)
-        return 0;
-    for (size_t i = 2; i < length; i++)
-        if (at[i] < 0x80 || at[i] > 0xbf)
-            return 0;
-    return length;
-}
 
 static int put(struct buffer *out, const char *text)
 {

@@ -1,6 +1,7 @@
 /* The JSON writer. A string is copied in runs: only quotes, backslashes, control characters and
  * what is no UTF-8 (RFC 3629: no surrogates, nothing overlong) leave the straight way. */
 #include "protocol/json-write.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -44,29 +45,6 @@ void json_put_key(struct json_writer *writer, const char *key)
     writer->follows = false;
 }
 
-/* How many bytes the UTF-8 sequence at `at` has, of `count` there are; 0 when it is none. */
-static size_t sequence_bytes(const unsigned char *at, size_t count)
-{
-    static const struct {
-        unsigned char least, most, bytes, second_least, second_most;
-    } rows[] = {
-        {0xc2, 0xdf, 2, 0x80, 0xbf}, {0xe0, 0xe0, 3, 0xa0, 0xbf}, {0xe1, 0xec, 3, 0x80, 0xbf},
-        {0xed, 0xed, 3, 0x80, 0x9f}, {0xee, 0xef, 3, 0x80, 0xbf}, {0xf0, 0xf0, 4, 0x90, 0xbf},
-        {0xf1, 0xf3, 4, 0x80, 0xbf}, {0xf4, 0xf4, 4, 0x80, 0x8f},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        if (at[0] < rows[i].least || at[0] > rows[i].most)
-            continue;
-        if (count < rows[i].bytes || at[1] < rows[i].second_least || at[1] > rows[i].second_most)
-            return 0;
-        for (size_t j = 2; j < rows[i].bytes; j++)
-            if ((at[j] & 0xc0) != 0x80)
-                return 0;
-        return rows[i].bytes;
-    }
-    return 0;
-}
-
 static void put_escaped(struct json_writer *writer, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
@@ -90,7 +68,7 @@ void json_put_bytes(struct json_writer *writer, const char *bytes, size_t count)
     put(writer, "\"", 1);
     while (at < end) {
         size_t good = *at < 0x80 ? *at >= 0x20 && *at != '"' && *at != '\\'
-                                 : sequence_bytes(at, (size_t)(end - at));
+                                 : utf8_length(at, (size_t)(end - at));
         if (good) {
             at += good;
             continue;
