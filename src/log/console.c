@@ -91,7 +91,6 @@ size_t console_write(const char *bytes, size_t count)
 /* The kernel's own log takes what the console did not. It drops what it has no room for. */
 static void write_kmsg(enum log_level level, const char *line, size_t bytes)
 {
-    static const int priorities[LOG_LEVELS] = {2, 3, 4, 6, 7};
     char storage[LOG_LINE_BYTES + 32];
     struct text text;
 
@@ -99,7 +98,7 @@ static void write_kmsg(enum log_level level, const char *line, size_t bytes)
     if (fd < 0)
         return;
     text_init(&text, storage, sizeof storage);
-    text_printf(&text, "<%d>conit: ", 8 * 3 + priorities[level]); /* facility daemon */
+    text_printf(&text, "<%u>conit: ", 8 * 3 + log_syslog_level(level)); /* facility daemon */
     text_add_bytes(&text, line, bytes);
     if (write(fd, text.data, text.used_bytes) < 0) { /* nowhere left to say it */
     }

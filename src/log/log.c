@@ -11,10 +11,11 @@
 
 static const struct {
     const char *name, *word;
+    unsigned syslog;
 } levels[LOG_LEVELS] = {
-    [LOG_FATAL] = {"FATL", "fatal"},  [LOG_ERROR] = {"ERRO", "error"},
-    [LOG_WARNING] = {"WARN", "warn"}, [LOG_INFO] = {"INFO", "info"},
-    [LOG_DEBUG] = {"DEBG", "debug"},
+    [LOG_FATAL] = {"FATL", "fatal", 2},  [LOG_ERROR] = {"ERRO", "error", 3},
+    [LOG_WARNING] = {"WARN", "warn", 4}, [LOG_INFO] = {"INFO", "info", 6},
+    [LOG_DEBUG] = {"DEBG", "debug", 7},
 };
 
 static struct {
@@ -179,6 +180,11 @@ void log_set_level(log_sink *sink, enum log_level least)
 void log_set_json(bool json)
 {
     as_json = json;
+}
+
+unsigned log_syslog_level(enum log_level level)
+{
+    return (unsigned)level < LOG_LEVELS ? levels[level].syslog : levels[LOG_INFO].syslog;
 }
 
 int log_parse_level(const char *word, enum log_level *ret)

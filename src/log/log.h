@@ -36,6 +36,9 @@ void log_add_sink(log_sink *sink, void *context, enum log_level least);
 void log_set_level(log_sink *sink, enum log_level least);
 void log_set_json(bool json);
 
+/* The level in syslog's numbers (syslog(3)), 2 to 7; a level that is none counts as info. */
+unsigned log_syslog_level(enum log_level level);
+
 /* Reads "debug" "info" "warn" "error"; 0 or -EINVAL. */
 int log_parse_level(const char *word, enum log_level *ret);
 

@@ -152,18 +152,10 @@ static void read_options(int argc, char **argv)
 
 /* ---- our own lines ------------------------------------------------------------------------- */
 
-static enum journal_level level_of(enum log_level level)
-{
-    static const enum journal_level levels[LOG_LEVELS] = {
-        [LOG_FATAL] = JOURNAL_CRIT, [LOG_ERROR] = JOURNAL_ERR,   [LOG_WARNING] = JOURNAL_WARNING,
-        [LOG_INFO] = JOURNAL_INFO,  [LOG_DEBUG] = JOURNAL_DEBUG,
-    };
-    return (unsigned)level < LOG_LEVELS ? levels[level] : JOURNAL_INFO;
-}
-
 static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
-    journal_say(context, JOURNAL_OWN_ID, level_of(level), line, bytes ? bytes - 1 : 0);
+    journal_say(context, JOURNAL_OWN_ID, (enum journal_level)log_syslog_level(level), line,
+                bytes ? bytes - 1 : 0);
 }
 
 /* ---- init ---------------------------------------------------------------------------------- */
@@ -244,7 +236,8 @@ static void on_init_message(const struct hand_over_message *message, const int *
         write_all_and_say_so();
         break;
     case HAND_OVER_LINE:
-        journal_say(&program.journal, JOURNAL_OWN_ID, level_of((enum log_level)message->argument),
+        journal_say(&program.journal, JOURNAL_OWN_ID,
+                    (enum journal_level)log_syslog_level((enum log_level)message->argument),
                     message->text, message->count);
         break;
     case HAND_OVER_REFUSED:

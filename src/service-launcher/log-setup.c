@@ -13,9 +13,7 @@
 
 static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
-    static const uint32_t levels[LOG_LEVELS] = {
-        [LOG_FATAL] = 2, [LOG_ERROR] = 3, [LOG_WARNING] = 4, [LOG_INFO] = 6, [LOG_DEBUG] = 7};
-    journal_client_line(context, JOURNAL_OWN_ID, levels[level], line, bytes);
+    journal_client_line(context, JOURNAL_OWN_ID, log_syslog_level(level), line, bytes);
 }
 
 void log_to_console(enum log_level least, bool container)
