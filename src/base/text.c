@@ -110,6 +110,21 @@ bool text_starts_with(const char *string, const char *prefix, const char **ret_r
     return true;
 }
 
+void text_unescape(char *string)
+{
+    char *out = string;
+    for (const char *at = string; *at; at++) {
+        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] >= '0' && at[2] <= '7' &&
+            at[3] >= '0' && at[3] <= '7') {
+            *out++ = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
+            at += 3;
+        } else {
+            *out++ = *at;
+        }
+    }
+    *out = 0;
+}
+
 #define DISTANCE_MAX_BYTES 64
 
 unsigned text_distance(const char *a, const char *b)

@@ -36,6 +36,10 @@ int text_parse_unsigned(const char *string, uint64_t *ret);
 /* Whether `string` begins with `prefix`; the rest of it in *ret_rest (may be NULL). */
 bool text_starts_with(const char *string, const char *prefix, const char **ret_rest);
 
+/* Undoes the octal escapes of the kernel's tables ("\040" for a blank; proc_pid_mountinfo(5)), in
+ * place. */
+void text_unescape(char *string);
+
 /* How many single-character edits (Damerau: swaps count one) lead from `a` to `b`; both are
  * looked at up to 64 bytes. For "did you mean". */
 unsigned text_distance(const char *a, const char *b);

@@ -87,22 +87,6 @@ static char *next_line(char **at)
     return line;
 }
 
-/* Undoes the kernel's octal escapes (\040), in place. */
-static void unescape(char *text)
-{
-    char *out = text;
-    for (; *text; text++) {
-        if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' &&
-            text[2] <= '7' && text[3] >= '0' && text[3] <= '7') {
-            *out++ = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
-            text += 3;
-        } else {
-            *out++ = *text;
-        }
-    }
-    *out = 0;
-}
-
 int last_steps_parse_mount(char *line, char **ret_target, char **ret_type)
 {
     char *target = line, *type = strstr(line, " - ");
@@ -119,7 +103,7 @@ int last_steps_parse_mount(char *line, char **ret_target, char **ret_type)
         return -EINVAL;
     type[type_length] = 0;
     target[target_length] = 0;
-    unescape(target);
+    text_unescape(target);
     *ret_target = target;
     *ret_type = type;
     return 0;
@@ -166,7 +150,7 @@ static void all_swap_off(void)
     next_line(&at); /* the heading */
     for (char *line; count < MOUNTS_MAX && (line = next_line(&at));) {
         line[strcspn(line, " \t")] = 0;
-        unescape(line);
+        text_unescape(line);
         steps[count++] = (struct step){"swap off", line, turn_swap_off, NULL, SWAPOFF_MS, 0};
     }
     steps_run(steps, count);

@@ -71,3 +71,12 @@ TEST(an_error_is_shown_with_the_parts_of_its_place_that_are_known)
     error_format(&error, line, sizeof line);
     CHECK_TEXT(line, "no memory");
 }
+
+TEST(octal_escapes_are_undone_and_what_is_none_stays)
+{
+    char whole[] = "/a\\040b\\134\\011", none[] = "\\04 \\400 \\08x \\";
+    text_unescape(whole);
+    CHECK_TEXT(whole, "/a b\\\t");
+    text_unescape(none);
+    CHECK_TEXT(none, "\\04 \\400 \\08x \\");
+}
