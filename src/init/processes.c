@@ -2,6 +2,7 @@
  * takes memory from the heap. */
 #include "init/processes.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/text.h"
 
 #include <fcntl.h>
@@ -25,16 +26,6 @@ struct folder_entry {
 void processes_use(int proc_fd)
 {
     proc = proc_fd;
-}
-
-static ssize_t read_file(const char *path, char *bytes, size_t size)
-{
-    AUTO_CLOSE int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -errno : read(fd, bytes, size - 1);
-    if (got < 0)
-        return fd < 0 ? got : -errno;
-    bytes[got] = 0;
-    return got;
 }
 
 /* The beginning of the field that stands `count` fields behind `at`; blanks part them. */
@@ -80,7 +71,7 @@ static bool read_process(const char *name, struct process *ret)
     if (text_parse_unsigned(name, &pid) < 0 || pid <= 1)
         return false;
     text_format(path, sizeof path, "%s/stat", name);
-    return read_file(path, text, sizeof text) > 0 && process_parse_stat(text, ret) == 0 &&
+    return file_read(proc, path, text, sizeof text) > 0 && process_parse_stat(text, ret) == 0 &&
            !ret->kernel_thread && ret->state != 'Z' && ret->state != 'X';
 }
 
@@ -114,7 +105,7 @@ void process_where(pid_t pid, char where[static PROCESS_WHERE_BYTES])
 {
     char path[40];
     text_format(path, sizeof path, "%d/wchan", (int)pid);
-    ssize_t got = read_file(path, where, PROCESS_WHERE_BYTES);
+    ssize_t got = file_read(proc, path, where, PROCESS_WHERE_BYTES);
     if (got <= 0 || strcmp(where, "0") == 0)
         memcpy(where, "?", 2);
 }

@@ -2,6 +2,7 @@
  * All that touches a file runs in a child with a time-out: the root may be on a network. */
 #include "init/stage1-mount.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "init/held.h"
 #include "init/init.h"
@@ -238,13 +239,13 @@ void stage1_open_standard(void)
 static bool is_quiet(void)
 {
     static char words[4096];
-    AUTO_CLOSE int fd = openat(proc, "cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, words + 1, sizeof words - 3);
+    ssize_t got = file_read(proc, "cmdline", words + 1, sizeof words - 2);
     if (got <= 0)
         return false;
     words[0] = ' ';
     words[got] = words[got] == '\n' ? ' ' : words[got];
     words[got + 1] = ' ';
+    words[got + 2] = 0;
     return strstr(words, " quiet ") != NULL;
 }
 

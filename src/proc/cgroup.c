@@ -1,6 +1,7 @@
 /* cgroup v2, used to follow a service. */
 #include "proc/cgroup.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/syscall.h"
 #include "base/text.h"
 
@@ -23,21 +24,6 @@
 
 /* ---- where --------------------------------------------------------------------------------- */
 
-/* Undoes the octal escapes of mountinfo (proc(5)) in place. */
-static void unescape(char *text)
-{
-    char *to = text;
-    for (const char *at = text; *at; to++) {
-        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '3' && at[2] && at[3]) {
-            *to = (char)((at[1] - '0') * 64 + (at[2] - '0') * 8 + (at[3] - '0'));
-            at += 4;
-        } else {
-            *to = *at++;
-        }
-    }
-    *to = 0;
-}
-
 /* Reads a line of mountinfo: "ID PARENT DEV ROOT POINT OPTIONS … - TYPE SOURCE SUPER". Returns
  * whether it is a cgroup v2 mount; root and point then are parts of `line`. */
 static bool parse_mount(char *line, char **ret_root, char **ret_point)
@@ -53,8 +39,8 @@ static bool parse_mount(char *line, char **ret_root, char **ret_point)
     char *type = strstr(at, "- ");
     if (!type || !text_starts_with(type + 2, "cgroup2 ", NULL))
         return false;
-    unescape(fields[3]);
-    unescape(fields[4]);
+    text_unescape(fields[3]);
+    text_unescape(fields[4]);
     *ret_root = fields[3];
     *ret_point = fields[4];
     return true;
@@ -233,22 +219,10 @@ int cgroup_renew(int folder_fd, const char *service)
     return cgroup_open(folder_fd, service);
 }
 
-static ssize_t read_file(int cgroup_fd, const char *name, char *storage, size_t size_bytes)
-{
-    AUTO_CLOSE int fd = openat(cgroup_fd, name, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t bytes = read(fd, storage, size_bytes - 1);
-    if (bytes < 0)
-        return -errno;
-    storage[bytes] = 0;
-    return bytes;
-}
-
 int cgroup_is_populated(int cgroup_fd)
 {
     char storage[FILE_BYTES];
-    ssize_t bytes = read_file(cgroup_fd, "cgroup.events", storage, sizeof storage);
+    ssize_t bytes = file_read(cgroup_fd, "cgroup.events", storage, sizeof storage);
     if (bytes < 0)
         return (int)bytes;
     const char *line = strstr(storage, "populated ");
@@ -351,7 +325,7 @@ int64_t cgroup_memory_bytes(int cgroup_fd)
 {
     char storage[64];
     uint64_t number;
-    ssize_t bytes = read_file(cgroup_fd, "memory.current", storage, sizeof storage);
+    ssize_t bytes = file_read(cgroup_fd, "memory.current", storage, sizeof storage);
     if (bytes < 0)
         return bytes;
     storage[strcspn(storage, "\n")] = 0;

@@ -6,6 +6,7 @@
  * dies. See pid_namespaces(7), time_namespaces(7), reboot(2). */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/signals.h"
 #include "base/syscall.h"
 #include "base/text.h"
@@ -127,11 +128,8 @@ static bool would_end_by(int proc, pid_t pid, int signal)
 {
     char path[40], status[4096];
     text_format(path, sizeof path, "%d/status", (int)pid);
-    AUTO_CLOSE int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, status, sizeof status - 1);
-    if (got <= 0)
+    if (file_read(proc, path, status, sizeof status) <= 0)
         return false;
-    status[got] = 0;
     return !is_in_mask(status, "\nSigCgt:", signal) && !is_in_mask(status, "\nSigIgn:", signal) &&
            !is_in_mask(status, "\nSigBlk:", signal);
 }

@@ -1,7 +1,7 @@
 /* Looking without changing: conditions, and what a service is made of right now. */
 #include "service-launcher/executor-internal.h"
 
-#include "base/cleanup.h"
+#include "base/file.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -17,11 +17,8 @@ static bool has_kernel_word(const char *word)
 {
     char line[CMDLINE_BYTES];
     size_t length = strlen(word);
-    AUTO_CLOSE int fd = open("/proc/cmdline", O_RDONLY | O_CLOEXEC);
-    ssize_t bytes = fd < 0 ? -1 : read(fd, line, sizeof line - 1);
-    if (bytes < 0)
+    if (file_read(AT_FDCWD, "/proc/cmdline", line, sizeof line) < 0)
         return false;
-    line[bytes] = 0;
     for (const char *at = line; *at;) {
         at += strspn(at, " \n\t");
         size_t part = strcspn(at, " \n\t");
@@ -98,13 +95,9 @@ static int64_t resident_bytes(int32_t pid)
     char path[40], line[128];
     uint64_t pages;
     text_format(path, sizeof path, "/proc/%d/statm", (int)pid);
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    ssize_t bytes = read(fd, line, sizeof line - 1);
-    if (bytes <= 0)
-        return -ESRCH;
-    line[bytes] = 0;
+    ssize_t bytes = file_read(AT_FDCWD, path, line, sizeof line);
+    if (bytes < 0)
+        return bytes;
     char *second = strchr(line, ' ');
     if (!second)
         return -EPROTO;
