@@ -61,6 +61,8 @@ static void on_progress_time(struct loop_timer *timer)
     char text[SERVICE_NAME_MAX_BYTES + 64];
     const struct manager *manager = &ending->manager;
     const struct service *service = waited_for(manager);
+    if (!manager->active)
+        return; /* the turn that goes on now tells init */
     if (!service) {
         LOG(ERROR, "What is left of some services cannot be killed: init ends the rest");
         tell_init(ending);
