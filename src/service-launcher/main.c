@@ -346,6 +346,7 @@ static void go_on(void)
 {
     state.header->generation++;
     launcher_define_lost(&launcher);
+    launcher.gone_services = true; /* whether there are any is seen in the first turn */
     take_pipes();
     executor_recover(launcher.executor);
     LOG(INFO, "Took up where the former launcher was",
