@@ -1,0 +1,150 @@
+"""slc reload: what is new, changed, gone or broken, and that what runs is left alone."""
+import json
+import re
+
+from harness import Machine
+from services import booted, define, look, need_cgroup, printed, shell, wait
+
+
+def pids(machine):
+    return {service['name']: service['pid'] for service in machine.json('list')}
+
+
+def test_new_changed_gone_broken_and_unchanged_are_told_apart():
+    with Machine() as machine:
+        for name in ('same', 'changed', 'words', 'gone', 'breaks', 'idle'):
+            define(machine, name, exec='sleep 100000', **({'enabled': False} if name == 'idle'
+                                                          else {}))
+        booted(machine)
+        before = pids(machine)
+        define(machine, 'changed', exec='sleep 200000', umask='077')
+        define(machine, 'words', exec='sleep 100000', description='New words')
+        define(machine, 'breaks', exec='sleep 100000', umsk='077')
+        (machine.services / 'gone.yml').unlink()
+        define(machine, 'new', exec='sleep 100000')
+        define(machine, 'new-off', exec='sleep 100000', enabled=False)
+        text = machine.slc('reload', '--dry-run', check=False)
+        assert text.returncode == 1, text
+        assert pids(machine) == before and 'new' not in pids(machine)
+        result = machine.slc('reload', check=False)
+        assert result.returncode == 1, result
+        lines = {line.split()[1].rstrip(':'): line for line in result.stdout.splitlines()
+                 if len(line.split()) > 1 and line.split()[0] in
+                 ('new', 'changed', 'gone', 'broken')}
+        assert result.stdout == text.stdout, (result.stdout, text.stdout)
+        assert set(lines) == {'changed', 'words', 'gone', 'breaks', 'new', 'new-off'}, result
+        assert lines['new'].startswith('new') and lines['gone'].startswith('gone'), lines
+        assert re.search(r'^changed +changed: exec, umask .*slc restart changed', lines['changed']), lines
+        assert re.search(r'^changed +words: description$', lines['words']), lines
+        assert 'restart' not in lines['words'], lines
+        assert lines['breaks'].startswith('broken'), lines
+        assert re.search(r"breaks\.yml:1:\d+: .*'umsk'.*'umask'", result.stderr), result.stderr
+        assert re.search(r'\b2 unchanged', result.stdout), result.stdout
+        after = pids(machine)
+        for name in ('same', 'changed', 'words', 'breaks', 'gone'):
+            assert after[name] == before[name] is not None, (name, before, after)
+        assert wait(machine, 'new', 'running')['pid']
+        assert look(machine, 'new-off')['state'] == 'stopped'
+        assert look(machine, 'words')['description'] == 'New words'
+
+
+def test_what_changed_is_in_force_at_the_next_start():
+    with Machine() as machine:
+        define(machine, 'd', exec=shell('echo old; exec sleep 100000'))
+        booted(machine)
+        define(machine, 'd', exec=shell('echo new; exec sleep 100000'))
+        machine.slc('reload')
+        assert printed(machine, 'd') == 'old\n'
+        machine.slc('restart', 'd')
+        machine.slc('stop', 'd')
+        assert printed(machine, 'd') == 'old\nnew\n'
+
+
+def test_a_broken_file_leaves_what_was_in_force():
+    with Machine() as machine:
+        define(machine, 'd', exec=shell('echo good; exec sleep 100000'))
+        booted(machine)
+        machine.service('d', 'exec: [unclosed')
+        result = machine.slc('reload', check=False)
+        assert result.returncode == 1 and 'd.yml:' in result.stderr, result
+        status = look(machine, 'd')
+        assert status['state'] == 'running' and 'd.yml:' in json.dumps(status), status
+        machine.slc('restart', 'd')
+        machine.slc('stop', 'd')
+        assert printed(machine, 'd') == 'good\ngood\n'
+        # Mended, it is as if nothing had been.
+        define(machine, 'd', exec=shell('echo better; exec sleep 100000'))
+        machine.slc('reload')
+        machine.slc('start', 'd')
+        assert 'd.yml:' not in json.dumps(look(machine, 'd')['errors'])
+        machine.slc('stop', 'd')
+        assert printed(machine, 'd') == 'good\ngood\nbetter\n'
+
+
+def test_what_is_gone_runs_on_and_is_forgotten_once_it_stops():
+    with Machine() as machine:
+        define(machine, 'd', exec='sleep 100000')
+        define(machine, 'idle', exec='sleep 100000', enabled=False)
+        booted(machine)
+        pid = look(machine, 'd')['pid']
+        for name in ('d', 'idle'):
+            (machine.services / f'{name}.yml').unlink()
+        machine.slc('reload')
+        assert 'idle' not in pids(machine)
+        assert look(machine, 'd')['pid'] == pid
+        machine.kill_launcher()
+        assert look(machine, 'd')['pid'] == pid
+        machine.slc('stop', 'd')
+        assert pids(machine) == {}
+        assert machine.slc('status', 'd', check=False).returncode == 4
+        # Its name is free again.
+        define(machine, 'd', exec='sleep 100000')
+        machine.slc('reload')
+        assert wait(machine, 'd', 'running')['pid'] not in (None, pid)
+
+
+def test_a_reload_of_nothing_new_says_so_and_changes_nothing():
+    with Machine() as machine:
+        for number in range(10):
+            define(machine, f's{number}', exec='sleep 100000')
+        booted(machine)
+        before = machine.json('list')
+        for _ in range(3):
+            assert machine.slc('reload').stdout.strip() == '10 unchanged'
+        assert machine.json('list') == before
+
+
+def test_no_start_only_lists_what_is_new():
+    with Machine() as machine:
+        booted(machine)
+        define(machine, 'd', exec='sleep 100000')
+        machine.slc('reload', '--no-start')
+        assert look(machine, 'd')['state'] == 'stopped'
+
+
+def test_what_was_broken_starts_once_it_loads():
+    with Machine() as machine:
+        machine.service('d', 'exec: sleep 100000\nwhat: is this')
+        booted(machine)
+        assert look(machine, 'd')['state'] == 'broken'
+        machine.service('d', 'exec: sleep 100000')
+        machine.slc('reload')
+        machine.slc('start', 'd')
+        wait(machine, 'd', 'running')
+
+
+def test_what_reload_put_in_force_outlives_the_launcher():
+    with Machine() as machine:
+        need_cgroup(machine)
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        define(machine, 'd', exec='sleep 200000', description='second')
+        define(machine, 'new', exec='sleep 100000')
+        machine.slc('reload')
+        wait(machine, 'new', 'running')
+        before = pids(machine)
+        for file in machine.services.iterdir():
+            file.unlink()
+        machine.kill_launcher()
+        assert pids(machine) == before
+        assert look(machine, 'd')['description'] == 'second'
