@@ -153,6 +153,19 @@ def test_check_is_content_with_what_is_right():
     assert check(files, '-q').stdout == ''
 
 
+def test_check_is_content_with_every_file_shipped():
+    folders = [ROOT / 'services', ROOT / 'services/examples']
+    files = [file for folder in folders for ending in ('yml', 'yml.disabled')
+             for file in sorted(folder.glob(f'*.{ending}'))]
+    assert len(files) > 12, files
+    for file in files:
+        result = slc('check', '--services', str(ROOT / 'services'), str(file))
+        assert result.returncode == 0 and ' 0 errors, 0 warnings' in result.stdout, (file, result)
+    config = ROOT / 'vm/root/etc/conit.yml'
+    result = slc('check', '--services', str(ROOT / 'services'), '--config', str(config))
+    assert result.returncode == 0 and ' 0 errors, 0 warnings' in result.stdout, result
+
+
 def test_check_of_one_file_knows_the_others_by_name():
     files = {'a.yml': 'exec: true\nneeds: [b, nix]\n', 'b.yml': 'exec: true\nfoo: 1\n'}
     result = check(files, 'a.yml')
