@@ -136,9 +136,7 @@ void control_reply_error(struct connection *connection, const char *error, const
     varlink_begin_error(&writer, error);
     if (key)
         json_add_string(&writer, key, value);
-    varlink_end(&writer);
-    if (writer.failed)
-        connection->failed = true;
+    connection_end_message(connection, &writer);
 }
 
 /* The existing name most like this one, or NULL. Only names of about the same length are measured
@@ -164,22 +162,12 @@ void control_reply_no_service(struct connection *connection, const char *name)
     varlink_begin_error(&writer, CONTROL_INTERFACE ".NoSuchService");
     json_add_string(&writer, "name", name);
     json_add_string(&writer, "nearest", nearest_name(connection->control, name));
-    varlink_end(&writer);
-    if (writer.failed)
-        connection->failed = true;
+    connection_end_message(connection, &writer);
 }
 
 struct service *control_find(struct control *control, const char *name)
 {
     return manager_find(&control->launcher->manager, name);
-}
-
-/* Ends a reply; without memory the client loses its connection and asks again. */
-static void finish_reply(struct connection *connection, struct json_writer *writer)
-{
-    varlink_end(writer);
-    if (writer->failed)
-        connection->failed = true;
 }
 
 /* ---- handlers ------------------------------------------------------------------------------- */
@@ -195,7 +183,7 @@ static void handle_get_info(struct connection *connection, const struct argument
     json_add_string(&writer, "url", "");
     json_add_strings(&writer, "interfaces",
                      (const char *const[]){SERVICE_INTERFACE, CONTROL_INTERFACE, NULL});
-    finish_reply(connection, &writer);
+    connection_end_message(connection, &writer);
 }
 
 static void handle_get_description(struct connection *connection, const struct arguments *arguments)
@@ -214,7 +202,7 @@ static void handle_get_description(struct connection *connection, const struct a
     writer = connection_writer(connection);
     varlink_begin_reply(&writer, false);
     json_add_string(&writer, "description", text);
-    finish_reply(connection, &writer);
+    connection_end_message(connection, &writer);
 }
 
 static enum shut_down shutting_down(const struct control *control)
@@ -243,7 +231,7 @@ static void handle_describe(struct connection *connection, const struct argument
     json_add_number(&writer, "services", services);
     json_add_bool(&writer, "booted", launcher->started_said);
     json_add_string(&writer, "shutting_down", how == SHUT_DOWN_NONE ? NULL : shut_down_name(how));
-    finish_reply(connection, &writer);
+    connection_end_message(connection, &writer);
 }
 
 /* The first of the names that is no pattern and no service's, or NULL. */
@@ -257,19 +245,13 @@ const char *control_find_missing(struct control *control, const json_t *names, b
     return NULL;
 }
 
-static void handle_list(struct connection *connection, const struct arguments *arguments)
+/* The reply to List and Status: `services` is from malloc, or `count` a -errno. */
+static void reply_services(struct connection *connection, struct service **services, ssize_t count,
+                           void (*show_one)(struct show *show, const struct service *service))
 {
     struct json_writer writer = connection_writer(connection);
     struct show show = show_begin(connection->control, &writer);
-    const char *missing = control_find_missing(connection->control, arguments->patterns, true);
-    struct service **services;
-    ssize_t count;
 
-    if (missing) {
-        control_reply_no_service(connection, missing);
-        return;
-    }
-    count = control_select(connection->control, arguments->patterns, arguments->failed, &services);
     if (count < 0) {
         connection->failed = true;
         return;
@@ -278,38 +260,38 @@ static void handle_list(struct connection *connection, const struct arguments *a
     json_put_key(&writer, "services");
     json_begin(&writer, '[');
     for (ssize_t i = 0; i < count; i++)
-        show_service(&show, services[i]);
+        show_one(&show, services[i]);
     json_end(&writer, ']');
-    finish_reply(connection, &writer);
+    connection_end_message(connection, &writer);
     free(services);
+}
+
+static void handle_list(struct connection *connection, const struct arguments *arguments)
+{
+    struct control *control = connection->control;
+    const char *missing = control_find_missing(control, arguments->patterns, true);
+    struct service **services = NULL;
+
+    if (missing) {
+        control_reply_no_service(connection, missing);
+        return;
+    }
+    ssize_t count = control_select(control, arguments->patterns, arguments->failed, &services);
+    reply_services(connection, services, count, show_service);
 }
 
 static void handle_status(struct connection *connection, const struct arguments *arguments)
 {
     struct control *control = connection->control;
-    struct json_writer writer = connection_writer(connection);
-    struct show show = show_begin(control, &writer);
     const char *missing = control_find_missing(control, arguments->names, false);
-    struct service **services;
-    ssize_t count;
+    struct service **services = NULL;
 
     if (missing) {
         control_reply_no_service(connection, missing);
         return;
     }
-    count = control_select_names(control, arguments->names, &services);
-    if (count < 0) {
-        connection->failed = true;
-        return;
-    }
-    varlink_begin_reply(&writer, false);
-    json_put_key(&writer, "services");
-    json_begin(&writer, '[');
-    for (ssize_t i = 0; i < count; i++)
-        show_details(&show, services[i]);
-    json_end(&writer, ']');
-    finish_reply(connection, &writer);
-    free(services);
+    ssize_t count = control_select_names(control, arguments->names, &services);
+    reply_services(connection, services, count, show_details);
 }
 
 static void handle_start(struct connection *connection, const struct arguments *arguments)
@@ -372,7 +354,7 @@ static void handle_reload(struct connection *connection, const struct arguments 
         show_change(&writer, &report.entries[i]);
     json_end(&writer, ']');
     json_add_lines(&writer, "warnings", report.warnings);
-    finish_reply(connection, &writer);
+    connection_end_message(connection, &writer);
     reload_report_finish(&report);
 }
 
@@ -390,7 +372,7 @@ static void handle_shut_down(struct connection *connection, const struct argumen
     LOG(INFO, "Asked to end the machine", TEXT("how", arguments->how),
         NUMBER("uid", connection->peer.uid));
     varlink_begin_reply(&writer, false);
-    finish_reply(connection, &writer);
+    connection_end_message(connection, &writer);
     connection_send(connection);
     launcher_shut_down(connection->control->launcher, how, arguments->force);
 }

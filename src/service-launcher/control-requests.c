@@ -89,13 +89,6 @@ void control_end_call(struct connection *connection)
     free(call);
 }
 
-static void finish_reply(struct connection *connection, struct json_writer *writer)
-{
-    varlink_end(writer);
-    if (writer->failed)
-        connection->failed = true;
-}
-
 /* ---- replies of a request ------------------------------------------------------------------- */
 
 static const char *outcome_word(const struct call *call, const struct request_item *item,
@@ -163,7 +156,7 @@ static void reply_results(struct call *call, bool waited)
     for (size_t i = 0; i < call->request.count; i++)
         put_result(&show, call, i, waited);
     json_end(&writer, ']');
-    finish_reply(call->connection, &writer);
+    connection_end_message(call->connection, &writer);
 }
 
 /* What the request waits for: of its services those that have not settled, with what they say
@@ -193,7 +186,7 @@ static void reply_progress(struct call *call)
     }
     json_end(&writer, ']');
     json_add_number(&writer, "pending", (int64_t)call->request.pending);
-    finish_reply(call->connection, &writer);
+    connection_end_message(call->connection, &writer);
 }
 
 /* ---- the call's timer ----------------------------------------------------------------------- */
@@ -236,7 +229,7 @@ static void reply_drain(struct call *call)
     varlink_begin_reply(&writer, false);
     json_add_string(&writer, "logs", call->connection->control->launcher->options.logs);
     json_add_bool(&writer, "drained", call->done);
-    finish_reply(call->connection, &writer);
+    connection_end_message(call->connection, &writer);
 }
 
 static void on_timer(struct loop_timer *timer)

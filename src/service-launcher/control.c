@@ -76,6 +76,13 @@ struct json_writer connection_writer(struct connection *connection)
     return writer;
 }
 
+void connection_end_message(struct connection *connection, struct json_writer *writer)
+{
+    varlink_end(writer);
+    if (writer->failed)
+        connection->failed = true;
+}
+
 void connection_send(struct connection *connection)
 {
     while (buffer_used(&connection->output)) {

@@ -73,6 +73,10 @@ void connection_send(struct connection *connection);
 /* Begins a writer on the connection's output. */
 struct json_writer connection_writer(struct connection *connection);
 
+/* Ends the message that the writer began. Without memory the client loses its connection, and asks
+ * again. */
+void connection_end_message(struct connection *connection, struct json_writer *writer);
+
 /* ---- methods (control-methods.c) ------------------------------------------------------------ */
 
 /* The parameters of all methods; which of them a method has is in its row. */
