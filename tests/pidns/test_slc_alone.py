@@ -159,7 +159,8 @@ def test_check_is_content_with_every_file_shipped():
              for file in sorted(folder.glob(f'*.{ending}'))]
     assert len(files) > 12, files
     for file in files:
-        result = slc('check', '--services', str(ROOT / 'services'), str(file))
+        result = slc('check', *(word for folder in folders for word in ('--services', str(folder))),
+                     str(file))
         assert result.returncode == 0 and ' 0 errors, 0 warnings' in result.stdout, (file, result)
     config = ROOT / 'vm/root/etc/conit.yml'
     result = slc('check', '--services', str(ROOT / 'services'), '--config', str(config))
