@@ -176,7 +176,7 @@ static void say_hello(const struct init *init)
     LOG(INFO, "conit starts", TEXT("version", CONIT_VERSION),
         TEXT("in", init->container ? "container" : "machine"));
     if (init->options.wrong)
-        LOG(WARNING, "A word of the command line is not known and is left out",
+        LOG(WARNING, "A word of the command line is not known, or has no good value",
             TEXT("word", init->options.wrong));
 }
 

@@ -16,7 +16,7 @@ static const struct row {
     {"--config", "FILE", "the system file"},
     {"--log-format", "FORMAT", "text or json"},
     {"--log-level", "LEVEL", "least severe level on the console: debug info warn error"},
-    {"--help", NULL, "this text"},
+    {"--help", NULL, "this text; -h too"},
     {"--version", NULL, "the version"},
 };
 
@@ -74,7 +74,9 @@ void options_parse(struct options *options, int argc, const char *const *argv)
     for (int i = 1; i < argc; i++) {
         const char *value = NULL;
         const struct row *row = find_row(argv[i], &value);
-        if (!row || (!row->value && value)) {
+        if (strcmp(argv[i], "-h") == 0) {
+            options->help = true;
+        } else if (!row || (!row->value && value)) {
             note_wrong(options, argv[i]);
         } else if (!row->value) {
             *(strcmp(row->name, "--help") == 0 ? &options->help : &options->version) = true;

@@ -218,7 +218,7 @@ static void print_help(void)
     printf("run-on-pid-ns [--keep-proc] COMMAND [ARGUMENT…]\n\n"
            "Runs a command, such as another init, as PID 1 of new PID, time and mount namespaces.\n"
            "\n  --keep-proc  leave /proc as it is: it shows the processes outside\n"
-           "  --help       this text\n"
+           "  -h, --help   this text\n"
            "  --version    the version\n\n"
            "Ends as the command does: its status, 128 + the signal that ended it (129: it asked "
            "for a\nreboot, 130: it powered off), 125 when the namespaces cannot be had, 126 when "
@@ -236,7 +236,7 @@ int main(int argc, char **argv)
             break;
         } else if (strcmp(argv[i], "--keep-proc") == 0) {
             keep_proc = true;
-        } else if (strcmp(argv[i], "--help") == 0) {
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             print_help();
             return 0;
         } else if (strcmp(argv[i], "--version") == 0) {

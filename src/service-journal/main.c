@@ -111,7 +111,8 @@ static void read_options(int argc, char **argv)
     program.level = LOG_INFO;
     if (!runtime || !*runtime)
         runtime = DEFAULT_RUNTIME;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
         switch (option) {
         case OPTION_RUNTIME:
             runtime = optarg;
@@ -135,11 +136,11 @@ static void read_options(int argc, char **argv)
             fputs(help, stdout);
             exit(0);
         case 'V':
-            puts("service-journal " CONIT_VERSION);
+            puts("service-journal (conit) " CONIT_VERSION);
             exit(0);
         default:
-            fputs("service-journal --help says what there is\n", stderr);
-            exit(2);
+            refuse(argv[optind - 1],
+                   "no such option, or its value is missing; see service-journal --help");
         }
     }
     if (optind < argc)

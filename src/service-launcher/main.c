@@ -25,6 +25,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -251,8 +252,14 @@ static void on_note(void *context, uint32_t level, const char *text)
 static int move_up(int fd)
 {
     int moved = fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
+    if (moved < 0 && errno == EBADF) {
+        fputs("service-launcher: started by hand: it is a child of init, which gives it its "
+              "descriptors 3 and 4\n",
+              stderr);
+        exit(2);
+    }
     if (moved < 0)
-        fail("Cannot move a descriptor: service-launcher is started by init", -errno);
+        fail("Cannot move a descriptor", -errno);
     return moved;
 }
 

@@ -88,10 +88,8 @@ static void take(struct parsed *parsed, int key)
         print_help();
         exit(0);
     case 'V':
-        printf("service-launcher %s\n", CONIT_VERSION);
+        printf("service-launcher (conit) %s\n", CONIT_VERSION);
         exit(0);
-    default:
-        wrong_usage("wrong usage", "unknown option, or a value is missing");
     }
 }
 
@@ -106,8 +104,12 @@ void options_parse(struct launcher_options *options, int argc, char **argv)
         .services = folders, .runtime = runtime ? runtime : "/run/conit", .logs = "/var/log/conit"};
     for (size_t i = 0; i < ROWS; i++)
         options_of_getopt[i] = rows[i].option;
-    while ((key = getopt_long(argc, argv, "", options_of_getopt, NULL)) != -1)
-        take(&parsed, key);
+    opterr = 0;
+    while ((key = getopt_long(argc, argv, "h", options_of_getopt, NULL)) != -1)
+        if (key == '?')
+            wrong_usage(argv[optind - 1], "no such option, or its value is missing");
+        else
+            take(&parsed, key);
     if (optind < argc)
         wrong_usage("unexpected argument", argv[optind]);
     if (!options->service_count)

@@ -140,7 +140,9 @@ static int run(struct slc *slc)
 
     if (status == SLC_DONE && slc->options.state &&
         !is_one_of(slc->options.state, states, sizeof states / sizeof *states))
-        status = slc_usage("--state", "\"%s\" is no state; see docs/control.md for all of them",
+        status = slc_usage("--state",
+                           "\"%s\" is no state: write stopped, waiting, starting, running, done, "
+                           "stopping, backing-off, failed, skipped or broken",
                            slc->options.state);
     if (status == SLC_DONE)
         status = find_names(slc, &newest);

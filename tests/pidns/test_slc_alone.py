@@ -44,7 +44,8 @@ def test_wrong_usage_gets_2_and_says_what_to_write():
                              (['journal', '-o', 'xml'], 'short, cat and json'),
                              (['start', 'a', '--timeout', '5x'], 'no time'),
                              (['reload', 'web'], 'is not built yet'), (['--runtime'], 'needs DIR'),
-                             (['list', '--json=1'], 'no value'), (['help', 'nix'], 'slc help')):
+                             (['list', '--json=1'], 'no value'),
+                             (['wait', 'a', '--state', 'up'], 'write stopped, waiting'), (['help', 'nix'], 'slc help')):
         result = slc(*arguments, environment={'CONIT_RUNTIME': '/nowhere'})
         assert result.returncode == 2 and words in result.stderr, (arguments, result)
         assert result.stderr.startswith('slc: ') and not result.stdout, result
@@ -175,6 +176,21 @@ def test_check_of_one_file_knows_the_others_by_name():
     assert check(files, 'missing.yml').returncode == 1
     [error] = json.loads(check(files, 'a.yml', '--json').stdout)
     assert (error['file'], error['line'], error['column']) == ('a.yml', 2, 12), error
+
+
+def test_every_program_explains_itself_and_refuses_what_it_does_not_know():
+    for program in ('init', 'service-launcher', 'service-journal', 'slc', 'run-on-pid-ns'):
+        def run(*words):
+            return subprocess.run([str(BUILD / program), *words], stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=60, check=False)
+        long, short, version = run('--help'), run('-h'), run('--version')  # pylint: disable=cell-var-from-loop
+        assert (long.returncode, long.stderr) == (0, '') and program in long.stdout, long
+        assert (short.returncode, short.stdout) == (0, long.stdout), short
+        assert re.fullmatch(rf'{program} \(conit\) [0-9.]+\n', version.stdout), version
+        wrong, nothing = run('--nonsense'), run()
+        assert wrong.returncode == 2 and not wrong.stdout, wrong
+        assert wrong.stderr.startswith(f'{program}: --nonsense: ') and wrong.stderr.count('\n') == 1
+        assert nothing.returncode == 2 and nothing.stderr.startswith(f'{program}: '), nothing
 
 
 def test_check_looks_at_the_system_file():
