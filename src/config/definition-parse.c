@@ -80,6 +80,13 @@ static void check_program(struct parse *p, const struct node *root)
     /* A key that is not known may well be 'exec', written wrong. */
     if (given(p, KEY_EXEC) || given(p, KEY_SCRIPT) || p->source->exec || p->unknown_key)
         return;
+    if (p->source->folder) {
+        parse_error(p, root,
+                    "the program is missing: write 'exec: /path/of/program', or put an executable "
+                    "'bin' beside this file, or a folder 'bin' with an executable '%s' in it",
+                    p->source->name);
+        return;
+    }
     parse_error(p, root,
                 "the program is missing: write 'exec: /path/of/program', or 'type: target' for a "
                 "service that only groups others");

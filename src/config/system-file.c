@@ -17,9 +17,11 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SHOWN(node)  60, (node)->text
 
+#define SYSTEM_FOLDER "/system/"
+
 static const char *const places[] = {
-    "/system/config.yaml",
-    "/system/config.yml",
+    SYSTEM_FOLDER "config.yaml",
+    SYSTEM_FOLDER "config.yml",
     "/etc/conit.yml",
     "/config.yml",
 };
@@ -46,6 +48,11 @@ int system_file_find(const char *root, char *ret_path, size_t size_bytes,
         chosen = places[i];
     }
     return chosen ? 0 : -ENOENT;
+}
+
+const char *system_file_services(const char *path)
+{
+    return text_starts_with(path, SYSTEM_FOLDER, NULL) ? SYSTEM_FOLDER "services" : NULL;
 }
 
 /* --- Parsing --- */

@@ -29,6 +29,10 @@ struct system_file {
 int system_file_find(const char *root, char *ret_path, size_t size_bytes,
                      struct error_list *warnings);
 
+/* The folder of services that comes with a system file at this path, and is outranked by all
+ * others: gonit's /system/services for one in /system; NULL for any other. */
+const char *system_file_services(const char *path);
+
 /* Reads and parses one. Returns 0; -EINVAL with errors added (also for a file that cannot be
  * read); -ENOMEM. *ret untouched on failure. */
 int system_file_read(const char *path, struct system_file *ret, struct error_list *errors);

@@ -23,8 +23,6 @@
 
 #define SLOTS_STEP 64
 
-#define SYSTEM_FOLDER "/system/"
-
 /* ---- errors in words ----------------------------------------------------------------------- */
 
 /* All errors, one a line, from malloc; NULL when there is no memory. */
@@ -232,12 +230,13 @@ static bool find_system_file(const struct launcher *launcher, char path[static P
 static int scan(const struct launcher *launcher, const char *system_path, struct sources *ret,
                 struct error_list *errors, struct error_list *warnings)
 {
+    const char *beside = system_path ? system_file_services(system_path) : NULL;
     size_t count = 0;
     const char **folders = calloc(launcher->options.service_count + 1, sizeof *folders);
     if (!folders)
         return -ENOMEM;
-    if (system_path && text_starts_with(system_path, SYSTEM_FOLDER, NULL))
-        folders[count++] = SYSTEM_FOLDER "services";
+    if (beside)
+        folders[count++] = beside;
     for (size_t i = 0; i < launcher->options.service_count; i++)
         folders[count++] = launcher->options.services[i];
     int failed = sources_scan(folders, count, ret, errors, warnings);

@@ -10,6 +10,7 @@
 #include "config/system-file.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@ struct check {
     struct sources *sets; /* the folders' one first, then one for each file named */
     size_t set_count;
     struct system_file order;
+    const char *order_path; /* the system file's; NULL: none */
     struct names names;
     struct error_list errors, warnings;
     size_t loaded;
@@ -79,47 +81,97 @@ static int load_all(struct check *check)
     return r;
 }
 
-/* The folders given, or the usual ones; that of the system file's neighbours comes with it. */
+/* The folders given, or the usual ones; and below them the one that comes with the system file. */
 static int scan_folders(struct check *check)
 {
-    const char *const *folders =
-        check->slc->options.services[0] ? check->slc->options.services : usual_folders;
+    const char *const *given = check->slc->options.services;
+    const char *const *usual = given[0] ? given : usual_folders;
+    const char *beside = check->order_path ? system_file_services(check->order_path) : NULL;
     struct error_list ignored = {0};
+    struct stat status;
     size_t count = 0;
     int r;
 
-    for (size_t i = 0; folders[i]; i++) {
-        struct stat status;
+    for (size_t i = 0; usual[i]; i++)
         count++;
-        if (check->slc->options.services[0] && stat(folders[i], &status) < 0)
-            error_list_add(&check->errors, folders[i], 0, 0, "%s", strerror(errno));
+    const char **folders = calloc(count + 1, sizeof *folders);
+    if (!folders)
+        return -ENOMEM;
+    count = 0;
+    if (beside)
+        folders[count++] = beside;
+    for (size_t i = 0; usual[i]; i++) {
+        folders[count++] = usual[i];
+        if (given[0] && stat(usual[i], &status) < 0)
+            error_list_add(&check->errors, usual[i], 0, 0, "%s", strerror(errno));
     }
     r = sources_scan(folders, count, &check->sets[0], check->all ? &check->errors : &ignored,
                      check->all ? &check->warnings : &ignored);
+    free(folders);
     error_list_finish(&ignored);
     return r;
 }
 
+/* The system file given, or else the one that belongs to the usual folders, if any. */
+static int find_system_file(struct check *check, char *storage, size_t size_bytes)
+{
+    struct error_list ignored = {0};
+    int r = -ENOENT;
+
+    check->order_path = check->slc->options.config;
+    if (!check->order_path && !check->slc->options.services[0])
+        r = system_file_find("", storage, size_bytes, check->all ? &check->warnings : &ignored);
+    if (r == 0)
+        check->order_path = storage;
+    error_list_finish(&ignored);
+    return r == -ENOMEM ? r : 0;
+}
+
 static int read_system_file(struct check *check)
 {
-    char path[4096];
+    if (!check->order_path || (!check->all && !check->slc->options.config))
+        return 0;
+    return system_file_read(check->order_path, &check->order, &check->errors) == -ENOMEM ? -ENOMEM
+                                                                                         : 0;
+}
+
+/* What is to be read where `word` is named: of a folder that is a service its config.yaml or
+ * config.yml, with a whole path, because the folder's name is the service's. NULL: has none. */
+static const char *file_of_word(const char *word, char path[static PATH_MAX])
+{
+    static const char *const files[] = {"config.yaml", "config.yml"};
+    char folder[PATH_MAX];
+    struct stat status;
+    bool is_folder = stat(word, &status) == 0 && S_ISDIR(status.st_mode);
+
+    if (!realpath(is_folder ? word : ".", folder))
+        return word;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if ((is_folder || !strcmp(word, files[i])) &&
+            text_format(path, PATH_MAX, "%s/%s", folder, files[i]) && stat(path, &status) == 0)
+            return path;
+    return is_folder ? NULL : word;
+}
+
+static int read_word(struct check *check, const char *word)
+{
+    char path[PATH_MAX];
+    const char *file = file_of_word(word, path);
     int r;
 
-    if (check->slc->options.config) {
-        r = system_file_read(check->slc->options.config, &check->order, &check->errors);
-    } else if (check->all && !check->slc->options.services[0]) {
-        r = system_file_find("", path, sizeof path, &check->warnings);
-        if (r == 0)
-            r = system_file_read(path, &check->order, &check->errors);
-    } else {
-        return 0;
-    }
-    return r == -ENOMEM ? r : 0;
+    if (!file)
+        return error_list_add(&check->errors, word, 0, 0,
+                              "is a folder without a config.yaml: name a file, or write --services "
+                              "DIR for all that are in a folder");
+    r = sources_read_file(file, NULL, &check->sets[check->set_count]);
+    check->set_count += r == 0;
+    return r;
 }
 
 static int read_all(struct check *check)
 {
     const struct slc *slc = check->slc;
+    char order_path[PATH_MAX];
     int r;
 
     check->all = slc->word_count == 0;
@@ -127,13 +179,14 @@ static int read_all(struct check *check)
     if (!check->sets)
         return -ENOMEM;
     check->set_count = 1;
-    r = scan_folders(check);
-    for (size_t i = 0; r == 0 && i < slc->word_count; i++) {
-        r = sources_read_file(slc->words[i], NULL, &check->sets[check->set_count]);
-        check->set_count += r == 0;
-    }
+    r = find_system_file(check, order_path, sizeof order_path);
+    if (r == 0)
+        r = scan_folders(check);
+    for (size_t i = 0; r == 0 && i < slc->word_count; i++)
+        r = read_word(check, slc->words[i]);
     if (r == 0)
         r = read_system_file(check);
+    check->order_path = NULL; /* it is in our frame */
     return r == 0 ? load_all(check) : r;
 }
 

@@ -65,6 +65,7 @@ def test_services_of_gonits_layout_start_in_the_order_of_its_list():
         assert listed['zebra']['since'] <= listed['antelope']['since'], listed
         assert listed['httpd']['state'] == 'stopped', 'it is not in the list'
         assert 'antelope was here' in machine.check('cat /system/services/antelope/logs/current')
+        assert 'no service has that name' not in machine.run('slc check')[1]
         booting.power_off(machine)
 
 

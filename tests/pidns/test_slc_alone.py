@@ -178,6 +178,23 @@ def test_check_of_one_file_knows_the_others_by_name():
     assert (error['file'], error['line'], error['column']) == ('a.yml', 2, 12), error
 
 
+def test_check_of_a_folder_reads_the_service_that_it_is():
+    with tempfile.TemporaryDirectory() as top:
+        folder = pathlib.Path(top).resolve() / 'web'
+        folder.mkdir()
+        (folder / 'config.yml').write_text('description: x\n', encoding='utf-8')
+        for word, place in (('web/', top), ('.', folder), ('config.yml', folder)):
+            result = slc('check', '--services', '.', word, cwd=place)
+            wanted = f"{folder}/config.yml:1:1: the program is missing: write 'exec: /path/of/"
+            assert result.returncode == 1 and result.stdout.startswith(wanted), (word, result)
+            assert "a folder 'bin' with an executable 'web'" in result.stdout, result
+        (folder / 'bin').write_text('#!/bin/sh\n', encoding='utf-8')
+        (folder / 'bin').chmod(0o755)
+        assert slc('check', '--services', '.', 'web', cwd=top).returncode == 0
+        result = slc('check', '--services', '.', '.', cwd=top)
+        assert result.returncode == 1 and '.: is a folder without a config.yaml' in result.stdout
+
+
 def test_every_program_explains_itself_and_refuses_what_it_does_not_know():
     for program in ('init', 'service-launcher', 'service-journal', 'slc', 'run-on-pid-ns'):
         def run(*words):
