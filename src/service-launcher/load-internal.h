@@ -16,6 +16,7 @@ struct reading {
     struct sources sources, system_file; /* system_file: a set of one, or none */
     struct error_list errors, warnings;
     char system_path[PATH_MAX];
+    bool system_broken; /* it is there and does not parse */
 };
 
 /* Reads the system file and all service files. Returns 0 (also with errors) or -ENOMEM. */

@@ -268,8 +268,10 @@ static int read_system_file(struct reading *reading, struct system_file *system_
         failed = system_file_parse(reading->system_path, source->text, source->size, system_file,
                                    &reading->errors);
     }
-    if (failed == -EINVAL)
+    if (failed == -EINVAL) {
+        reading->system_broken = true;
         sources_finish(&reading->system_file);
+    }
     return failed == -ENOMEM ? failed : 0;
 }
 

@@ -18,6 +18,7 @@ struct reloading {
     struct launcher *launcher;
     bool dry_run, start;
     struct sources old;
+    struct system_file *system_file; /* what was read; NULL: the one in force stays */
     struct reload_report *report;
     struct source *keep; /* what is to be in force afterwards */
     size_t kept;
@@ -164,11 +165,21 @@ static void want_fresh(struct reloading *r)
     manager_want(&launcher->manager, r->fresh, count);
 }
 
+/* A system file that does not parse leaves the one in force, as a service's file does. */
+static void reload_system_file(struct reloading *r, const struct reading *reading,
+                               struct system_file *system_file)
+{
+    const struct source *old = sources_find(&r->old, SYSTEM_SOURCE_NAME);
+    if (reading->system_broken && old)
+        r->keep[r->kept++] = *old;
+    else if (reading->system_file.count)
+        r->keep[r->kept++] = reading->system_file.list[0];
+    r->system_file = reading->system_broken ? NULL : system_file;
+}
+
 static int reload_sources(struct reloading *r, const struct reading *reading)
 {
     int failed = 0;
-    if (reading->system_file.count)
-        r->keep[r->kept++] = reading->system_file.list[0];
     for (size_t i = 0; i < reading->sources.count && !failed; i++) {
         const struct source *source = &reading->sources.list[i];
         if (source->masked) {
@@ -195,6 +206,11 @@ static int apply(struct reloading *r)
     /* A set of sources is sorted by name, and what is gone was put at its end. */
     qsort(r->keep, r->kept, sizeof *r->keep, compare_sources);
     int failed = load_store_sources(r->launcher, r->keep, r->kept);
+    if (!failed && r->system_file) {
+        system_file_finish(r->launcher->system_file);
+        *r->launcher->system_file = *r->system_file;
+        *r->system_file = (struct system_file){0};
+    }
     if (!failed)
         failed = load_resolve(r->launcher);
     if (!failed) {
@@ -223,8 +239,10 @@ int launcher_reload(struct launcher *launcher, bool dry_run, bool start,
     r.fresh = calloc(room, sizeof *r.fresh);
     if (!failed && (!report.entries || !r.keep || !r.fresh))
         failed = -ENOMEM;
-    if (!failed)
+    if (!failed) {
+        reload_system_file(&r, &reading, &system_file);
         failed = reload_sources(&r, &reading);
+    }
     if (!failed && !dry_run)
         failed = apply(&r);
     if (!failed && reading.warnings.count + reading.errors.count) {

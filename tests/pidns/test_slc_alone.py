@@ -12,6 +12,7 @@ import threading
 import time
 
 from harness import BUILD, DEADLINE, ROOT, Machine, until
+from test_control import Client
 from test_slc import populate, slc
 
 
@@ -322,6 +323,28 @@ def test_reload_says_what_has_changed():
                          result.stdout, re.M), result
         assert machine.json('status', 'db')['pid'] == pid
         machine.wait_state('new', 'running')
+
+
+def test_reload_takes_the_system_file_along_and_keeps_the_one_that_loads():
+    def title(machine):
+        with Client(machine) as client:
+            return client.ask('Describe')['parameters']['title']
+    with Machine() as machine:
+        machine.config.write_text('title: One\n', encoding='utf-8')
+        machine.service('s', 'exec: sleep 100000')
+        machine.boot()
+        machine.wait_booted()
+        machine.config.write_text('title: Two\n', encoding='utf-8')
+        machine.slc('reload', '--dry-run')
+        assert title(machine) == 'One'
+        machine.slc('reload')
+        assert title(machine) == 'Two'
+        machine.config.write_text('title: [\n', encoding='utf-8')
+        assert 'conit.yml:' in machine.slc('reload').stderr
+        assert title(machine) == 'Two'
+        machine.kill_launcher()
+        machine.wait_state('s', 'running')
+        assert title(machine) == 'Two'
 
 
 def test_a_request_survives_the_launcher_being_killed():
