@@ -352,6 +352,7 @@ static void load(bool found)
 static void go_on(void)
 {
     state.header->generation++;
+    launcher.gone_services = true; /* the former one may have had some to forget */
     launcher_define_lost(&launcher);
     launcher.gone_services = true; /* whether there are any is seen in the first turn */
     take_pipes();
