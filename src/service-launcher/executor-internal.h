@@ -19,11 +19,11 @@ struct process {
     uint32_t slot;
     struct pidref main, hook;
     struct loop_fd main_source, hook_source, events_source; /* events: its cgroup's; owns its fd */
-    struct loop_timer timer;
-    struct list spawn_link; /* in executor->spawn_queue */
-    struct list rest_link;  /* in executor->rest_queue */
-    int output_fd;          /* the writing end of its pipe; -1: none yet */
-    int pipe_fd;            /* recovered: the O_RDWR description that init held, till it is used */
+    struct loop_timer timer, watch_timer; /* watch: for what could not be watched */
+    struct list spawn_link;               /* in executor->spawn_queue */
+    struct list rest_link;                /* in executor->rest_queue */
+    int output_fd;                        /* the writing end of its pipe; -1: none yet */
+    int pipe_fd; /* recovered: the O_RDWR description that init held, till it is used */
     int cgroup_fd;
     bool cgroup_killed;  /* to be made anew before anything starts in it */
     bool spawn_hook;     /* what is queued is a hook, not the main process */
@@ -48,7 +48,9 @@ struct service_record *process_record(const struct process *process);
 struct process *executor_process(const struct executor *executor, uint32_t slot);
 struct process *executor_need_process(struct executor *executor, uint32_t slot);
 
-/* executor.c: begins to watch the main process or the hook. Returns 0 or -errno. */
+/* executor.c: begins to watch the main process or the hook, which is opened by its recorded number
+ * where it is not yet; nothing where there is none. Returns 0, -ESRCH when it is gone, or -errno:
+ * then it is tried again by itself. */
 int executor_watch(struct process *process, bool hook);
 void executor_check_empty(struct process *process);
 
@@ -56,8 +58,10 @@ void executor_check_empty(struct process *process);
  * how it ended. */
 void executor_main_gone(struct process *process);
 
-/* executor.c: sets the timer to a deadline that the record has already; 0: none. */
+/* executor.c: sets the timer to a deadline that the record has already, or to a new one; 0: none.
+ */
 void executor_resume_timer(struct process *process, uint64_t at_ns);
+void executor_set_deadline(struct process *process, uint64_t at_ns);
 
 /* executor-spawn.c: queues the main process, or the hook at body->hook, for the next batch. */
 void executor_queue_spawn(struct process *process);

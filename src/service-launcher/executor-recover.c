@@ -3,11 +3,13 @@
 #include "service-launcher/executor-internal.h"
 #include "service-launcher/journal-client.h"
 
+#include "base/clock.h"
 #include "log/log.h"
 #include "protocol/journal-link.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What may be left undone in a state. Where a process runs that the state waits for, nothing is. */
@@ -32,20 +34,16 @@ void executor_take_pipe(struct executor *executor, uint32_t slot, int fd)
 }
 
 /* Opens a recorded process. Its number cannot be another's: while no launcher works nobody reaps,
- * and where init had to, it says so and ENDED comes. */
-static void adopt(struct process *process, bool hook)
+ * and where init had to, it says so and ENDED comes. Returns -ESRCH when it is gone. */
+static int adopt(struct process *process, bool hook)
 {
-    struct service_record *record = process_record(process);
-    int32_t pid = hook ? record->hook_pid : record->main_pid;
-    struct pidref *which = hook ? &process->hook : &process->main;
-    if (!pid)
-        return;
-    int failed = pidref_open(pid, which);
-    if (!failed)
-        failed = executor_watch(process, hook);
+    const struct service_record *record = process_record(process);
+    int failed = executor_watch(process, hook);
     if (failed && failed != -ESRCH)
-        LOG(ERROR, "Cannot watch a process that was running", TEXT("service", record->name),
-            NUMBER("pid", pid), NUMBER("errno", -failed));
+        LOG(ERROR, "Cannot watch a process that was running yet", TEXT("service", record->name),
+            NUMBER("pid", hook ? record->hook_pid : record->main_pid),
+            TEXT("error", strerror(-failed)));
+    return failed;
 }
 
 static void open_service_cgroup(struct process *process)
@@ -86,20 +84,68 @@ static enum service_event resume(struct process *process)
     enum service_state state = (enum service_state)body->state;
     const struct definition *definition = service->definition;
 
-    if (record->hook_pid && state != STATE_SWEEPING)
+    /* The exit was noted, and not yet acted on: it is not to run twice. */
+    if (body->ended && !record->main_pid &&
+        (state == STATE_STARTING || state == STATE_SETTLING || state == STATE_RUNNING ||
+         state == STATE_ENDING))
+        return EVENT_EXITED;
+    if (record->hook_pid && state != STATE_SWEEPING && state != STATE_KILLING)
         return EVENT_NONE;
     if (state == STATE_STARTING && record->main_pid)
         return definition->type != TYPE_TASK && definition->ready == READY_EXEC ? EVENT_READY
                                                                                 : EVENT_NONE;
-    if ((state == STATE_RUNNING || state == STATE_ENDING) && !record->main_pid &&
-        definition->type != TYPE_TARGET)
-        return EVENT_EXITED; /* the exit was noted, and not yet acted on */
     /* A list of hooks goes on at its place, it does not begin again. */
     if (undone[state] == ACTION_HOOKS)
         return executor_next_hook(process);
     if (!undone[state])
         return EVENT_NONE;
     return executor_act(launcher, service, undone[state]);
+}
+
+/* The state and its timer are two writes: a timer may be a former state's, or not set yet. */
+static void resume_timer(struct process *process, const struct service_body *body)
+{
+    const struct definition *definition = process_service(process)->definition;
+    uint32_t time_out_ms = TIME_NEVER_MS;
+    switch ((enum service_state)body->state) {
+    case STATE_PREPARING:
+    case STATE_STARTING:
+    case STATE_SETTLING:
+        time_out_ms = definition->start_timeout_ms;
+        break;
+    case STATE_LEAVING:
+    case STATE_STOPPING:
+    case STATE_FINISHING:
+        time_out_ms = definition->stop.timeout_ms;
+        break;
+    case STATE_ENDING:
+    case STATE_BACKING_OFF:
+        executor_resume_timer(process, body->deadline_ns);
+        return;
+    default: /* no other state has one */
+        break;
+    }
+    uint64_t latest_ns =
+        time_out_ms == TIME_NEVER_MS ? 0 : clock_now_ns() + time_out_ms * NS_PER_MS;
+    bool good = body->deadline_ns && body->deadline_ns <= latest_ns;
+    executor_set_deadline(process, good ? body->deadline_ns : latest_ns);
+}
+
+/* Whether the hook that runs is one that this state waits for; any other was killed. */
+static bool waits_for_hook(const struct service_record *record, const struct service_body *body)
+{
+    switch ((enum service_state)body->state) {
+    case STATE_PREPARING:
+    case STATE_SETTLING:
+    case STATE_LEAVING:
+    case STATE_FINISHING:
+        return true;
+    case STATE_STOPPING: /* it was told to stop in the middle of before-start */
+    case STATE_KILLING:
+        return !record->main_pid;
+    default:
+        return false;
+    }
 }
 
 static void recover_one(struct executor *executor, struct service *service)
@@ -109,7 +155,7 @@ static void recover_one(struct executor *executor, struct service *service)
     struct service_record *record = &manager->records[service->slot];
 
     record->spawning = 0;
-    if (machine_states[body->state].idle && body->state != STATE_BACKING_OFF) {
+    if (machine_states[body->state].idle && body->state != STATE_BACKING_OFF && !record->hook_pid) {
         executor_rest(executor, service);
         return;
     }
@@ -121,12 +167,14 @@ static void recover_one(struct executor *executor, struct service *service)
     }
     open_service_cgroup(process);
     register_again(process);
-    adopt(process, false);
+    process->hook_cancelled = record->hook_pid && !waits_for_hook(record, body);
+    bool gone = adopt(process, false) == -ESRCH;
     adopt(process, true);
-    executor_resume_timer(process, body->deadline_ns);
-    if (record->main_pid && !pidref_is_set(&process->main)) {
+    resume_timer(process, body);
+    if (gone) {
         executor_main_gone(process);
-        return;
+        if (service_state(manager, service) != STATE_LEAVING)
+            return; /* else its hooks go on */
     }
     enum service_event event = resume(process);
     if (event != EVENT_NONE)

@@ -397,7 +397,7 @@ static void run_one(struct process *process)
     process->spawn_hook = false;
     int failed = executor_watch(process, hook);
     if (failed)
-        LOG(ERROR, "Cannot watch a process",
+        LOG(ERROR, "Cannot watch a process yet",
             TEXT("service", service_name(&launcher->manager, service)),
             TEXT("error", strerror(-failed)));
     if (hook)
@@ -433,12 +433,18 @@ static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe 
     return made;
 }
 
-/* Those that wait for the journal's socket are told by on_registered: no turn is made for them. */
+/* Those that wait for the journal's socket are told by on_registered, and a hook waits until the
+ * one before it, which was killed, has ended: no turn is made for them. */
+static bool is_runnable(const struct process *process)
+{
+    return !process->registering && !(process->spawn_hook && process_record(process)->hook_pid);
+}
+
 static bool has_runnable(const struct executor *executor)
 {
     list_for_each(node, &executor->spawn_queue)
     {
-        if (!container_of(node, struct process, spawn_link)->registering)
+        if (is_runnable(container_of(node, struct process, spawn_link)))
             return true;
     }
     return false;
@@ -455,7 +461,7 @@ bool executor_spawn_batch(struct executor *executor)
     list_for_each(node, &executor->spawn_queue)
     {
         struct process *process = container_of(node, struct process, spawn_link);
-        if (count < BATCH_MAX && !process->registering)
+        if (count < BATCH_MAX && is_runnable(process))
             batch[count++] = process;
         if (count == BATCH_MAX)
             break;
@@ -467,7 +473,7 @@ bool executor_spawn_batch(struct executor *executor)
         return false;
     for (size_t i = 0; i < count; i++) {
         /* An event of an earlier one may have taken a later one out of the queue. */
-        if (batch[i]->registering || list_empty(&batch[i]->spawn_link))
+        if (!is_runnable(batch[i]) || list_empty(&batch[i]->spawn_link))
             continue;
         list_remove(&batch[i]->spawn_link);
         run_one(batch[i]);

@@ -18,6 +18,7 @@
 
 /* An adopted process is gone, and init has still not said how after this long: it never will. */
 #define STATUS_WAIT_MS 10000
+#define WATCH_AGAIN_MS 1000 /* until what could not be watched is tried again */
 
 struct service *process_service(const struct process *process)
 {
@@ -114,6 +115,7 @@ static void destroy_process(struct process *process)
     forget_pid(process, &process->hook, &process->hook_source);
     unwatch_events(process);
     loop_clear_timer(&executor->launcher->loop, &process->timer);
+    loop_clear_timer(&executor->launcher->loop, &process->watch_timer);
     list_remove(&process->spawn_link);
     list_remove(&process->rest_link);
     close_fd(&process->output_fd);
@@ -146,6 +148,8 @@ void executor_rest_all(struct executor *executor)
         enum service_state state = service_state(manager_of(process), process_service(process));
         if (!machine_states[state].idle || state == STATE_BACKING_OFF || state == STATE_WAITING)
             continue;
+        if (process_record(process)->hook_pid)
+            continue; /* it was killed: its end brings us here again */
         if (process->output_fd >= 0 || process->pipe_fd >= 0)
             keys[count++] = KEY_SERVICE_FIRST + process->slot;
         destroy_process(process);
@@ -201,6 +205,7 @@ static void on_time(struct loop_timer *timer)
         /* Nobody can say any more how it ended: it counts as a failure. */
         body.exit_kind = EXIT_SIGNAL;
         body.exit_value = SIGKILL;
+        body.ended = 1;
         manager_commit(manager_of(process), service, &body);
         process_record(process)->main_pid = 0;
         manager_event(manager_of(process), service, EVENT_EXITED);
@@ -219,7 +224,7 @@ void executor_resume_timer(struct process *process, uint64_t at_ns)
         loop_clear_timer(loop, &process->timer);
 }
 
-static void set_deadline(struct process *process, uint64_t at_ns)
+void executor_set_deadline(struct process *process, uint64_t at_ns)
 {
     struct service *service = process_service(process);
     struct service_body body;
@@ -233,8 +238,8 @@ static void set_deadline(struct process *process, uint64_t at_ns)
 
 static void set_time_out(struct process *process, uint32_t time_out_ms)
 {
-    set_deadline(process,
-                 time_out_ms == TIME_NEVER_MS ? 0 : clock_now_ns() + time_out_ms * NS_PER_MS);
+    executor_set_deadline(
+        process, time_out_ms == TIME_NEVER_MS ? 0 : clock_now_ns() + time_out_ms * NS_PER_MS);
 }
 
 /* ---- ends of processes --------------------------------------------------------------------- */
@@ -245,6 +250,7 @@ static void note_exit(struct process *process, enum exit_kind kind, int value)
     manager_edit(manager_of(process), process_service(process), &body);
     body.exit_kind = (uint8_t)kind;
     body.exit_value = value;
+    body.ended = 1;
     manager_commit(manager_of(process), process_service(process), &body);
 }
 
@@ -306,6 +312,7 @@ static void end_hook(struct process *process, enum exit_kind kind, int value)
         executor_check_empty(process);
     else if (!cancelled)
         executor_hook_ended(process, kind, value);
+    executor_rest(process->executor, process_service(process));
 }
 
 static void on_hook_ended(struct loop_fd *source, uint32_t events)
@@ -322,12 +329,38 @@ static void on_hook_ended(struct loop_fd *source, uint32_t events)
         forget_pid(process, &process->hook, &process->hook_source);
 }
 
+static void on_watch_time(struct loop_timer *timer)
+{
+    struct process *process = container_of(timer, struct process, watch_timer);
+    executor_watch(process, true);
+    if (executor_watch(process, false) == -ESRCH)
+        executor_main_gone(process);
+}
+
+/* A pidfd stays readable: one that is watched late misses nothing. */
 int executor_watch(struct process *process, bool hook)
 {
+    struct loop *loop = &process->executor->launcher->loop;
+    const struct service_record *record = process_record(process);
     struct pidref *which = hook ? &process->hook : &process->main;
-    return loop_add(&process->executor->launcher->loop,
-                    hook ? &process->hook_source : &process->main_source, which->fd, EPOLLIN,
-                    hook ? on_hook_ended : on_main_ended);
+    struct loop_fd *source = hook ? &process->hook_source : &process->main_source;
+    int32_t pid = hook ? record->hook_pid : record->main_pid;
+    if (!pid || source->fd >= 0)
+        return 0;
+    int failed = pidref_is_set(which) ? 0 : pidref_open(pid, which);
+    if (!failed)
+        failed = loop_add(loop, source, which->fd, EPOLLIN, hook ? on_hook_ended : on_main_ended);
+    if (failed && failed != -ESRCH)
+        loop_set_timer(loop, &process->watch_timer, clock_now_ns() + WATCH_AGAIN_MS * NS_PER_MS,
+                       on_watch_time);
+    return failed;
+}
+
+/* init reaps only what is not ours: a child of our own with that number is another process. */
+static bool is_own_child(const struct pidref *process)
+{
+    int code, status;
+    return pidref_is_set(process) && pidref_peek(process, &code, &status) != -ECHILD;
 }
 
 void executor_on_ended(struct executor *executor, pid_t pid, int status)
@@ -341,9 +374,9 @@ void executor_on_ended(struct executor *executor, pid_t pid, int status)
         struct process *process = executor_process(executor, slot);
         if (!process || !record->name[0])
             continue;
-        if (record->main_pid == pid)
+        if (record->main_pid == pid && !is_own_child(&process->main))
             end_main(process, kind, value);
-        else if (record->hook_pid == pid)
+        else if (record->hook_pid == pid && !is_own_child(&process->hook))
             end_hook(process, kind, value);
         else
             continue;
@@ -391,9 +424,13 @@ static enum service_event act_stop_timer(struct process *process)
     return EVENT_NONE;
 }
 
+/* Also one that is still to be spawned, and one that has ended and init has not said how. */
 static enum service_event act_kill_hook(struct process *process)
 {
-    if (!pidref_is_set(&process->hook))
+    if (process->spawn_hook)
+        list_remove(&process->spawn_link);
+    process->spawn_hook = false;
+    if (!process_record(process)->hook_pid)
         return EVENT_NONE;
     process->hook_cancelled = true;
     pidref_signal(&process->hook, SIGKILL);
@@ -434,6 +471,7 @@ static enum service_event act_signal(struct process *process)
     const struct stop *stop = &process_service(process)->definition->stop;
     if (!list_empty(&process->spawn_link)) {
         list_remove(&process->spawn_link);
+        process->spawn_hook = false;
         return EVENT_SPAWN_FAILED; /* it was still to come: there is nothing to end */
     }
     if (!has_process(process))
@@ -459,6 +497,8 @@ static enum service_event act_kill(struct process *process)
         return EVENT_EXITED;
     if (kill_cgroup(process) < 0)
         send_signal(process, SIGKILL, KILL_GROUP);
+    else /* it may have left its cgroup */
+        pidref_signal(&process->main, SIGKILL);
     return EVENT_NONE;
 }
 
@@ -533,13 +573,14 @@ static enum service_event act_back_off(struct process *process)
     uint64_t at_ns = service_body(manager_of(process), process_service(process))->deadline_ns;
     if (at_ns <= clock_now_ns())
         return EVENT_TIME_OUT;
-    set_deadline(process, at_ns);
+    executor_set_deadline(process, at_ns);
     return EVENT_NONE;
 }
 
 static enum service_event act_no_timer(struct process *process)
 {
-    set_deadline(process, 0);
+    bool ending = service_state(manager_of(process), process_service(process)) == STATE_ENDING;
+    set_time_out(process, ending ? STATUS_WAIT_MS : TIME_NEVER_MS);
     return EVENT_NONE;
 }
 

@@ -306,7 +306,8 @@ void launcher_forget_gone(struct launcher *launcher)
         struct service *service = &manager->services[i];
         if (!service->in_use || !service_body(manager, service)->gone)
             continue;
-        if (runs(launcher, service)) {
+        /* A hook that was killed may still have its end to come, which frees what it has. */
+        if (runs(launcher, service) || manager->records[i].hook_pid) {
             left = true;
             continue;
         }

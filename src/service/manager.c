@@ -251,6 +251,7 @@ static void enter(struct manager *manager, struct service *service, enum service
     if (actions & ACTION_BEGIN_RUN) {
         body.failed_start = body.timed_out = body.retry = body.asked = 0;
         body.ready_ns = 0;
+        body.ended = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }
     if (actions & ACTION_FAILED_START)

@@ -70,12 +70,12 @@ struct service_body {
     uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
     uint8_t asked;        /* this run was told to stop: its end is no failure */
     int32_t exit_value;
-    struct reason reason; /* of the state, for people */
-    struct reason cause;  /* why it is kept or taken down, while it is */
-    uint32_t restarts;    /* since a person last started it */
-    uint32_t in_row;      /* restarts since it was last up for reset-after */
-    uint32_t hook;        /* which hook of this step runs */
-    uint32_t reserved;
+    struct reason reason;   /* of the state, for people */
+    struct reason cause;    /* why it is kept or taken down, while it is */
+    uint32_t restarts;      /* since a person last started it */
+    uint32_t in_row;        /* restarts since it was last up for reset-after */
+    uint32_t hook;          /* which hook of this step runs */
+    uint32_t ended;         /* 1: this run's main process has ended: it has run, once */
     uint64_t since_ns;      /* the state began */
     uint64_t ready_ns;      /* this run got ready; 0: has not */
     uint64_t deadline_ns;   /* the state's timer; 0: none */
