@@ -1,0 +1,107 @@
+"""Single faults, each provoked on purpose: hooks that hang or overlap, a service that leaves its
+cgroup, too few descriptors for a new launcher, a file removed before a kill."""
+import json
+import os
+import signal
+
+from harness import Machine, Skip, children_of, until
+
+
+def lines_of(path):
+    return path.read_text(encoding='ascii').split() if path.exists() else []
+
+
+def test_a_hook_after_the_stop_that_hangs_does_not_keep_the_next_stop_from_ending():
+    with Machine() as machine:
+        machine.service('hung', 'exec: sleep 100000\nafter-stop: sleep 100000\n'
+                        'stop: {timeout: 200ms}')
+        machine.boot().wait_booted()
+        for _ in range(3):
+            machine.slc('stop', 'hung')
+            machine.slc('start', 'hung')
+        machine.kill_launcher()
+        machine.slc('stop', 'hung')
+        until(lambda: len(machine.children()) == 2, 'no hook is left')
+
+
+def test_a_hook_of_the_start_that_is_cut_off_does_not_meet_one_of_the_stop():
+    with Machine() as machine:
+        notes = machine.folder / 'notes'
+        machine.service('both', f"""
+exec: sleep 100000
+after-start: [[/bin/sh, -c, 'echo up >>{notes}; exec sleep 100000']]
+before-stop: [[/bin/sh, -c, 'echo leave >>{notes}']]
+after-stop: [[/bin/sh, -c, 'echo down >>{notes}']]""")
+        machine.boot()
+        for i in range(1, 6):
+            until(lambda: len(lines_of(notes)) == 3 * i - 2, 'the hook of the start runs')  # pylint: disable=cell-var-from-loop
+            machine.slc('restart', '--no-wait', 'both')
+        until(lambda: lines_of(notes).count('up') == 6, 'it is up again')
+        assert lines_of(notes) == ['up', 'leave', 'down'] * 5 + ['up'], lines_of(notes)
+        launcher = machine.wait_pid_of('service-launcher')
+        assert len(children_of(launcher)) == 2, children_of(launcher)  # the main process, the hook
+        assert 'A bug' not in machine.console()
+
+
+def test_a_service_that_left_its_cgroup_and_is_deaf_is_killed():
+    with Machine() as machine:
+        if not machine.cgroup.folder:
+            raise Skip('needs a writable cgroup v2')
+        marker = machine.folder / 'left'
+        machine.service('fugitive', f"""
+script: |
+  trap '' TERM
+  echo 0 >{machine.cgroup.folder}/cgroup.procs
+  : >{marker}
+  while :; do read never <{machine.folder}/fifo; done
+stop: {{timeout: 200ms}}""")
+        os.mkfifo(machine.folder / 'fifo')
+        machine.boot()
+        until(marker.exists, 'it has left')
+        machine.slc('stop', 'fugitive', timeout=30)
+        until(lambda: len(machine.children()) == 2 and
+              not children_of(machine.wait_pid_of('service-launcher')), 'it is gone')
+
+
+def listed(machine):
+    """The list; a launcher that is short of descriptors may have none for a client at first."""
+    found = []
+
+    def ask():
+        answer = machine.slc('--json', 'list', check=False)
+        found[:] = json.loads(answer.stdout) if answer.returncode == 0 else []
+        return found
+    return until(ask, 'the launcher answers')
+
+
+def test_a_new_launcher_without_descriptors_keeps_what_runs_and_sees_it_end():
+    """It needs more of them while it takes up what runs than the old one had."""
+    with Machine(before='ulimit -n 64') as machine:
+        for i in range(14):
+            machine.service(f's{i:02}', 'exec: sleep 100000')
+        machine.boot().wait_booted()
+        before = {s['name']: s['pid'] for s in listed(machine) if s['state'] == 'running'}
+        assert before
+        for _ in range(3):
+            old = machine.wait_pid_of('service-launcher')
+            os.kill(old, signal.SIGKILL)
+            machine.wait_pid_of('service-launcher', old)
+            now = {s['name']: s['pid'] for s in listed(machine) if s['name'] in before}
+            assert now == before, (before, now)
+        for pid, (name, _, _) in machine.children().items():
+            if name == 'sleep':
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: all(s['pid'] != before.get(s['name'], 0) for s in listed(machine)),
+              'each end is seen')
+
+
+def test_a_service_whose_file_went_before_a_kill_is_forgotten_after_it():
+    with Machine() as machine:
+        machine.service('gone', 'exec: sleep 100000')
+        machine.boot().wait_booted()
+        (machine.services / 'gone.yml').unlink()
+        machine.slc('reload')
+        machine.kill_launcher()
+        assert machine.state_of('gone') == 'running'
+        machine.slc('stop', 'gone')
+        until(lambda: machine.state_of('gone') is None, 'it is forgotten')
