@@ -155,33 +155,36 @@ int load_parse(const struct source *source, struct definition **ret, char **ret_
 
 /* ---- the first time, and after a crash ----------------------------------------------------- */
 
-static int load_source(struct launcher *launcher, const struct source *source)
+/* A source that cannot be put in force hurts only itself. */
+static void load_source(struct launcher *launcher, const struct source *source)
 {
     struct definition *definition = NULL;
     char *errors = NULL;
     if (source->masked)
-        return 0;
+        return;
     if (strcmp(source->name, SYSTEM_SOURCE_NAME) == 0) {
         struct error_list list = {0};
         int failed = system_file_parse(source->path, source->text, source->size,
                                        launcher->system_file, &list);
         error_list_finish(&list);
-        return failed == -ENOMEM ? failed : 0;
+        if (failed)
+            LOG(ERROR, "The system file cannot be put in force", TEXT("file", source->path),
+                TEXT("error", strerror(-failed)));
+        return;
     }
     struct service *service = load_service_for(launcher, source->name);
-    if (!service)
-        return -ENOMEM;
-    int failed = load_parse(source, &definition, &errors);
-    if (failed == -ENOMEM)
-        return failed;
-    if (!failed) {
+    if (!service) {
+        LOG(ERROR, "There is no room for another service", TEXT("service", source->name),
+            NUMBER("most", STATE_SLOTS_MAX));
+        return;
+    }
+    if (load_parse(source, &definition, &errors) == 0) {
         load_put_in_force(launcher, service, definition);
-        return 0;
+        return;
     }
     LOG(ERROR, "A service file does not load", TEXT("service", source->name),
         TEXT("error", errors ? errors : source->path));
     load_put_broken(launcher, service, errors);
-    return 0;
 }
 
 /* gonit's list of names, each after the one before it; NULL when it is not given. From malloc, and
@@ -206,11 +209,8 @@ int load_resolve(struct launcher *launcher)
 
 static int load_all(struct launcher *launcher, const struct source *list, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        int failed = load_source(launcher, &list[i]);
-        if (failed)
-            return failed;
-    }
+    for (size_t i = 0; i < count; i++)
+        load_source(launcher, &list[i]);
     return load_resolve(launcher);
 }
 
@@ -407,7 +407,11 @@ void launcher_boot(struct launcher *launcher)
     LOG(INFO, "Starting services", NUMBER("count", count),
         TEXT("title", system_file->title ? system_file->title : "conit"),
         TEXT("version", system_file->version ? system_file->version : CONIT_VERSION));
-    manager_want(manager, slots, count);
+    int failed = manager_want(manager, slots, count);
     free(slots);
+    if (failed) {
+        LOG(ERROR, "No memory to begin the boot");
+        return;
+    }
     manager->header->booted = 1;
 }

@@ -61,7 +61,7 @@ static int reload_changed(struct reloading *r, const struct source *source,
     char *errors = NULL;
     int failed = load_parse(source, &definition, &errors);
     if (failed == -ENOMEM)
-        return failed;
+        errors = strdup("there is no memory to read it");
 
     if (failed) {
         struct reload_entry *entry = add_entry(r, RELOAD_BROKEN, source->name);
@@ -91,7 +91,11 @@ static int reload_changed(struct reloading *r, const struct source *source,
     service = load_service_for(launcher, source->name);
     if (!service) {
         definition_destroy(definition);
-        return -ENOMEM;
+        if (entry) {
+            entry->change = RELOAD_BROKEN;
+            entry->errors = strdup("there is no room for another service");
+        }
+        return 0;
     }
     load_put_in_force(launcher, service, definition);
     if (!known)
@@ -153,16 +157,16 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const struct reload_entry *)a)->name, ((const struct reload_entry *)b)->name);
 }
 
-static void want_fresh(struct reloading *r)
+static int want_fresh(struct reloading *r)
 {
     struct launcher *launcher = r->launcher;
     size_t count = 0;
     if (!r->start || launcher->system_file->services_given || launcher->system_file->start_given)
-        return;
+        return 0;
     for (size_t i = 0; i < r->fresh_count; i++)
         if (launcher->manager.services[r->fresh[i]].definition->enabled)
             r->fresh[count++] = r->fresh[i];
-    manager_want(&launcher->manager, r->fresh, count);
+    return manager_want(&launcher->manager, r->fresh, count);
 }
 
 /* A system file that does not parse leaves the one in force, as a service's file does. */
@@ -214,8 +218,12 @@ static int apply(struct reloading *r)
     if (!failed)
         failed = load_resolve(r->launcher);
     if (!failed) {
-        want_fresh(r);
-        manager_want_again(&r->launcher->manager);
+        failed = want_fresh(r);
+        if (!failed)
+            failed = manager_want_again(&r->launcher->manager);
+        if (failed)
+            LOG(ERROR, "No memory to start what is new: reload again");
+        failed = 0; /* the files are in force */
     }
     launcher_forget_gone(r->launcher);
     return failed;

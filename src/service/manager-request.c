@@ -5,6 +5,7 @@
  * newest request that named it, so an older one knows when it was overtaken. */
 #include "service/manager-internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,13 +132,15 @@ static void run_wave(struct wave *wave)
         want(wave, &wave->manager->services[wave->stack[--wave->depth]]);
 }
 
-void manager_want(struct manager *manager, const uint32_t *slots, size_t count)
+int manager_want(struct manager *manager, const uint32_t *slots, size_t count)
 {
     struct wave wave = {.manager = manager,
                         .serial = ++manager->next_serial,
                         .verb = REQUEST_START,
                         .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
-    for (size_t i = 0; i < count && wave.stack; i++) {
+    if (!wave.stack)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
         struct service *service = &manager->services[slots[i]];
         if (service_body(manager, service)->by_hand)
             continue;
@@ -145,18 +148,21 @@ void manager_want(struct manager *manager, const uint32_t *slots, size_t count)
         run_wave(&wave);
     }
     free(wave.stack);
+    return 0;
 }
 
-void manager_want_again(struct manager *manager)
+int manager_want_again(struct manager *manager)
 {
     size_t count = 0;
     uint32_t *slots = calloc(manager->slots + 1, sizeof *slots);
-    for (uint32_t i = 0; slots && i < manager->slots; i++)
+    if (!slots)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < manager->slots; i++)
         if (manager->services[i].in_use && service_body(manager, &manager->services[i])->wanted)
             slots[count++] = i;
-    if (slots)
-        manager_want(manager, slots, count);
+    int failed = manager_want(manager, slots, count);
     free(slots);
+    return failed;
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */

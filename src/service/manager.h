@@ -178,11 +178,13 @@ int manager_resolve(struct manager *manager, char *const *order,
 /* ---- wishes -------------------------------------------------------------------------------- */
 
 /* Wants these slots up, with all they need and want, as the boot does: what a person stopped stays
- * down; of two that conflict the later in name order is refused. */
-void manager_want(struct manager *manager, const uint32_t *slots, size_t count);
+ * down; of two that conflict the later in name order is refused. Returns 0 or -ENOMEM (nothing
+ * changed). */
+int manager_want(struct manager *manager, const uint32_t *slots, size_t count);
 
-/* Wants up what the services that are wanted need: after their definitions have changed. */
-void manager_want_again(struct manager *manager);
+/* Wants up what the services that are wanted need: after their definitions have changed. Returns 0
+ * or -ENOMEM (nothing changed). */
+int manager_want_again(struct manager *manager);
 
 /* Begins a request about the services of its items. Actions follow in the next manager_settle().
  * Returns how many items are pending: with 0 the request is settled, and on_done is not called. */
