@@ -198,8 +198,7 @@ static void show_commands(const struct definition *definition, const void *field
 
 static void show_type(const struct definition *definition, const void *field, struct text *text)
 {
-    static const char *const types[SERVICE_TYPES] = {"daemon", "task", "forking", "target"};
-    show_string(text, types[definition->type]);
+    show_string(text, service_type_names[definition->type]);
 }
 
 static void show_exec(const struct definition *definition, const void *field, struct text *text)
@@ -271,7 +270,6 @@ static void show_ready(const struct definition *definition, const void *field, s
 
 static void show_stop(const struct definition *definition, const void *field, struct text *text)
 {
-    static const char *const modes[KILL_MODES] = {"all", "group", "main"};
     const struct stop *stop = &definition->stop;
     text_add_char(text, '{');
     show_key(text, "signal");
@@ -286,17 +284,16 @@ static void show_stop(const struct definition *definition, const void *field, st
     else
         text_add(text, "null");
     show_key(text, "kill");
-    show_string(text, modes[stop->kill]);
+    show_string(text, kill_mode_names[stop->kill]);
     text_add_char(text, '}');
 }
 
 static void show_restart(const struct definition *definition, const void *field, struct text *text)
 {
-    static const char *const policies[RESTART_POLICIES] = {"always", "on-failure", "never"};
     const struct restart *restart = &definition->restart;
     text_add_char(text, '{');
     show_key(text, "policy");
-    show_string(text, policies[restart->policy]);
+    show_string(text, restart_policy_names[restart->policy]);
     show_key(text, "delay");
     add_time(text, restart->delay_ms);
     show_key(text, "factor");

@@ -16,15 +16,14 @@ bool value_not_built(struct parse *p, const char *key, const struct node *value,
 
 bool value_type(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    static const struct word types[] = {
-        {"daemon", TYPE_DAEMON, NULL},
-        {"task", TYPE_TASK, NULL},
-        {"forking", TYPE_FORKING, "let the program stay in the foreground, and remove 'type'"},
-        {"target", TYPE_TARGET, NULL},
-    };
-    int type;
-    if (!value_word(p, key, value, types, COUNT(types), &type))
+    unsigned type;
+    if (!value_word(p, key, value, service_type_names, SERVICE_TYPES, &type))
         return false;
+    if (type == TYPE_FORKING)
+        return parse_error(p, value,
+                           "'%s: forking' is not built yet: let the program stay in the "
+                           "foreground, and remove 'type'",
+                           key);
     p->draft.type = (enum service_type)type;
     return true;
 }
@@ -165,10 +164,8 @@ bool value_start_timeout(struct parse *p, const char *key, const struct node *va
 
 static bool value_kill(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    static const struct word modes[] = {
-        {"all", KILL_ALL, NULL}, {"group", KILL_GROUP, NULL}, {"main", KILL_MAIN, NULL}};
-    int mode;
-    if (!value_word(p, key, value, modes, COUNT(modes), &mode))
+    unsigned mode;
+    if (!value_word(p, key, value, kill_mode_names, KILL_MODES, &mode))
         return false;
     *(enum kill_mode *)field = (enum kill_mode)mode;
     return true;
@@ -191,11 +188,8 @@ bool value_stop(struct parse *p, const char *key, const struct node *value, void
 
 static bool value_policy(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    static const struct word policies[] = {{"always", RESTART_ALWAYS, NULL},
-                                           {"on-failure", RESTART_ON_FAILURE, NULL},
-                                           {"never", RESTART_NEVER, NULL}};
-    int policy;
-    if (!value_word(p, key, value, policies, COUNT(policies), &policy))
+    unsigned policy;
+    if (!value_word(p, key, value, restart_policy_names, RESTART_POLICIES, &policy))
         return false;
     *(enum restart_policy *)field = (enum restart_policy)policy;
     return true;

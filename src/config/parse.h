@@ -55,14 +55,9 @@ value_parser value_command;  /* argv_t: a command line, or a list */
 value_parser value_commands; /* commands_t */
 value_parser value_env;      /* names_t, "KEY=value" */
 
-/* A word that a value may be, and what it stands for. */
-struct word {
-    const char *name;
-    int value;
-    const char *refusal; /* what to do instead of a value that is not built yet; NULL: it is */
-};
+/* The word of a list that the value is: its index in *ret. */
 bool value_word(struct parse *p, const char *key, const struct node *value,
-                const struct word *words, size_t word_count, int *ret);
+                const char *const *words, size_t word_count, unsigned *ret);
 
 /* A row of a mapping inside a key. */
 struct sub_key {

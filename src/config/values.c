@@ -138,29 +138,23 @@ bool value_signal(struct parse *p, const char *key, const struct node *value, vo
 }
 
 bool value_word(struct parse *p, const char *key, const struct node *value,
-                const struct word *words, size_t word_count, int *ret)
+                const char *const *words, size_t word_count, unsigned *ret)
 {
-    const char *names[WORDS_MAX];
     char storage[200];
     struct text list;
 
     text_init(&list, storage, sizeof storage);
-    for (size_t i = 0; i < word_count; i++) {
-        names[i] = words[i].name;
-        text_printf(&list, "%s%s", i == 0 ? "" : i + 1 < word_count ? ", " : " or ", names[i]);
-    }
-    if (!value_need(p, key, value, NODE_TEXT, words[0].name))
+    for (size_t i = 0; i < word_count; i++)
+        text_printf(&list, "%s%s", i == 0 ? "" : i + 1 < word_count ? ", " : " or ", words[i]);
+    if (!value_need(p, key, value, NODE_TEXT, words[0]))
         return false;
     for (size_t i = 0; i < word_count; i++) {
-        if (strcmp(value->text, words[i].name) != 0)
+        if (strcmp(value->text, words[i]) != 0)
             continue;
-        if (words[i].refusal)
-            return parse_error(p, value, "'%s: %s' is not built yet: %s", key, words[i].name,
-                               words[i].refusal);
-        *ret = words[i].value;
+        *ret = (unsigned)i;
         return true;
     }
-    const char *nearest = text_nearest(value->text, names, word_count);
+    const char *nearest = text_nearest(value->text, words, word_count);
     return parse_error(p, value, "'%s' is %s, not '%.*s'%s%s%s", key, list.data, SHOWN(value),
                        nearest ? ": did you mean '" : "", nearest ? nearest : "",
                        nearest ? "'?" : "");

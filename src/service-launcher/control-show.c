@@ -99,17 +99,6 @@ void show_reason(struct show *show, const struct service *service)
 
 /* ---- a service ------------------------------------------------------------------------------ */
 
-static const char *type_name(const struct definition *definition)
-{
-    static const char *const names[SERVICE_TYPES] = {
-        [TYPE_DAEMON] = "daemon",
-        [TYPE_TASK] = "task",
-        [TYPE_FORKING] = "forking",
-        [TYPE_TARGET] = "target",
-    };
-    return definition ? names[definition->type] : NULL;
-}
-
 static void put_service_fields(struct show *show, const struct service *service)
 {
     const struct manager *manager = manager_of(show);
@@ -119,7 +108,7 @@ static void put_service_fields(struct show *show, const struct service *service)
 
     json_add_string(writer, "name", service_name(manager, service));
     json_add_string(writer, "state", service_state_shown(manager, service));
-    json_add_string(writer, "type", type_name(definition));
+    json_add_string(writer, "type", definition ? service_type_names[definition->type] : NULL);
     show_pid(show, service);
     show_time(show, "since", body->since_ns);
     json_add_number(writer, "restarts", body->restarts);

@@ -14,6 +14,7 @@
 #define SERVICE_NAME_MAX_BYTES 200
 
 enum service_type { TYPE_DAEMON, TYPE_TASK, TYPE_FORKING, TYPE_TARGET, SERVICE_TYPES };
+extern const char *const service_type_names[SERVICE_TYPES]; /* as in the file, as those below */
 
 /* A program and its arguments: NULL-terminated; NULL when there is none. argv[0] without a slash
  * is looked up on the service's PATH. */
@@ -52,8 +53,10 @@ enum ready_kind {
 };
 
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER, RESTART_POLICIES };
+extern const char *const restart_policy_names[RESTART_POLICIES];
 
 enum kill_mode { KILL_ALL, KILL_GROUP, KILL_MAIN, KILL_MODES };
+extern const char *const kill_mode_names[KILL_MODES];
 
 #define RESTART_NO_LIMIT UINT32_MAX
 
