@@ -34,11 +34,23 @@ struct child {
     volatile int error;
 };
 
+/* Where there is no /dev/null: a pipe that nobody writes to is at its end at once, too. */
+static int open_ended(void)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return -errno;
+    close(fds[1]);
+    return fds[0];
+}
+
 int spawner_init(void)
 {
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null_fd < 0)
-        return -errno;
+        null_fd = open_ended();
+    if (null_fd < 0)
+        return null_fd;
     if (null_fd <= SPAWN_FD_LAST) {
         int moved = fcntl(null_fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
         if (moved < 0)
