@@ -32,6 +32,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define CONTROL_AGAIN_MS 2000 /* until a control socket that cannot be made is tried again */
+
 /* What init has given us of the time before; -1: nothing. */
 static struct {
     int state, definitions, control, cgroup;
@@ -363,21 +365,39 @@ static void go_on(void)
         launcher_shut_down(&launcher, (enum shut_down)state.header->shut_down, false);
 }
 
+static struct loop_timer control_timer;
+
+static void open_control(void);
+
+static void on_control_time(struct loop_timer *timer)
+{
+    (void)timer;
+    open_control();
+}
+
+/* A runtime folder that cannot be written to yet is tried again: /run may still be mounted. */
 static void open_control(void)
 {
+    static bool said;
     int fd = held.control;
-    if (fd < 0) {
+    if (fd < 0)
         fd = listen_control(launcher.options.runtime);
-        if (fd < 0) {
-            LOG(ERROR, "Cannot make the control socket: slc will not work",
+    if (fd < 0) {
+        if (!said)
+            LOG(ERROR, "Cannot make the control socket: slc will not work until it can be made",
                 TEXT("runtime", launcher.options.runtime), TEXT("error", strerror(-fd)));
-            return;
-        }
-        store(KEY_CONTROL_SOCKET, fd);
+        said = true;
+        loop_set_timer(&launcher.loop, &control_timer,
+                       clock_now_ns() + CONTROL_AGAIN_MS * NS_PER_MS, on_control_time);
+        return;
     }
+    if (held.control < 0)
+        store(KEY_CONTROL_SOCKET, fd);
     int failed = control_create(&launcher, fd, &launcher.control);
     if (failed)
         LOG(ERROR, "Cannot serve the control socket", TEXT("error", strerror(-failed)));
+    else if (said)
+        LOG(INFO, "The control socket is there now", TEXT("runtime", launcher.options.runtime));
 }
 
 static void set_up(void)
