@@ -105,3 +105,20 @@ def test_a_service_whose_file_went_before_a_kill_is_forgotten_after_it():
         assert machine.state_of('gone') == 'running'
         machine.slc('stop', 'gone')
         until(lambda: machine.state_of('gone') is None, 'it is forgotten')
+
+
+def test_without_dev_null_services_start_and_read_nothing():
+    with Machine(before='mount -t tmpfs none /dev') as machine:
+        machine.service('reader', f'type: task\nscript: wc -c >{machine.folder}/count')
+        machine.boot()
+        until(lambda: lines_of(machine.folder / 'count') == ['0'], 'it has read to the end')
+
+
+def test_the_control_socket_is_made_once_its_place_is_free():
+    with Machine() as machine:
+        machine.service('plain', 'exec: sleep 100000')
+        (machine.runtime / 'control').mkdir()
+        machine.boot().wait_console('Cannot make the control socket')
+        (machine.runtime / 'control').rmdir()
+        machine.wait_console('The control socket is there now')
+        machine.wait_state('plain', 'running')
