@@ -117,12 +117,14 @@ static int read_service(struct reading *r, const struct node *value, struct syst
     if (value->kind != NODE_MAPPING)
         return note(r, value, "an entry of 'services' is a mapping: write '- name: networking'");
     for (const struct node *entry = value->first; entry && failed != -ENOMEM; entry = entry->next) {
-        if (strcmp(entry->key->text, "name") == 0)
+        if (strcmp(entry->key->text, "name") == 0) {
+            ret->place = (struct system_place){entry->line, entry->column};
             failed = keep_name(r, entry, &ret->name);
-        else if (strcmp(entry->key->text, "description") == 0)
+        } else if (strcmp(entry->key->text, "description") == 0) {
             failed = keep_text(r, "description", entry, &ret->description);
-        else
+        } else {
             failed = unknown_key(r, entry->key, names, COUNT(names));
+        }
     }
     if (!failed && !ret->name && !r->failed)
         return note(r, value, "this service has no name: write '- name: networking'");
@@ -156,11 +158,15 @@ static int read_start(struct reading *r, const char *key, const struct node *val
     if (value->kind != NODE_LIST)
         return note(r, value, "'start' is a list of names: write 'start: [networking]'");
     r->file.start = arena_take(&r->file.arena, (value->count + 1) * sizeof *r->file.start);
-    if (!r->file.start)
+    r->file.start_places =
+        arena_take(&r->file.arena, (value->count + 1) * sizeof(struct system_place));
+    if (!r->file.start || !r->file.start_places)
         return -ENOMEM;
     r->file.start_given = true;
-    for (const struct node *entry = value->first; entry && failed != -ENOMEM; entry = entry->next)
+    for (const struct node *entry = value->first; entry && failed != -ENOMEM; entry = entry->next) {
+        r->file.start_places[used] = (struct system_place){entry->line, entry->column};
         failed = keep_name(r, entry, &r->file.start[used++]);
+    }
     r->file.start[used] = NULL;
     return failed;
 }

@@ -6,8 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct system_place {
+    unsigned line, column;
+};
+
 struct system_service {
     const char *name, *description; /* description: NULL when not given */
+    struct system_place place;      /* of the name */
 };
 
 /* All texts belong to the struct. Zeroed: a system file that says nothing. */
@@ -19,7 +24,8 @@ struct system_file {
     size_t service_count;
     bool start_given;
     const char **start; /* NULL-terminated when given */
-    bool watch;         /* whether service files are to be watched; not given: no */
+    struct system_place *start_places;
+    bool watch; /* whether service files are to be watched; not given: no */
     struct arena arena;
 };
 

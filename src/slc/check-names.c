@@ -282,20 +282,26 @@ static int find_cycles(const struct names *names, const struct graph *graph,
 
 /* ---- the system file ------------------------------------------------------------------------ */
 
+static int check_ordered(const struct names *names, const struct system_file *order,
+                         const char *key, const char *name, const struct system_place *place,
+                         struct error_list *errors)
+{
+    if (find(names, name) != UINT32_MAX)
+        return 0;
+    return error_list_add(errors, order->path, place->line, place->column,
+                          "'%s' names '%s', and no service has that name", key, name);
+}
+
 static int check_order(const struct names *names, const struct system_file *order,
                        struct error_list *errors)
 {
     int r = 0;
 
     for (size_t i = 0; r == 0 && i < order->service_count; i++)
-        if (find(names, order->services[i].name) == UINT32_MAX)
-            r = error_list_add(errors, order->path, 0, 0,
-                               "'services' names '%s', and no service has that name",
-                               order->services[i].name);
+        r = check_ordered(names, order, "services", order->services[i].name,
+                          &order->services[i].place, errors);
     for (size_t i = 0; r == 0 && order->start && order->start[i]; i++)
-        if (find(names, order->start[i]) == UINT32_MAX)
-            r = error_list_add(errors, order->path, 0, 0,
-                               "'start' names '%s', and no service has that name", order->start[i]);
+        r = check_ordered(names, order, "start", order->start[i], &order->start_places[i], errors);
     return r;
 }
 

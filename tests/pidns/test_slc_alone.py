@@ -214,7 +214,12 @@ def test_every_program_explains_itself_and_refuses_what_it_does_not_know():
 def test_check_looks_at_the_system_file():
     files = {'a.yml': 'exec: true\n', 'system': 'services:\n  - name: a\n  - name: b\n'}
     result = check(files, '--config', 'system')
-    assert result.returncode == 1 and "'b'" in result.stdout, result
+    assert result.returncode == 1, result
+    assert "system:3:11: 'services' names 'b', and no service has" in result.stdout, result
+    files['system'] = 'start: [a, c]\n'
+    result = check(files, '--config', 'system')
+    assert result.returncode == 1, result
+    assert "system:1:12: 'start' names 'c', and no service has" in result.stdout, result
     files['system'] = 'title: [\n'
     assert check(files, '--config', 'system').returncode == 1
 
