@@ -19,6 +19,7 @@ struct system_file;
 struct launcher_options {
     const char **services; /* folders, later ones outrank; NULL-terminated */
     size_t service_count;
+    bool services_given; /* else they are the default ones, which need not be there */
     const char *runtime, *logs, *config; /* config NULL: the default places */
     bool container;
 };

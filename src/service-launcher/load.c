@@ -239,7 +239,13 @@ static int scan(const struct launcher *launcher, const char *system_path, struct
         folders[count++] = beside;
     for (size_t i = 0; i < launcher->options.service_count; i++)
         folders[count++] = launcher->options.services[i];
-    int failed = sources_scan(folders, count, ret, errors, warnings);
+    int failed = 0;
+    for (size_t i = beside ? 1 : 0; i < count && launcher->options.services_given && !failed; i++)
+        if (access(folders[i], F_OK) < 0 && errno == ENOENT)
+            failed = error_list_add(warnings, folders[i], 0, 0,
+                                    "there is no such folder, so no service comes from it");
+    if (!failed)
+        failed = sources_scan(folders, count, ret, errors, warnings);
     free(folders);
     return failed;
 }

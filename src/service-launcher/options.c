@@ -62,6 +62,7 @@ static void take(struct parsed *parsed, int key)
         if (options->service_count == SERVICE_FOLDERS_MAX)
             wrong_usage("too many folders of services", optarg);
         folders[options->service_count++] = optarg;
+        options->services_given = true;
         break;
     case 'r':
         options->runtime = optarg;

@@ -167,6 +167,7 @@ def test_a_missing_system_file_and_services_folder_leave_a_machine_that_answers(
         machine.boot()
         until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
         assert machine.json('list') == []
+        machine.wait_console(r'WARN\S+ .*/no/such/folder: there is no such folder')
         machine.services.unlink()
         machine.services.mkdir()
         define(machine, 'd', exec='sleep 100000')
