@@ -86,12 +86,12 @@ static void say_done(const struct slc *slc, const json_t *result)
         if (!strcmp(outcome, "already"))
             printf("%s: %s %s\n", name, words[i].already, state);
         else if (!strcmp(outcome, "begun"))
-            printf("%s: begun to %s: it is %s\n", name, words[i].verb, state);
+            printf("%s: begun to %s, and is %s now\n", name, words[i].verb, state);
         else if (!strcmp(state, "running") || !strcmp(state, "stopped"))
             printf("%s: %s%s\n", name, words[i].done,
                    along ? ", because it needs one that was named" : "");
         else
-            printf("%s: %s: it is %s%s\n", name, words[i].done, state,
+            printf("%s: %s, and is %s now%s\n", name, words[i].done, state,
                    along ? ", because it needs one that was named" : "");
     }
 }
