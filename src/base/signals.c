@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -87,12 +89,15 @@ void signals_format(int signal, struct text *text)
         text_printf(text, "signal %d", signal);
 }
 
+/* By the system call itself: the C library does not let one near the two signals it keeps for
+ * itself, and a parent may have left them ignored. */
 void signals_reset(void)
 {
     sigset_t none;
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int signal = 1; signal < NSIG; signal++)
-        sigaction(signal, &standard, NULL); /* refused for KILL, STOP and the C library's own */
+    /* The kernel's struct sigaction, all zero: SIG_DFL. On no machine is it larger. */
+    static const uint64_t standard[4];
+    for (int signal = 1; signal <= 64; signal++)
+        syscall(SYS_rt_sigaction, signal, standard, NULL, sizeof(uint64_t));
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
 }

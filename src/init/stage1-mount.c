@@ -125,6 +125,21 @@ static bool parent_is_own(const struct row *row)
     return false;
 }
 
+/* What a program expects in /dev, and no kernel makes. What is there already is left. */
+static int make_links(const struct step *step)
+{
+    static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
+                                           {"/proc/self/fd/0", "/dev/stdin"},
+                                           {"/proc/self/fd/1", "/dev/stdout"},
+                                           {"/proc/self/fd/2", "/dev/stderr"}};
+    int failed = 0;
+    (void)step;
+    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
+        if (symlink(links[i][0], links[i][1]) < 0 && errno != EEXIST)
+            failed = -errno;
+    return failed;
+}
+
 static int make_nodes(void)
 {
     static const struct {
@@ -135,11 +150,6 @@ static int make_nodes(void)
                  {"/dev/full", 7},
                  {"/dev/random", 8},
                  {"/dev/urandom", 9}};
-    static const char *const links[][2] = {{"/proc/self/fd", "/dev/fd"},
-                                           {"/proc/self/fd/0", "/dev/stdin"},
-                                           {"/proc/self/fd/1", "/dev/stdout"},
-                                           {"/proc/self/fd/2", "/dev/stderr"},
-                                           {"pts/ptmx", "/dev/ptmx"}};
     int failed = 0;
     mode_t before = umask(0);
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++)
@@ -148,10 +158,10 @@ static int make_nodes(void)
     if (mknod("/dev/tty", S_IFCHR | 0666, makedev(5, 0)) < 0)
         failed = -errno;
     umask(before);
-    for (size_t i = 0; i < sizeof links / sizeof links[0]; i++)
-        if (symlink(links[i][0], links[i][1]) < 0)
-            failed = -errno;
-    return failed;
+    if (symlink("pts/ptmx", "/dev/ptmx") < 0)
+        failed = -errno;
+    int links = make_links(NULL);
+    return failed ? failed : links;
 }
 
 /* Returns 0 when it was mounted, -EALREADY when there is nothing to do, else what failed. */
@@ -202,6 +212,13 @@ void stage1_mount(struct init *init)
             LOG(WARNING, "Could not mount", TEXT("path", rows[i].target),
                 TEXT("type", rows[i].type), TEXT("error", strerror(-steps[i].result)));
     }
+    struct step links = {"make links in", "/dev", make_links, NULL, STEP_TIMEOUT_MS, 0};
+    if (in_container)
+        return; /* where /dev is not ours, nor is what stands in it */
+    steps_run(&links, 1);
+    if (links.result && links.result != -ETIMEDOUT)
+        LOG(WARNING, "Could not make /dev/stdout and the like",
+            TEXT("error", strerror(-links.result)));
 }
 
 void stage1_unmount_own(void)

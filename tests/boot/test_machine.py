@@ -118,6 +118,10 @@ def test_hostname_is_the_first_word_that_is_no_comment(machine):
     assert machine.check('cat /proc/sys/kernel/hostname').strip() == 'conit'
 
 
+def test_programs_find_their_descriptors_in_dev(machine):
+    machine.check('echo through > /dev/stdout; echo aside > /dev/stderr; test -e /dev/fd/0')
+
+
 def test_every_mount_is_there_exactly_once(machine):
     mounts = [line.split() for line in machine.check('cat /proc/self/mountinfo').splitlines()]
     kinds = [(fields[4], fields[fields.index('-') + 1]) for fields in mounts if '-' in fields]

@@ -31,6 +31,7 @@ def test_kills_of_the_journal_touch_no_service_and_keep_lines_in_order():
                         '  while :; do echo $i; i=$((i+1)); done')
         machine.service('quiet', 'exec: sleep 1000')
         machine.boot()
+        machine.wait_booted()
         first = journal_of(machine)
         until(reads(machine, first, 'printer'), 'something is printed')
         def services():

@@ -3,6 +3,9 @@
 #include "test.h"
 
 #include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 TEST(signals_have_names_and_numbers)
 {
@@ -46,4 +49,34 @@ TEST(what_is_no_signal_is_shown_as_its_number)
         snprintf(wanted, sizeof wanted, "signal %d", numbers[i]);
         CHECK_TEXT(storage, wanted);
     }
+}
+
+static uint64_t status_mask(const char *name)
+{
+    char line[128];
+    uint64_t mask = UINT64_MAX;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, name, strlen(name)) == 0)
+            mask = strtoull(line + strlen(name), NULL, 16);
+    if (file)
+        fclose(file);
+    return mask;
+}
+
+TEST(every_signal_is_as_at_first_even_those_the_c_library_keeps)
+{
+    sigset_t all;
+    for (int signal = 1; signal <= 64; signal++) {
+        uint64_t ignored[4] = {(uint64_t)(uintptr_t)SIG_IGN};
+        syscall(SYS_rt_sigaction, signal, ignored, NULL, sizeof(uint64_t));
+    }
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    CHECK(status_mask("SigIgn:") & (UINT64_C(1) << 31)); /* 32, which sigaction() would not set */
+    CHECK(status_mask("SigBlk:") != 0);
+    signals_reset();
+    CHECK_NUMBER(status_mask("SigIgn:"), 0);
+    CHECK_NUMBER(status_mask("SigBlk:"), 0);
+    CHECK_NUMBER(status_mask("SigCgt:"), 0);
 }
