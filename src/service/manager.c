@@ -258,6 +258,8 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.failed_start = 1;
     if (actions & ACTION_TIMED_OUT)
         body.timed_out = old->going_up ? 1 : 2;
+    if (before == STATE_BROKEN && next == STATE_STOPPED) /* mended: it is not that any more */
+        body.reason = reason_of(body.by_hand ? REASON_STOPPED : REASON_NONE, SLOT_NONE, 0);
     if (next == STATE_RUNNING) {
         body.ready_ns = now;
         body.reason = reason_of(REASON_NONE, SLOT_NONE, 0);

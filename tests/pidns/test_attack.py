@@ -122,3 +122,14 @@ def test_the_control_socket_is_made_once_its_place_is_free():
         (machine.runtime / 'control').rmdir()
         machine.wait_console('The control socket is there now')
         machine.wait_state('plain', 'running')
+
+
+def test_a_mended_service_that_was_stopped_says_that_and_not_that_it_is_broken():
+    with Machine() as machine:
+        machine.service('mended', 'exce: sleep 100000')
+        machine.boot().wait_booted()
+        machine.slc('stop', 'mended')
+        machine.service('mended', 'exec: sleep 100000')
+        machine.slc('reload')
+        service, = machine.json('list')
+        assert (service['state'], service['reason']) == ('stopped', 'was asked to stop'), service
