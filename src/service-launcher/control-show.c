@@ -63,7 +63,7 @@ void show_exit(struct show *show, const struct service *service)
     struct text text;
 
     json_put_key(show->writer, "exit");
-    if (body->exit_kind == EXIT_NONE) {
+    if (body->exit_kind != EXIT_CODE && body->exit_kind != EXIT_SIGNAL) {
         json_put_null(show->writer);
         return;
     }

@@ -202,9 +202,8 @@ static void on_time(struct loop_timer *timer)
     manager_edit(manager_of(process), service, &body);
     body.deadline_ns = 0;
     if (body.state == STATE_ENDING) {
-        /* Nobody can say any more how it ended: it counts as a failure. */
-        body.exit_kind = EXIT_SIGNAL;
-        body.exit_value = SIGKILL;
+        body.exit_kind = EXIT_UNKNOWN; /* it counts as a failure */
+        body.exit_value = 0;
         body.ended = 1;
         manager_commit(manager_of(process), service, &body);
         process_record(process)->main_pid = 0;

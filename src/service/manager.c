@@ -179,6 +179,8 @@ static struct reason reason_of_end(const struct definition *definition,
         return reason_of(REASON_START_TIME_OUT, SLOT_NONE, (int32_t)definition->start_timeout_ms);
     if (body->failed_start)
         return body->reason; /* the executor wrote it */
+    if (body->exit_kind == EXIT_UNKNOWN)
+        return reason_of(REASON_EXIT_UNKNOWN, SLOT_NONE, 0);
     if (body->exit_kind == EXIT_SIGNAL)
         return reason_of(REASON_SIGNALED, SLOT_NONE, body->exit_value);
     if (body->exit_value)

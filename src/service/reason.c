@@ -25,6 +25,7 @@ static const struct {
     [REASON_RESTARTING] = {WORDS, "is being restarted"},
     [REASON_SHUT_DOWN] = {WORDS, "the system is going down"},
     [REASON_EXITED] = {NUMBER_ONLY, "exited with %d"},
+    [REASON_EXIT_UNKNOWN] = {WORDS, "ended, and nobody can say how"},
     [REASON_SIGNALED] = {SIGNAL, "ended by %s"},
     [REASON_START_TIME_OUT] = {MS, "was not ready after %s"},
     [REASON_STOP_TIME_OUT] = {MS, "did not stop within %s and was killed"},

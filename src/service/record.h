@@ -17,7 +17,12 @@
 #define STATE_VERSION 1
 
 /* How a process ended. `kind` 0: not known or did not run. */
-enum exit_kind { EXIT_NONE = 0, EXIT_CODE = 1, EXIT_SIGNAL = 2 };
+enum exit_kind {
+    EXIT_NONE = 0,
+    EXIT_CODE = 1,
+    EXIT_SIGNAL = 2,
+    EXIT_UNKNOWN = 3 /* it ended, and nobody can say how */
+};
 
 /* Why a state is what it is: the words are in reason.c. `service` is a slot, or SLOT_NONE. */
 enum reason_code {
@@ -36,6 +41,7 @@ enum reason_code {
     REASON_RESTARTING,     /* asked to restart */
     REASON_SHUT_DOWN,      /* the machine is going down */
     REASON_EXITED,         /* exited with N */
+    REASON_EXIT_UNKNOWN,   /* it ended, and nobody can say how */
     REASON_SIGNALED,       /* ended by signal N */
     REASON_START_TIME_OUT, /* was not ready after N ms */
     REASON_STOP_TIME_OUT,  /* did not stop in N ms and was killed */

@@ -9,7 +9,7 @@ static void print(const struct render *render, const json_t *event)
     const char *state = render_member(event, "state"), *reason = render_member(event, "reason");
     const char *colour = render_state_colour(render, state);
 
-    printf("%s %s: %s → %s%s%s%s%s\n", render_member(event, "time"), render_member(event, "name"),
+    printf("%s %s: %s -> %s%s%s%s%s\n", render_member(event, "time"), render_member(event, "name"),
            render_member(event, "before"), colour, state, *colour ? render_plain(render) : "",
            *reason ? ": " : "", reason);
 }

@@ -130,6 +130,18 @@ TEST(a_need_that_crashes_and_comes_back_leaves_what_needs_it_alone)
     end();
 }
 
+TEST(an_end_that_nobody_can_tell_is_a_failure_and_says_so)
+{
+    chain();
+    fake.services[0].definition.restart.policy = RESTART_NEVER;
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake_exit(&fake, "a", EXIT_UNKNOWN, 0);
+    CHECK_TEXT(fake_shown(&fake, "a"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "a"), "ended, and nobody can say how");
+    end();
+}
+
 TEST(a_need_that_fails_for_good_takes_down_what_needs_it_in_order)
 {
     chain();
