@@ -126,7 +126,7 @@ void log_started(struct launcher *launcher)
     unsigned running = 0, failed = 0;
 
     if (launcher->started_said || !manager->header->booted || manager->queue_count ||
-        manager->shutting_down)
+        manager->coming || manager->shutting_down)
         return;
     text_init(&text, names, sizeof names);
     for (uint32_t i = 0; i < manager->slots; i++) {
@@ -134,8 +134,6 @@ void log_started(struct launcher *launcher)
         if (!service->in_use)
             continue;
         enum service_state now = service_state(manager, service);
-        if (machine_states[now].going_up || now == STATE_WAITING)
-            return;
         running += now == STATE_RUNNING;
         if (now == STATE_FAILED || now == STATE_BROKEN || now == STATE_BACKING_OFF) {
             failed++;

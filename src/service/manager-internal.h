@@ -17,6 +17,11 @@ static inline bool is_idle(const struct service_body *body)
     return machine_states[body->state].idle;
 }
 
+static inline bool is_coming(enum service_state state)
+{
+    return state == STATE_WAITING || machine_states[state].going_up;
+}
+
 /* Marks a service and all that are tied to it in the graph. */
 void manager_mark_around(struct manager *manager, struct service *service);
 

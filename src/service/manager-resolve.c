@@ -288,10 +288,14 @@ int manager_resolve(struct manager *manager, char *const *order, warn_function *
         return failed;
     graph_finish(&manager->graph);
     manager->graph = graph;
-    manager->active = 0;
-    for (uint32_t i = 0; i < manager->slots; i++)
-        if (manager->services[i].in_use && !is_idle(service_body(manager, &manager->services[i])))
-            manager->active++;
+    manager->active = manager->coming = 0;
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        if (!manager->services[i].in_use)
+            continue;
+        const struct service_body *body = service_body(manager, &manager->services[i]);
+        manager->active += !is_idle(body);
+        manager->coming += is_coming((enum service_state)body->state);
+    }
     manager_mark_all(manager);
     return 0;
 }

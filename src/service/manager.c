@@ -269,6 +269,8 @@ static void enter(struct manager *manager, struct service *service, enum service
     manager_commit(manager, service, &body);
     manager->active += old->idle && !new->idle;
     manager->active -= !old->idle && new->idle;
+    manager->coming += is_coming(next);
+    manager->coming -= is_coming(before);
     if (before == next)
         return;
     manager->ops->changed(manager->context, service, before);

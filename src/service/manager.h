@@ -107,6 +107,7 @@ struct manager {
     struct state_header *header;
     uint32_t slots;      /* used and free */
     uint32_t active;     /* services that are not idle */
+    uint32_t coming;     /* services that wait to start, or are on their way up */
     uint32_t first_free; /* no free slot is below it */
     struct graph graph;
     struct manager_name *names; /* a hash table of a power of two places */

@@ -564,6 +564,7 @@ TEST(any_order_of_requests_and_events_keeps_the_rules_and_comes_to_rest)
         manager_shut_down(&fake.manager);
         settle_all();
         CHECK_NUMBER(fake.manager.active, 0);
+        CHECK_NUMBER(fake.manager.coming, 0);
         end();
         if (test_failures != before) {
             fprintf(stderr, "in the round with seed %u\n", round);
