@@ -194,6 +194,8 @@ uint64_t executor_random_number(struct executor *executor)
 
 /* ---- timers -------------------------------------------------------------------------------- */
 
+static void end_main(struct process *process, enum exit_kind kind, int value);
+
 static void on_time(struct loop_timer *timer)
 {
     struct process *process = container_of(timer, struct process, timer);
@@ -201,17 +203,11 @@ static void on_time(struct loop_timer *timer)
     struct service_body body;
     manager_edit(manager_of(process), service, &body);
     body.deadline_ns = 0;
-    if (body.state == STATE_ENDING) {
-        body.exit_kind = EXIT_UNKNOWN; /* it counts as a failure */
-        body.exit_value = 0;
-        body.ended = 1;
-        manager_commit(manager_of(process), service, &body);
-        process_record(process)->main_pid = 0;
-        manager_event(manager_of(process), service, EVENT_EXITED);
-        return;
-    }
     manager_commit(manager_of(process), service, &body);
-    manager_event(manager_of(process), service, EVENT_TIME_OUT);
+    if (body.state == STATE_ENDING)
+        end_main(process, EXIT_UNKNOWN, 0); /* it counts as a failure */
+    else
+        manager_event(manager_of(process), service, EVENT_TIME_OUT);
 }
 
 void executor_resume_timer(struct process *process, uint64_t at_ns)
@@ -258,7 +254,8 @@ static enum exit_kind kind_of_code(int code)
     return code == CLD_EXITED ? EXIT_CODE : EXIT_SIGNAL;
 }
 
-/* The main process has ended and how is known: first into the record, then the zombie goes. */
+/* The main process has ended, and how is known, or never will be: first into the record, then the
+ * zombie goes. */
 static void end_main(struct process *process, enum exit_kind kind, int value)
 {
     struct launcher *launcher = process->executor->launcher;
