@@ -11,7 +11,7 @@
 
 static const struct definition defaults = {
     .type = TYPE_DAEMON,
-    .ready = READY_EXEC,
+    .ready = {.kind = READY_EXEC},
     .start_timeout_ms = 90000,
     .stop = {.signal = SIGTERM, .timeout_ms = 10000, .kill = KILL_ALL},
     .restart = {.policy = RESTART_ALWAYS,
@@ -23,6 +23,8 @@ static const struct definition defaults = {
                 .limit = RESTART_NO_LIMIT},
     .enabled = true,
     .umask = 022,
+    .priorities = {.io = IO_NOT_GIVEN, .sched_policy = SCHED_NOT_GIVEN},
+    .quota = {.max_size_bytes = 16 << 20, .keep = 4},
 };
 
 static bool given(const struct parse *p, enum key_row row)

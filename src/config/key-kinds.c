@@ -265,7 +265,7 @@ static void show_ready(const struct definition *definition, const void *field, s
 {
     static const char *const kinds[READY_KINDS] = {"exec", "notify", "fd",  "pid-file", "file",
                                                    "tcp",  "unix",   "log", "exec"};
-    show_string(text, kinds[definition->ready]);
+    show_string(text, kinds[definition->ready.kind]);
 }
 
 static void show_stop(const struct definition *definition, const void *field, struct text *text)

@@ -130,7 +130,7 @@ bool value_ready(struct parse *p, const char *key, const struct node *value, voi
     static const char *const kinds[] = {"fd",   "pid-file", "file", "tcp",
                                         "unix", "log",      "exec", "notify"};
     if (value->kind == NODE_TEXT && strcmp(value->text, "exec") == 0) {
-        p->draft.ready = READY_EXEC;
+        p->draft.ready.kind = READY_EXEC;
         return true;
     }
     if (value->kind == NODE_TEXT && strcmp(value->text, "notify") == 0)

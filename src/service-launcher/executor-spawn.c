@@ -403,7 +403,7 @@ static void run_one(struct process *process)
     if (hook)
         return;
     manager_event(&launcher->manager, service, EVENT_SPAWNED);
-    if (service->definition->type != TYPE_TASK && service->definition->ready == READY_EXEC)
+    if (service->definition->type != TYPE_TASK && service->definition->ready.kind == READY_EXEC)
         manager_event(&launcher->manager, service, EVENT_READY);
 }
 

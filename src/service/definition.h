@@ -52,6 +52,20 @@ enum ready_kind {
     READY_KINDS
 };
 
+/* How the launcher knows that a service has started. */
+struct ready {
+    enum ready_kind kind;
+    int fd;           /* FD: its number in the service */
+    const char *word; /* PID_FILE, FILE, UNIX: a path; TCP: HOST:PORT; LOG: an expression */
+    argv_t command;   /* COMMAND */
+};
+
+/* Which process of a service that forks is the main one. */
+struct forks {
+    const char *pid_file; /* NULL: none */
+    const char *main;     /* NULL: the oldest; else the oldest whose program has this name */
+};
+
 enum restart_policy { RESTART_ALWAYS, RESTART_ON_FAILURE, RESTART_NEVER, RESTART_POLICIES };
 extern const char *const restart_policy_names[RESTART_POLICIES];
 
@@ -78,6 +92,37 @@ struct stop {
 struct limit {
     int resource;        /* RLIMIT_… */
     uint64_t soft, hard; /* UINT64_MAX: unlimited */
+};
+
+/* Limits of its cgroup; 0: not given. */
+struct resources {
+    uint64_t memory_bytes, memory_high_bytes;
+    uint64_t tasks;
+    uint32_t cpu_percent; /* of one CPU: 250 are two and a half */
+    uint32_t io_weight;   /* 1 … 10000 */
+};
+
+/* How much of its journal is kept, and how much is taken. */
+struct quota {
+    uint64_t max_size_bytes; /* of one file, before compression */
+    uint32_t keep;           /* sealed files beside `current` */
+    uint32_t max_age_s;      /* 0: no limit */
+    uint32_t rate_lines;     /* in rate_interval_ms; 0: no limit */
+    uint32_t rate_interval_ms;
+};
+
+#define CPUS_MAX        1024
+#define IO_NOT_GIVEN    (-1)
+#define SCHED_NOT_GIVEN (-1)
+
+/* How the kernel treats its processes. */
+struct priorities {
+    bool nice_set, oom_score_adj_set;
+    int nice, oom_score_adj;
+    uint64_t *cpus;     /* CPUS_MAX bits; NULL: all */
+    int io;             /* as ioprio_set(2) takes it, or IO_NOT_GIVEN */
+    int sched_policy;   /* SCHED_…, or SCHED_NOT_GIVEN */
+    int sched_priority; /* 1 … 99 of SCHED_FIFO and SCHED_RR, else 0 */
 };
 
 /* Who a service runs as, looked up when the definition was made. */
@@ -109,8 +154,10 @@ struct definition {
     size_t when_count;
 
     enum service_type type;
-    enum ready_kind ready;
+    struct ready ready;
+    struct forks forks;
     uint32_t start_timeout_ms; /* TIME_NEVER_MS */
+    uint32_t watchdog_ms;      /* 0: none, until the service asks for it */
     struct stop stop;
     struct restart restart;
     bool enabled, essential, console;
@@ -121,8 +168,13 @@ struct definition {
     const char *dir, *root; /* NULL: "/" and no chroot */
     mode_t umask;
     names_t env;            /* "KEY=value", in the order of the file */
+    const char *env_file;   /* NULL: none */
+    bool env_file_optional; /* it need not be there */
     const char *tty;        /* NULL: none */
     const char *stdin_path; /* NULL: /dev/null */
     struct limit *limits;
     size_t limit_count;
+    struct priorities priorities;
+    struct resources resources;
+    struct quota quota;
 };
