@@ -93,7 +93,7 @@ static enum service_event resume(struct process *process)
         return EVENT_NONE;
     if (state == STATE_STARTING && record->main_pid)
         return definition->type != TYPE_TASK && definition->ready.kind == READY_EXEC ? EVENT_READY
-                                                                                : EVENT_NONE;
+                                                                                     : EVENT_NONE;
     /* A list of hooks goes on at its place, it does not begin again. */
     if (undone[state] == ACTION_HOOKS)
         return executor_next_hook(process);
