@@ -321,6 +321,42 @@ int cgroup_processes(int cgroup_fd, int32_t *pids, size_t room)
     return for_each_process(cgroup_fd, collect, &collection);
 }
 
+/* The part of a cgroup's path that nobody else's has: our folder's random name and the service's.
+ * What is before them depends on the mount and on the namespace. */
+static bool own_part(int cgroup_fd, char *storage, size_t size_bytes)
+{
+    char link[40];
+    text_format(link, sizeof link, "/proc/self/fd/%d", cgroup_fd);
+    ssize_t bytes = readlink(link, storage, size_bytes - 1);
+    if (bytes <= 0 || (size_t)bytes == size_bytes - 1)
+        return false;
+    storage[bytes] = 0;
+    char *last = strrchr(storage, '/');
+    if (!last || last == storage)
+        return false;
+    *last = 0;
+    char *first = strrchr(storage, '/');
+    *last = '/';
+    if (!first)
+        return false;
+    memmove(storage, first, strlen(first) + 1);
+    return true;
+}
+
+bool cgroup_contains(int cgroup_fd, int32_t pid)
+{
+    char part[PATH_MAX], file[40], lines[FILE_BYTES];
+    if (cgroup_fd < 0 || !own_part(cgroup_fd, part, sizeof part))
+        return false;
+    text_format(file, sizeof file, "/proc/%d/cgroup", (int)pid);
+    if (file_read(AT_FDCWD, file, lines, sizeof lines) < 0)
+        return false;
+    const char *path = text_starts_with(lines, "0::", NULL) ? lines : strstr(lines, "\n0::");
+    const char *found = path ? strstr(path, part) : NULL;
+    /* The next byte is the end, or the beginning of what is below it. */
+    return found && strchr("/\n ", found[strlen(part)]);
+}
+
 int64_t cgroup_memory_bytes(int cgroup_fd)
 {
     char storage[64];

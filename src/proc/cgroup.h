@@ -38,6 +38,9 @@ int cgroup_signal(int cgroup_fd, int signal);
 /* The pids in it (not below): at most `room` are stored. Returns how many there are, or -errno. */
 int cgroup_processes(int cgroup_fd, int32_t *pids, size_t room);
 
+/* Whether the process, a zombie too, is in it or below it. Not known counts as no. */
+bool cgroup_contains(int cgroup_fd, int32_t pid);
+
 /* Its memory use in bytes (0 where the controller is not enabled: -ENOENT). */
 int64_t cgroup_memory_bytes(int cgroup_fd);
 
