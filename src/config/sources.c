@@ -42,7 +42,17 @@ struct scan {
     size_t count, room;
     struct sources *sources;
     struct error_list *errors, *warnings;
+    struct scan_place *place; /* NULL: nobody looks */
 };
+
+void scan_note(struct scan_place *place, const char *folder, const char *entry)
+{
+    if (!place)
+        return;
+    text_format(place->path, sizeof place->path, "%s%s%s", folder, entry ? "/" : "",
+                entry ? entry : "");
+    __atomic_store_n(&place->steps, place->steps + 1, __ATOMIC_RELEASE);
+}
 
 /* --- What is there --- */
 
@@ -149,6 +159,7 @@ static int list_folder(struct scan *scan, unsigned folder)
     const char *path = scan->folders[folder];
     struct dirent *entry;
     int failed = 0;
+    scan_note(scan->place, path, NULL);
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0
@@ -315,6 +326,7 @@ static int read_all(struct scan *scan)
         size_t length = strlen(folder);
         const char *slash = length && folder[length - 1] == '/' ? "" : "/";
         char *path = join(&sources->arena, folder, slash, found->entry);
+        scan_note(scan->place, folder, found->entry);
         if (!path || read_found(scan->fds[found->folder], found, path, &sources->arena,
                                 &sources->list[sources->count]) < 0)
             return -ENOMEM;
@@ -326,12 +338,20 @@ static int read_all(struct scan *scan)
 int sources_scan(const char *const *folders, size_t folder_count, struct sources *ret,
                  struct error_list *errors, struct error_list *warnings)
 {
+    return sources_scan_at(folders, folder_count, ret, errors, warnings, NULL);
+}
+
+int sources_scan_at(const char *const *folders, size_t folder_count, struct sources *ret,
+                    struct error_list *errors, struct error_list *warnings,
+                    struct scan_place *place)
+{
     struct sources sources = {.arena = {.chunk_bytes = SCAN_CHUNK_BYTES}};
     struct scan scan = {.folders = folders,
                         .folder_count = folder_count,
                         .sources = &sources,
                         .errors = errors,
-                        .warnings = warnings};
+                        .warnings = warnings,
+                        .place = place};
     int failed = 0;
 
     scan.fds = malloc((folder_count + 1) * sizeof *scan.fds);

@@ -8,8 +8,10 @@
 #include "config/arena.h"
 #include "config/error-list.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SOURCE_MAX_BYTES (1u << 20) /* a larger service file is refused unread */
 
@@ -39,6 +41,21 @@ struct sources {
  * Returns 0 (also with errors) or -ENOMEM; *ret is to be finished by the caller. */
 int sources_scan(const char *const *folders, size_t folder_count, struct sources *ret,
                  struct error_list *errors, struct error_list *warnings);
+
+/* Where a scan is, in memory that another process looks at: what is being read, and a count that
+ * grows with each step. So it can be said what hangs. */
+struct scan_place {
+    uint64_t steps;
+    char path[PATH_MAX];
+};
+
+/* The same, keeping `place` (NULL: nobody looks) up to date. */
+int sources_scan_at(const char *const *folders, size_t folder_count, struct sources *ret,
+                    struct error_list *errors, struct error_list *warnings,
+                    struct scan_place *place);
+
+/* Notes that `folder`, or the entry in it (NULL: itself), comes next. */
+void scan_note(struct scan_place *place, const char *folder, const char *entry);
 
 /* A set of one: the file at `path`, whatever its ending, its service named after it (for
  * NAME/config.yaml: after the folder). With `as`, a literal, it is called that, and its own name

@@ -6,7 +6,6 @@
 #include "config/system-file.h"
 
 #include "base/text.h"
-#include "config/keys.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -309,53 +308,15 @@ static void handle_restart(struct connection *connection, const struct arguments
     control_start_request(connection, arguments, REQUEST_RESTART);
 }
 
-static void show_change(struct json_writer *writer, const struct reload_entry *entry)
-{
-    static const char *const words[] = {
-        [RELOAD_NEW] = "new",       [RELOAD_CHANGED] = "changed",     [RELOAD_GONE] = "gone",
-        [RELOAD_BROKEN] = "broken", [RELOAD_UNCHANGED] = "unchanged",
-    };
-    const char *names[KEY_COUNT + 1] = {NULL};
-    size_t count = 0;
-
-    for (unsigned row = 0; entry->change == RELOAD_CHANGED && row < KEY_COUNT; row++)
-        if (entry->keys & KEY_BIT(row))
-            names[count++] = keys[row].name;
-    json_begin(writer, '{');
-    json_add_string(writer, "name", entry->name);
-    json_add_string(writer, "change", words[entry->change]);
-    json_add_strings(writer, "keys", names);
-    json_add_bool(writer, "needs_restart", entry->change == RELOAD_CHANGED && entry->needs_restart);
-    json_add_lines(writer, "errors", entry->change == RELOAD_BROKEN ? entry->errors : NULL);
-    json_end(writer, '}');
-}
-
 static void handle_reload(struct connection *connection, const struct arguments *arguments)
 {
-    struct control *control = connection->control;
-    struct json_writer writer = connection_writer(connection);
-    struct reload_report report = {0};
-    int r;
+    enum shut_down how = shutting_down(connection->control);
 
-    if (shutting_down(control) != SHUT_DOWN_NONE) {
+    if (how == SHUT_DOWN_NONE)
+        control_start_reload(connection, arguments);
+    else
         control_reply_error(connection, CONTROL_INTERFACE ".ShuttingDown", "how",
-                            shut_down_name(shutting_down(control)));
-        return;
-    }
-    r = launcher_reload(control->launcher, arguments->dry_run, arguments->start, &report);
-    if (r < 0) {
-        control_reply_error(connection, CONTROL_INTERFACE ".ReloadFailed", "why", strerror(-r));
-        return;
-    }
-    varlink_begin_reply(&writer, false);
-    json_put_key(&writer, "changes");
-    json_begin(&writer, '[');
-    for (size_t i = 0; i < report.count; i++)
-        show_change(&writer, &report.entries[i]);
-    json_end(&writer, ']');
-    json_add_lines(&writer, "warnings", report.warnings);
-    connection_end_message(connection, &writer);
-    reload_report_finish(&report);
+                            shut_down_name(how));
 }
 
 static void handle_shut_down(struct connection *connection, const struct arguments *arguments)

@@ -21,7 +21,7 @@
 #define DRAIN_MAX_NS       (4 * NS_PER_SEC) /* then the client reads what there is */
 #define EVENTS_MAX_BYTES   (4u << 20)       /* not yet read by a client that monitors */
 
-enum call_kind { CALL_REQUEST, CALL_DRAIN, CALL_MONITOR };
+enum call_kind { CALL_REQUEST, CALL_DRAIN, CALL_MONITOR, CALL_RELOAD };
 
 struct call {
     enum call_kind kind;
@@ -37,7 +37,8 @@ struct call {
     char **names; /* of the request's items: a service may be forgotten before its reply */
     size_t name_count;
     struct journal_drain drain;
-    json_t *patterns; /* of a monitor; a reference of ours, or NULL */
+    struct reload_request *reload; /* NULL once it has answered */
+    json_t *patterns;              /* of a monitor; a reference of ours, or NULL */
 };
 
 static struct loop *loop_of(const struct call *call)
@@ -79,6 +80,8 @@ void control_end_call(struct connection *connection)
         manager_cancel(manager_of(call), &call->request);
     if (call->kind == CALL_DRAIN)
         journal_drain_cancel(&call->drain);
+    if (call->reload)
+        launcher_reload_leave(call->reload);
     loop_clear_timer(loop_of(call), &call->timer);
     list_remove(&call->link);
     for (size_t i = 0; i < call->name_count; i++)
@@ -214,7 +217,9 @@ static void call_sleep(struct call *call)
 /* Progress is left out while the client has not read the last one. */
 static void call_tell(struct call *call, uint64_t now)
 {
-    if (!buffer_used(&call->connection->output))
+    if (!buffer_used(&call->connection->output) && call->kind == CALL_RELOAD)
+        control_reply_reading(call->connection);
+    else if (!buffer_used(&call->connection->output))
         reply_progress(call);
     call->changed = false;
     call->told_at_ns = now;
@@ -369,6 +374,37 @@ void control_start_request(struct connection *connection, const struct arguments
     } else {
         wait_for_request(call, arguments);
     }
+}
+
+/* ---- reload --------------------------------------------------------------------------------- */
+
+static void on_reloaded(struct reload_request *request, const struct reload_report *report,
+                        const char *why)
+{
+    struct call *call = request->context;
+    struct connection *connection = call->connection;
+
+    call->reload = NULL;
+    control_reply_reload(connection, report, why);
+    control_end_call(connection);
+    connection_wake(connection);
+}
+
+void control_start_reload(struct connection *connection, const struct arguments *arguments)
+{
+    struct call *call = call_create(connection, CALL_RELOAD);
+
+    if (!call)
+        return;
+    call->reload = launcher_reload(connection->control->launcher, arguments->dry_run,
+                                   arguments->start, on_reloaded, call);
+    if (!call->reload) {
+        connection->failed = true;
+        control_end_call(connection);
+        return;
+    }
+    call->progress_at_ns = arguments->more ? clock_now_ns() + PROGRESS_EVERY_NS : 0;
+    call_sleep(call);
 }
 
 /* ---- drain ---------------------------------------------------------------------------------- */

@@ -5,7 +5,8 @@
  *   control-peer.c      who is on the other side, and what that one may do
  *   control-methods.c   the method table: from a call to its handler
  *   control-show.c      services as JSON
- *   control-requests.c  calls that wait: start, stop, restart, drain, monitor
+ *   control-requests.c  calls that wait: start, stop, restart, reload, drain, monitor
+ *   control-reload.c    what a reload found, as JSON
  *
  * Nothing is closed or freed from inside a callback of the manager: what happens there is noted,
  * and a timer set to now does the rest. */
@@ -137,12 +138,22 @@ bool control_lets_through(struct control *control, const json_t *patterns,
 /* The first pattern that is a name and no service's, or NULL; without `patterns` any such name. */
 const char *control_find_missing(struct control *control, const json_t *names, bool patterns);
 
+/* ---- a reload (control-reload.c) ------------------------------------------------------------ */
+
+/* The last reply: what it found, or `why` it failed. */
+void control_reply_reload(struct connection *connection, const struct reload_report *report,
+                          const char *why);
+
+/* Progress: what is being read. */
+void control_reply_reading(struct connection *connection);
+
 /* ---- calls that wait (control-requests.c) --------------------------------------------------- */
 
 /* Handlers of the methods; they reply, or leave connection->call set. */
 void control_start_request(struct connection *connection, const struct arguments *arguments,
                            enum request_verb verb);
 void control_start_drain(struct connection *connection);
+void control_start_reload(struct connection *connection, const struct arguments *arguments);
 void control_start_monitor(struct connection *connection, const struct arguments *arguments);
 
 /* Ends the connection's call without a reply, if it has one. What a request began goes on. */

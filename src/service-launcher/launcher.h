@@ -1,6 +1,7 @@
 /* What the launcher's files share: one `struct launcher`, and who may ask what of it. */
 #pragma once
 
+#include "base/list.h"
 #include "loop/loop.h"
 #include "protocol/hand-over.h"
 #include "service/manager.h"
@@ -22,6 +23,7 @@ struct launcher_options {
     bool services_given; /* else they are the default ones, which need not be there */
     const char *runtime, *logs, *config; /* config NULL: the default places */
     bool container;
+    bool read; /* this is no launcher but its child that reads (reader.h) */
 };
 
 struct launcher {
@@ -38,19 +40,28 @@ struct launcher {
     uint64_t started_at_ns;
     bool started_said;  /* the line "Started" was logged */
     bool gone_services; /* some may be waiting for launcher_forget_gone() */
+    bool reloading;     /* a reload compares with what is in force: nobody else changes that */
 };
 
 /* ---- what control.c asks of the rest ------------------------------------------------------- */
 
 /* One line of what a reload found. */
-enum reload_change { RELOAD_NEW, RELOAD_CHANGED, RELOAD_GONE, RELOAD_BROKEN, RELOAD_UNCHANGED };
+enum reload_change {
+    RELOAD_NEW,
+    RELOAD_CHANGED,
+    RELOAD_GONE,
+    RELOAD_BROKEN,
+    RELOAD_UNCHANGED,
+    RELOAD_CHANGES
+};
 
 struct reload_entry {
     enum reload_change change;
     const char *name;
-    uint64_t keys;      /* CHANGED: bits of config/keys.h */
+    uint64_t keys;      /* CHANGED: bits of config/keys.h; none: another file, or it is back */
     bool needs_restart; /* CHANGED: and it runs */
-    const char *errors; /* BROKEN: the reason, one error a line */
+    bool known;         /* GONE, BROKEN: an earlier reload has said the same */
+    const char *errors; /* BROKEN: the reason, one error a line; NULL: no memory for it */
 };
 
 struct reload_report {
@@ -59,12 +70,30 @@ struct reload_report {
     char *warnings; /* one a line, or NULL */
 };
 
-/* Reads the service files again and puts them in force; with `dry_run` only says what would be.
- * With `start` new enabled services are started. Returns 0 or -errno (nothing changed). The report
- * is the caller's: reload_report_finish(). */
-int launcher_reload(struct launcher *launcher, bool dry_run, bool start,
-                    struct reload_report *ret_report);
-void reload_report_finish(struct reload_report *report);
+/* `why` NULL: it is done, or said, and the report is good during this call. Else nothing was
+ * changed, for that reason, and there is no report. The request is gone afterwards. */
+struct reload_request;
+typedef void reload_done(struct reload_request *request, const struct reload_report *report,
+                         const char *why);
+
+struct reload_request {
+    struct list link;
+    bool dry_run, start;
+    reload_done *on_done; /* NULL: nobody waits */
+    void *context;
+};
+
+/* Has the service files read again and put in force; with `dry_run` it is only said what would be.
+ * With `start` new enabled services are started. on_done is called from the loop, never in here.
+ * Returns NULL without memory. */
+struct reload_request *launcher_reload(struct launcher *launcher, bool dry_run, bool start,
+                                       reload_done *on_done, void *context);
+
+/* Nobody waits for it any more. What is asked for is done all the same, but for a dry run. */
+void launcher_reload_leave(struct reload_request *request);
+
+/* The path that is being read just now; NULL: none is. */
+const char *launcher_reload_where(void);
 
 /* Begins to end the machine: services in order (none with `force`), then init does the rest. */
 void launcher_shut_down(struct launcher *launcher, enum shut_down how, bool force);

@@ -6,6 +6,7 @@
 #include "service-launcher/init-link.h"
 #include "service-launcher/launcher.h"
 #include "service-launcher/load-internal.h"
+#include "service-launcher/reader.h"
 #include "service-launcher/state.h"
 
 #include "base/clock.h"
@@ -23,30 +24,7 @@
 
 #define SLOTS_STEP 64
 
-/* ---- errors in words ----------------------------------------------------------------------- */
-
-/* All errors, one a line, from malloc; NULL when there is no memory. */
-char *load_errors_text(const struct error_list *errors)
-{
-    char line[ERROR_MESSAGE_BYTES + PATH_MAX + 32];
-    size_t size = 1;
-    for (size_t i = 0; i < errors->count; i++) {
-        error_format(&errors->list[i], line, sizeof line);
-        size += strlen(line) + 1;
-    }
-    char *storage = malloc(size);
-    if (!storage)
-        return NULL;
-    struct text text;
-    text_init(&text, storage, size);
-    for (size_t i = 0; i < errors->count; i++) {
-        error_format(&errors->list[i], line, sizeof line);
-        text_add(&text, line);
-        if (i + 1 < errors->count)
-            text_add_char(&text, '\n');
-    }
-    return storage;
-}
+/* ---- words ---------------------------------------------------------------------------------- */
 
 static void log_errors(enum log_level level, const char *message, const struct error_list *errors)
 {
@@ -148,7 +126,7 @@ int load_parse(const struct source *source, struct definition **ret, char **ret_
     struct error_list errors = {0};
     int failed = definition_parse(source, ret, &errors);
     if (failed == -EINVAL)
-        *ret_errors = load_errors_text(&errors);
+        *ret_errors = reading_errors_text(&errors);
     error_list_finish(&errors);
     return failed;
 }
@@ -214,120 +192,21 @@ static int load_all(struct launcher *launcher, const struct source *list, size_t
     return load_resolve(launcher);
 }
 
-/* ---- reading files ------------------------------------------------------------------------- */
-
-/* Where the system file is: the option, or the first default place. Returns whether there is one.
- */
-static bool find_system_file(const struct launcher *launcher, char path[static PATH_MAX],
-                             struct error_list *warnings)
-{
-    if (launcher->options.config)
-        return text_format(path, PATH_MAX, "%s", launcher->options.config);
-    return system_file_find("", path, PATH_MAX, warnings) == 0;
-}
-
-/* The folders of the options; with gonit's layout its own folder too, below the others. */
-static int scan(const struct launcher *launcher, const char *system_path, struct sources *ret,
-                struct error_list *errors, struct error_list *warnings)
-{
-    const char *beside = system_path ? system_file_services(system_path) : NULL;
-    size_t count = 0;
-    const char **folders = calloc(launcher->options.service_count + 1, sizeof *folders);
-    if (!folders)
-        return -ENOMEM;
-    if (beside)
-        folders[count++] = beside;
-    for (size_t i = 0; i < launcher->options.service_count; i++)
-        folders[count++] = launcher->options.services[i];
-    int failed = 0;
-    for (size_t i = beside ? 1 : 0; i < count && launcher->options.services_given && !failed; i++)
-        if (access(folders[i], F_OK) < 0 && errno == ENOENT)
-            failed = error_list_add(warnings, folders[i], 0, 0,
-                                    "there is no such folder, so no service comes from it");
-    if (!failed)
-        failed = sources_scan(folders, count, ret, errors, warnings);
-    free(folders);
-    return failed;
-}
-
-void load_reading_finish(struct reading *reading)
-{
-    sources_finish(&reading->sources);
-    sources_finish(&reading->system_file);
-    error_list_finish(&reading->errors);
-    error_list_finish(&reading->warnings);
-}
-
-/* The system file as a source, so that it is kept with the others. One that does not parse is
- * said, and counts as none. */
-static int read_system_file(struct reading *reading, struct system_file *system_file)
-{
-    int failed = sources_read_file(reading->system_path, SYSTEM_SOURCE_NAME, &reading->system_file);
-    if (failed)
-        return failed;
-    struct source *source = &reading->system_file.list[0];
-    if (source->problem || !source->text) {
-        error_list_add(&reading->errors, reading->system_path, 0, 0, "%s",
-                       source->problem ? source->problem : "the file is empty");
-        failed = -EINVAL;
-    } else {
-        failed = system_file_parse(reading->system_path, source->text, source->size, system_file,
-                                   &reading->errors);
-    }
-    if (failed == -EINVAL) {
-        reading->system_broken = true;
-        sources_finish(&reading->system_file);
-    }
-    return failed == -ENOMEM ? failed : 0;
-}
-
-int load_read_all(struct launcher *launcher, struct reading *reading,
-                  struct system_file *system_file)
-{
-    memset(reading, 0, sizeof *reading);
-    bool found = find_system_file(launcher, reading->system_path, &reading->warnings);
-    int failed = found ? read_system_file(reading, system_file) : 0;
-    if (failed)
-        return failed;
-    return scan(launcher, found ? reading->system_path : NULL, &reading->sources, &reading->errors,
-                &reading->warnings);
-}
-
-/* All that is to be kept, in one list from malloc: the system file first. */
-static struct source *join(const struct reading *reading, size_t *ret_count)
-{
-    size_t count = reading->sources.count + reading->system_file.count;
-    struct source *list = calloc(count + 1, sizeof *list);
-    if (!list)
-        return NULL;
-    if (reading->system_file.count)
-        memcpy(list, reading->system_file.list, reading->system_file.count * sizeof *list);
-    if (reading->sources.count)
-        memcpy(list + reading->system_file.count, reading->sources.list,
-               reading->sources.count * sizeof *list);
-    *ret_count = count;
-    return list;
-}
-
+/* Read here and not by a child, as a reload does: nothing runs yet that could be kept waiting, and
+ * without the files there is nothing to be done. */
 int launcher_load(struct launcher *launcher)
 {
     struct reading reading;
-    struct system_file system_file = {0};
-    size_t count = 0;
-    struct source *list = NULL;
-    int failed = load_read_all(launcher, &reading, &system_file);
+    struct reading_options options = reader_options(&launcher->options);
+    int failed = reading_read(&options, NULL, &reading);
 
-    system_file_finish(&system_file); /* load_all parses it again, as after a crash */
     log_errors(LOG_ERROR, "Cannot read", &reading.errors);
     log_errors(LOG_WARNING, "Odd, but not wrong", &reading.warnings);
-    if (!failed) {
-        list = join(&reading, &count);
-        failed = list ? load_store_sources(launcher, list, count) : -ENOMEM;
-    }
     if (!failed)
-        failed = load_all(launcher, list, count);
-    free(list);
-    load_reading_finish(&reading);
+        failed = load_store_sources(launcher, reading.sources.list, reading.sources.count);
+    if (!failed)
+        failed = load_all(launcher, reading.sources.list, reading.sources.count);
+    reading_finish(&reading);
     return failed;
 }
 

@@ -10,6 +10,7 @@
 #include "service-launcher/listen.h"
 #include "service-launcher/log-setup.h"
 #include "service-launcher/options.h"
+#include "service-launcher/reader.h"
 #include "service-launcher/shut-down.h"
 #include "service-launcher/state.h"
 
@@ -442,6 +443,8 @@ static void set_up(void)
 int main(int argc, char **argv)
 {
     options_parse(&launcher.options, argc, argv);
+    if (launcher.options.read)
+        reader_child(&launcher.options);
     block_signals();
     launcher.started_at_ns = clock_now_ns();
     set_up();

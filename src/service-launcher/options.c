@@ -26,6 +26,7 @@ static const struct {
     {{"container", no_argument, NULL, 'C'}, NULL, "init is in a container"},
     {{"log-level", required_argument, NULL, 'L'}, "LEVEL", "error, warn, info or debug"},
     {{"log-format", required_argument, NULL, 'F'}, "FORMAT", "text or json"},
+    {{"read", no_argument, NULL, 'R'}, NULL, NULL}, /* for the launcher's own child */
     {{"help", no_argument, NULL, 'h'}, NULL, "print this"},
     {{"version", no_argument, NULL, 'V'}, NULL, "print the version"},
 };
@@ -37,6 +38,8 @@ static void print_help(void)
            "Loads service files and runs services. It is started by init, and not by hand.\n\n");
     for (size_t i = 0; i < ROWS; i++) {
         char left[40];
+        if (!rows[i].help)
+            continue;
         snprintf(left, sizeof left, "--%s%s%s", rows[i].option.name, rows[i].value ? " " : "",
                  rows[i].value ? rows[i].value : "");
         printf("  %-20s  %s\n", left, rows[i].help);
@@ -84,6 +87,9 @@ static void take(struct parsed *parsed, int key)
         if (strcmp(optarg, "json") != 0 && strcmp(optarg, "text") != 0)
             wrong_usage("no such log format", optarg);
         log_set_json(strcmp(optarg, "json") == 0);
+        break;
+    case 'R':
+        options->read = true;
         break;
     case 'h':
         print_help();

@@ -2,6 +2,9 @@
 #include "slc/client.h"
 #include "slc/render.h"
 
+#include <limits.h>
+#include <string.h>
+
 static const struct option_row options[] = {
     {"dry-run", 0, false, OPTION_FLAG, offsetof(struct options, dry_run), NULL,
      "only say what would be"},
@@ -63,6 +66,18 @@ static int print(const struct slc *slc, const json_t *parameters)
     return status;
 }
 
+/* Reading takes long: what is being read, once each. */
+static void show_reading(const struct slc *slc, const json_t *parameters)
+{
+    static char last[PATH_MAX];
+    const char *path = render_member(parameters, "reading");
+
+    if (slc->options.quiet || !strcmp(path, last))
+        return;
+    fprintf(stderr, "slc: reload: reading %s\n", *path ? path : "is done, comparing");
+    text_format(last, sizeof last, "%s", path);
+}
+
 static int run(struct slc *slc)
 {
     const struct varlink_reply *reply;
@@ -72,13 +87,19 @@ static int run(struct slc *slc)
 
     if (slc->word_count)
         return slc_usage("reload NAME", "is not built yet: `slc reload` reads the service files");
-    parameters = client_begin(&client, slc, "Reload", false);
+    parameters = client_begin(&client, slc, "Reload", true);
     client_add_id(&client);
     if (slc->options.dry_run)
         json_add_bool(parameters, "dry_run", true);
     if (slc->options.no_start)
         json_add_bool(parameters, "start", false);
-    status = client_ask(&client, &reply);
+    status = client_send(&client);
+    do {
+        if (status == SLC_DONE)
+            status = client_receive(&client, false, &reply);
+        if (status == SLC_DONE && reply->continues)
+            show_reading(slc, reply->parameters);
+    } while (status == SLC_DONE && reply->continues);
     if (status == SLC_DONE)
         status = print(slc, reply->parameters);
     client_finish(&client);

@@ -148,3 +148,41 @@ def test_what_reload_put_in_force_outlives_the_launcher():
         machine.kill_launcher()
         assert pids(machine) == before
         assert look(machine, 'd')['description'] == 'second'
+
+
+def test_what_is_masked_while_it_runs_runs_on_and_is_known_to_the_next_launcher():
+    with Machine() as machine:
+        folder = machine.folder / 'later'
+        folder.mkdir()
+        machine.arguments += ['--services', str(folder)]
+        define(machine, 'd', exec='sleep 100000')
+        define(machine, 'other', exec='sleep 100000')
+        booted(machine)
+        before = pids(machine)
+        (folder / 'd.yml').write_text('')
+        assert 'gone     d\n' in machine.slc('reload').stdout
+        machine.kill_launcher()
+        assert pids(machine) == before
+        assert 'cannot be read' not in machine.console()
+        machine.slc('stop', 'd')
+        assert 'd' not in pids(machine)
+        assert machine.slc('reload').stdout == '1 unchanged\n'
+        (folder / 'd.yml').unlink()
+        assert 'new      d\n' in machine.slc('reload').stdout
+        wait(machine, 'd', 'running')
+
+
+def test_a_file_that_comes_back_is_in_force_again():
+    with Machine() as machine:
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        pid = look(machine, 'd')['pid']
+        text = (machine.services / 'd.yml').read_text()
+        (machine.services / 'd.yml').unlink()
+        machine.slc('reload')
+        (machine.services / 'd.yml').write_text(text)
+        assert machine.slc('reload').stdout == 'changed  d\n0 unchanged\n'
+        assert machine.slc('reload').stdout == '1 unchanged\n'
+        assert look(machine, 'd')['pid'] == pid
+        machine.slc('stop', 'd')
+        assert look(machine, 'd')['state'] == 'stopped'

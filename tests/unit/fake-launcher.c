@@ -30,26 +30,40 @@ void launcher_shut_down(struct launcher *l, enum shut_down how, bool force)
 }
 
 bool reload_dry, reload_start;
+static struct reload_request *reload_asked;
+static struct loop_timer reload_timer;
 
-int launcher_reload(struct launcher *l, bool dry_run, bool start, struct reload_report *ret)
+static void on_reload_time(struct loop_timer *timer)
+{
+    struct reload_entry entries[] = {
+        {.change = RELOAD_CHANGED, .name = "a", .keys = 5, .needs_restart = true},
+        {.change = RELOAD_BROKEN, .name = "b", .errors = "b.yml:1: x\nb.yml:2: y"}};
+    struct reload_report report = {.entries = entries, .count = 2, .warnings = (char *)"c: odd"};
+    if (reload_asked->on_done)
+        reload_asked->on_done(reload_asked, &report, NULL);
+    free(reload_asked);
+    reload_asked = NULL;
+}
+
+struct reload_request *launcher_reload(struct launcher *l, bool dry_run, bool start,
+                                       reload_done *on_done, void *context)
 {
     reload_dry = dry_run;
     reload_start = start;
-    ret->entries = calloc(2, sizeof *ret->entries);
-    ret->count = 2;
-    ret->entries[0] = (struct reload_entry){
-        .change = RELOAD_CHANGED, .name = "a", .keys = 5, .needs_restart = true};
-    ret->entries[1] = (struct reload_entry){
-        .change = RELOAD_BROKEN, .name = "b", .errors = "b.yml:1: x\nb.yml:2: y"};
-    ret->warnings = strdup("c: odd");
-    return 0;
+    reload_asked = malloc(sizeof *reload_asked);
+    *reload_asked = (struct reload_request){.on_done = on_done, .context = context};
+    loop_set_timer(&l->loop, &reload_timer, 1, on_reload_time);
+    return reload_asked;
 }
 
-void reload_report_finish(struct reload_report *report)
+void launcher_reload_leave(struct reload_request *request)
 {
-    free(report->entries);
-    free(report->warnings);
-    *report = (struct reload_report){0};
+    request->on_done = NULL;
+}
+
+const char *launcher_reload_where(void)
+{
+    return "/here";
 }
 
 size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pids, size_t room)

@@ -1,0 +1,251 @@
+/* Reads the system file and the service files, and hands over what was read through memfds. The
+ * shape of the notes is in reading.h. */
+#include "config/reading.h"
+
+#include "base/buffer.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "config/system-file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NOTES_MAX_BYTES (64 << 20) /* more was never written by us */
+
+_Static_assert(sizeof(struct scan_place) <= READING_NOTES_AT, "the place comes before the notes");
+
+enum { NOTE_ERROR = 1, NOTE_WARNING = 2, NOTE_END = 3 };
+
+struct note {
+    uint32_t kind, line, column, file_bytes, message_bytes;
+};
+
+char *reading_errors_text(const struct error_list *errors)
+{
+    char line[ERROR_MESSAGE_BYTES + PATH_MAX + 32];
+    size_t size = 1;
+    for (size_t i = 0; i < errors->count; i++) {
+        error_format(&errors->list[i], line, sizeof line);
+        size += strlen(line) + 1;
+    }
+    char *storage = malloc(size);
+    if (!storage)
+        return NULL;
+    struct text text;
+    text_init(&text, storage, size);
+    for (size_t i = 0; i < errors->count; i++) {
+        error_format(&errors->list[i], line, sizeof line);
+        text_add(&text, line);
+        if (i + 1 < errors->count)
+            text_add_char(&text, '\n');
+    }
+    return storage;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static bool find_system_file(const struct reading_options *options, char path[static PATH_MAX],
+                             struct error_list *warnings)
+{
+    if (options->config)
+        return text_format(path, PATH_MAX, "%s", options->config);
+    return system_file_find("", path, PATH_MAX, warnings) == 0;
+}
+
+/* The folders of the options; with gonit's layout its own folder too, below the others. */
+static int scan(const struct reading_options *options, const char *system_path,
+                struct scan_place *place, struct reading *reading)
+{
+    const char *beside = system_path ? system_file_services(system_path) : NULL;
+    size_t count = 0;
+    AUTO_FREE const char **folders = calloc(options->service_count + 1, sizeof *folders);
+    int failed = 0;
+    if (!folders)
+        return -ENOMEM;
+    if (beside)
+        folders[count++] = beside;
+    for (size_t i = 0; i < options->service_count; i++)
+        folders[count++] = options->services[i];
+    failed = sources_scan_at(folders, count, &reading->sources, &reading->errors,
+                             &reading->warnings, place);
+    for (size_t i = beside ? 1 : 0; i < count && options->services_given && !failed; i++) {
+        scan_note(place, folders[i], NULL);
+        if (access(folders[i], F_OK) < 0 && errno == ENOENT)
+            failed = error_list_add(&reading->warnings, folders[i], 0, 0,
+                                    "there is no such folder, so no service comes from it");
+    }
+    return failed;
+}
+
+/* One that does not parse is said, and counts as none. */
+static int read_system_file(const char *path, struct sources *set, struct reading *reading)
+{
+    struct system_file parsed = {0};
+    int failed = sources_read_file(path, SYSTEM_SOURCE_NAME, set);
+    if (failed)
+        return failed;
+    const struct source *source = &set->list[0];
+    if (source->problem || !source->text) {
+        error_list_add(&reading->errors, path, 0, 0, "%s",
+                       source->problem ? source->problem : "the file is empty");
+        failed = -EINVAL;
+    } else {
+        failed = system_file_parse(path, source->text, source->size, &parsed, &reading->errors);
+        system_file_finish(&parsed);
+    }
+    reading->system_broken = failed == -EINVAL;
+    return failed == -ENOMEM ? failed : 0;
+}
+
+/* The system file's place in the order of names. A file of services cannot have its name. */
+static int add_system_source(struct sources *sources, const struct source *of_system)
+{
+    struct source *list = reallocarray(sources->list, sources->count + 2, sizeof *list);
+    size_t at = 0, kept = 0;
+    if (!list)
+        return -ENOMEM;
+    sources->list = list;
+    for (size_t i = 0; i < sources->count; i++)
+        if (strcmp(list[i].name, SYSTEM_SOURCE_NAME) != 0)
+            list[kept++] = list[i];
+    while (at < kept && strcmp(list[at].name, SYSTEM_SOURCE_NAME) < 0)
+        at++;
+    memmove(list + at + 1, list + at, (kept - at) * sizeof *list);
+    list[at] = *of_system;
+    list[at].path = arena_copy(&sources->arena, of_system->path, strlen(of_system->path));
+    char *text = arena_copy(&sources->arena, of_system->text, of_system->size);
+    list[at].text = text;
+    sources->count = kept + 1;
+    return list[at].path && text ? 0 : -ENOMEM;
+}
+
+int reading_read(const struct reading_options *options, struct scan_place *place,
+                 struct reading *ret)
+{
+    char path[PATH_MAX];
+    struct sources of_system = {0};
+    *ret = (struct reading){0};
+    bool found = find_system_file(options, path, &ret->warnings);
+    if (found)
+        scan_note(place, path, NULL);
+    int failed = found ? read_system_file(path, &of_system, ret) : 0;
+    if (!failed)
+        failed = scan(options, found ? path : NULL, place, ret);
+    if (!failed && found && !ret->system_broken)
+        failed = add_system_source(&ret->sources, &of_system.list[0]);
+    sources_finish(&of_system);
+    return failed;
+}
+
+void reading_finish(struct reading *reading)
+{
+    sources_finish(&reading->sources);
+    error_list_finish(&reading->errors);
+    error_list_finish(&reading->warnings);
+}
+
+/* ---- handing over --------------------------------------------------------------------------- */
+
+static int put_note(struct buffer *buffer, uint32_t kind, const struct error *error)
+{
+    const char *file = error->file ? error->file : "";
+    struct note note = {.kind = kind,
+                        .line = error->line,
+                        .column = error->column,
+                        .file_bytes = (uint32_t)strlen(file),
+                        .message_bytes = (uint32_t)strlen(error->message)};
+    if (buffer_append(buffer, &note, sizeof note) < 0 ||
+        buffer_append(buffer, file, note.file_bytes + 1u) < 0)
+        return -ENOMEM;
+    return buffer_append(buffer, error->message, note.message_bytes + 1u);
+}
+
+static int put_notes(struct buffer *buffer, uint32_t kind, const struct error_list *errors)
+{
+    int failed = 0;
+    for (size_t i = 0; i < errors->count && !failed; i++)
+        failed = put_note(buffer, kind, &errors->list[i]);
+    return failed;
+}
+
+int reading_write(const struct reading *reading, int sources_fd, int notes_fd)
+{
+    struct buffer buffer = {0};
+    struct note end = {.kind = NOTE_END, .line = reading->system_broken};
+    int failed = sources_write(sources_fd, reading->sources.list, reading->sources.count);
+    if (!failed)
+        failed = put_notes(&buffer, NOTE_ERROR, &reading->errors);
+    if (!failed)
+        failed = put_notes(&buffer, NOTE_WARNING, &reading->warnings);
+    if (!failed)
+        failed = buffer_append(&buffer, &end, sizeof end);
+    const char *bytes = buffer_bytes(&buffer);
+    for (size_t at = 0, count = buffer_used(&buffer); !failed && at < count;) {
+        ssize_t written = pwrite(notes_fd, bytes + at, count - at, READING_NOTES_AT + (off_t)at);
+        if (written < 0 && errno != EINTR)
+            failed = -errno;
+        at += written > 0 ? (size_t)written : 0;
+    }
+    buffer_finish(&buffer);
+    return failed;
+}
+
+/* A text of `count` bytes at *at with its NUL; NULL: it is cut. */
+static const char *take_text(const char **at, const char *end, uint32_t count)
+{
+    const char *text = *at;
+    if ((size_t)(end - text) <= count || text[count])
+        return NULL;
+    *at = text + count + 1;
+    return text;
+}
+
+static int take_notes(const char *at, const char *end, struct reading *reading)
+{
+    struct note note;
+    while ((size_t)(end - at) >= sizeof note) {
+        memcpy(&note, at, sizeof note);
+        at += sizeof note;
+        if (note.kind == NOTE_END) {
+            reading->system_broken = note.line;
+            return 0;
+        }
+        const char *file = take_text(&at, end, note.file_bytes);
+        const char *message = file ? take_text(&at, end, note.message_bytes) : NULL;
+        if (!message || (note.kind != NOTE_ERROR && note.kind != NOTE_WARNING))
+            return -EBADMSG;
+        struct error_list *list = note.kind == NOTE_ERROR ? &reading->errors : &reading->warnings;
+        if (error_list_add(list, *file ? file : NULL, note.line, note.column, "%s", message) < 0)
+            return -ENOMEM;
+    }
+    return -EBADMSG;
+}
+
+int reading_take(int sources_fd, int notes_fd, struct reading *ret)
+{
+    struct stat status;
+    *ret = (struct reading){0};
+    if (fstat(notes_fd, &status) < 0)
+        return -errno;
+    if (status.st_size <= READING_NOTES_AT || status.st_size > NOTES_MAX_BYTES)
+        return -EBADMSG;
+    size_t size = (size_t)status.st_size - READING_NOTES_AT;
+    AUTO_FREE char *notes = malloc(size);
+    if (!notes)
+        return -ENOMEM;
+    for (size_t at = 0; at < size;) {
+        ssize_t got = pread(notes_fd, notes + at, size - at, READING_NOTES_AT + (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? -errno : -EBADMSG;
+        at += (size_t)got;
+    }
+    int failed = take_notes(notes, notes + size, ret);
+    return failed ? failed : sources_read(sources_fd, &ret->sources);
+}

@@ -1,0 +1,65 @@
+/* Services whose file is gone: they run on, and are forgotten once they have come to rest. */
+#include "service-launcher/executor.h"
+#include "service-launcher/load-internal.h"
+
+#include "config/definition-parse.h"
+#include "log/log.h"
+
+#include <string.h>
+
+static bool runs(const struct launcher *launcher, const struct service *service)
+{
+    return !machine_states[service_state(&launcher->manager, service)].idle;
+}
+
+/* Takes the texts of services that are forgotten out of what is in force. */
+static int drop_forgotten(struct launcher *launcher)
+{
+    struct sources sources = {0};
+    size_t kept = 0;
+    int failed = sources_read(launcher->definitions_fd, &sources);
+    if (failed)
+        return failed;
+    for (size_t i = 0; i < sources.count; i++) {
+        const struct source *source = &sources.list[i];
+        if (source->masked || strcmp(source->name, SYSTEM_SOURCE_NAME) == 0 ||
+            load_own_service(launcher, source->name))
+            sources.list[kept++] = *source;
+    }
+    failed = load_store_sources(launcher, sources.list, kept);
+    sources_finish(&sources);
+    return failed;
+}
+
+void launcher_forget_gone(struct launcher *launcher)
+{
+    struct manager *manager = &launcher->manager;
+    bool forgot = false, left = false;
+    if (launcher->reloading)
+        return;
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        struct service *service = &manager->services[i];
+        if (!service->in_use || !service_body(manager, service)->gone)
+            continue;
+        /* A hook that was killed may still have its end to come, which frees what it has. */
+        if (runs(launcher, service) || manager->records[i].hook_pid) {
+            left = true;
+            continue;
+        }
+        LOG(INFO, "A service is gone with its file", TEXT("service", manager->records[i].name));
+        executor_forget(launcher->executor, service);
+        definition_destroy((struct definition *)service->definition);
+        load_set_errors(service, NULL);
+        service->definition = NULL;
+        manager_forget(manager, service);
+        forgot = true;
+    }
+    launcher->gone_services = left;
+    if (!forgot)
+        return;
+    int failed = load_resolve(launcher);
+    if (!failed)
+        failed = drop_forgotten(launcher);
+    if (failed)
+        LOG(ERROR, "Cannot put the services in order again", TEXT("error", strerror(-failed)));
+}

@@ -1,0 +1,382 @@
+/* One reload: new texts are compared with those in force, only what differs is parsed, and all of
+ * it is put in force at once. Nothing is stopped or restarted. A file that no longer loads leaves
+ * what was in force; a service whose file is gone runs on until it stops, and is forgotten then. */
+#include "service-launcher/reload-plan.h"
+#include "service-launcher/load-internal.h"
+#include "service-launcher/state.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "config/definition-parse.h"
+#include "config/keys.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PARSE_AT_ONCE 64 /* files; then the loop gets a turn: about a millisecond */
+
+static bool is_system(const struct planned *name)
+{
+    return strcmp((name->now ? name->now : name->before)->name, SYSTEM_SOURCE_NAME) == 0;
+}
+
+static const char *name_of(const struct planned *name)
+{
+    return (name->now ? name->now : name->before)->name;
+}
+
+static struct service *service_of(const struct plan *plan, const struct planned *name)
+{
+    return load_own_service(plan->launcher, name_of(name));
+}
+
+static bool runs(const struct plan *plan, const struct service *service)
+{
+    return service && !machine_states[service_state(&plan->launcher->manager, service)].idle;
+}
+
+static bool is_gone(const struct planned *name)
+{
+    return !name->now || name->now->masked;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------ */
+
+/* A file that was broken while an older text stays in force is looked at again. */
+static bool is_to_be_parsed(const struct plan *plan, const struct planned *name)
+{
+    const struct service *service = service_of(plan, name);
+    if (is_gone(name))
+        return false;
+    if (!name->before || !source_equal(name->before, name->now))
+        return true;
+    return is_system(name) ? false : service && service->errors && service->definition;
+}
+
+/* Both lists are in the order of their names. */
+static void pair(struct plan *plan)
+{
+    const struct sources *now = &plan->reading->sources, *before = &plan->before;
+    size_t i = 0, j = 0;
+    while (i < now->count || j < before->count) {
+        int order = i == now->count      ? 1
+                    : j == before->count ? -1
+                                         : strcmp(now->list[i].name, before->list[j].name);
+        struct planned *name = &plan->names[plan->count++];
+        *name = (struct planned){.now = order <= 0 ? &now->list[i++] : NULL,
+                                 .before = order >= 0 ? &before->list[j++] : NULL};
+        name->parse = is_to_be_parsed(plan, name);
+    }
+}
+
+int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading)
+{
+    *plan = (struct plan){.launcher = launcher, .reading = reading};
+    int failed =
+        launcher->definitions_fd < 0 ? 0 : sources_read(launcher->definitions_fd, &plan->before);
+    if (failed)
+        return failed;
+    size_t room = reading->sources.count + plan->before.count + 1;
+    plan->names = calloc(room, sizeof *plan->names);
+    plan->keep = calloc(room, sizeof *plan->keep);
+    plan->fresh = calloc(room, sizeof *plan->fresh);
+    plan->old = calloc(room, sizeof(*plan->old));
+    plan->report.entries = calloc(room, sizeof *plan->report.entries);
+    if (!plan->names || !plan->keep || !plan->fresh || !plan->old || !plan->report.entries)
+        return -ENOMEM;
+    pair(plan);
+    return 0;
+}
+
+static void parse_system_file(struct plan *plan, const struct source *source)
+{
+    struct error_list errors = {0};
+    plan->system_changed = system_file_parse(source->path, source->text, source->size,
+                                             &plan->system_file, &errors) == 0;
+    error_list_finish(&errors);
+}
+
+static void parse(struct plan *plan, struct planned *name)
+{
+    if (is_system(name)) {
+        parse_system_file(plan, name->now);
+        return;
+    }
+    int failed = load_parse(name->now, &name->definition, &name->errors);
+    name->broken = failed != 0;
+    if (failed == -ENOMEM)
+        name->errors = strdup("there is no memory to read it");
+}
+
+bool plan_step(struct plan *plan)
+{
+    for (size_t some = 0; plan->parsed < plan->count && some < PARSE_AT_ONCE; plan->parsed++) {
+        struct planned *name = &plan->names[plan->parsed];
+        if (!name->parse)
+            continue;
+        parse(plan, name);
+        some++;
+    }
+    return plan->parsed < plan->count;
+}
+
+/* ---- deciding ------------------------------------------------------------------------------- */
+
+static void say(struct plan *plan, struct planned *name, enum reload_change change)
+{
+    name->entry = &plan->report.entries[plan->report.count++];
+    *name->entry = (struct reload_entry){.change = change, .name = name_of(name)};
+}
+
+static bool needs_restart(uint64_t bits)
+{
+    for (unsigned row = 0; row < KEY_COUNT; row++)
+        if ((bits & KEY_BIT(row)) && key_needs_restart(row))
+            return true;
+    return false;
+}
+
+static bool same_words(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) == 0;
+}
+
+/* A service whose file is no longer there, or is masked now. Its text is kept while it runs. */
+static void decide_gone(struct plan *plan, struct planned *name)
+{
+    const struct service *service = service_of(plan, name);
+    const struct source *before = name->before;
+    if (!before || before->masked || !service) {
+        if (name->now)
+            plan->keep[plan->kept++] = *name->now;
+        return;
+    }
+    say(plan, name, RELOAD_GONE);
+    name->entry->known = service_body(&plan->launcher->manager, service)->gone;
+    if (runs(plan, service))
+        plan->keep[plan->kept++] = *before;
+    else if (name->now)
+        plan->keep[plan->kept++] = *name->now;
+}
+
+static void decide_broken(struct plan *plan, struct planned *name)
+{
+    const struct service *service = service_of(plan, name);
+    bool keeps = service && service->definition && name->before && !name->before->masked;
+    say(plan, name, RELOAD_BROKEN);
+    name->entry->errors = name->errors;
+    name->entry->known = service && same_words(service->errors, name->errors);
+    /* What ran goes on under the text that loaded. */
+    plan->keep[plan->kept++] = keeps ? *name->before : *name->now;
+}
+
+static void decide_same(struct plan *plan, struct planned *name)
+{
+    const struct service *service = service_of(plan, name);
+    bool broken = service && !service->definition;
+    plan->keep[plan->kept++] = *name->now;
+    if (!service)
+        return;
+    bool back = service_body(&plan->launcher->manager, service)->gone;
+    say(plan, name, broken ? RELOAD_BROKEN : back ? RELOAD_CHANGED : RELOAD_UNCHANGED);
+    if (broken) {
+        name->entry->errors = service->errors;
+        name->entry->known = true;
+    }
+}
+
+static void decide_loads(struct plan *plan, struct planned *name)
+{
+    const struct service *service = service_of(plan, name);
+    const struct source *before = name->before;
+    bool known = service && service->definition && before && !before->masked;
+    plan->keep[plan->kept++] = *name->now;
+    say(plan, name, known || (service && before) ? RELOAD_CHANGED : RELOAD_NEW);
+    if (!known)
+        return;
+    name->entry->keys = definition_diff(service->definition, name->definition);
+    name->entry->needs_restart = runs(plan, service) && needs_restart(name->entry->keys);
+}
+
+/* One that does not load leaves the one in force. */
+static void decide_system(struct plan *plan, struct planned *name)
+{
+    if (name->now)
+        plan->keep[plan->kept++] = *name->now;
+    else if (plan->reading->system_broken)
+        plan->keep[plan->kept++] = *name->before;
+    else
+        plan->system_changed = true; /* there is none any more */
+}
+
+static void decide(struct plan *plan, struct planned *name)
+{
+    if (is_system(name))
+        decide_system(plan, name);
+    else if (is_gone(name))
+        decide_gone(plan, name);
+    else if (name->broken)
+        decide_broken(plan, name);
+    else if (name->definition)
+        decide_loads(plan, name);
+    else
+        decide_same(plan, name);
+}
+
+/* Beyond what the state has room for a new one is refused, before anything is done. */
+static void refuse_too_many(struct plan *plan)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; i < plan->launcher->manager.slots; i++)
+        used += plan->launcher->manager.services[i].in_use;
+    for (size_t i = 0; i < plan->count; i++) {
+        struct planned *name = &plan->names[i];
+        if (!name->entry || is_gone(name) || service_of(plan, name) || used++ < STATE_SLOTS_MAX)
+            continue;
+        name->entry->change = RELOAD_BROKEN;
+        name->entry->errors = "there is no room for another service";
+        name->broken = true;
+    }
+}
+
+int plan_decide(struct plan *plan)
+{
+    const struct reading *reading = plan->reading;
+    for (size_t i = 0; i < plan->count; i++)
+        decide(plan, &plan->names[i]);
+    refuse_too_many(plan);
+    if (!reading->errors.count && !reading->warnings.count)
+        return 0;
+    char *errors = reading_errors_text(&reading->errors);
+    char *warnings = reading_errors_text(&reading->warnings);
+    size_t size = errors && warnings ? strlen(errors) + strlen(warnings) + 2 : 0;
+    plan->report.warnings = size ? malloc(size) : NULL;
+    if (plan->report.warnings)
+        text_format(plan->report.warnings, size, "%s%s%s", warnings,
+                    *errors && *warnings ? "\n" : "", errors);
+    free(errors);
+    free(warnings);
+    return plan->report.warnings ? 0 : -ENOMEM;
+}
+
+/* ---- carrying out --------------------------------------------------------------------------- */
+
+static void set_gone(struct launcher *launcher, struct service *service, bool gone)
+{
+    struct service_body body;
+    manager_edit(&launcher->manager, service, &body);
+    if (body.gone == gone)
+        return;
+    body.gone = gone;
+    launcher->gone_services |= gone;
+    manager_commit(&launcher->manager, service, &body);
+}
+
+static void put_no_room(struct planned *name)
+{
+    name->entry->change = RELOAD_BROKEN;
+    name->entry->errors = "there is no memory for another service";
+}
+
+static void put_broken(struct plan *plan, struct planned *name)
+{
+    struct service *service = load_service_for(plan->launcher, name_of(name));
+    if (!service)
+        put_no_room(name);
+    else
+        load_put_broken(plan->launcher, service, take_pointer(name->errors));
+}
+
+/* The definition that was in force is kept until names and edges no longer point into it. */
+static void put_in_force(struct plan *plan, struct planned *name)
+{
+    struct launcher *launcher = plan->launcher;
+    struct service *service = load_service_for(launcher, name_of(name));
+    if (!service) {
+        put_no_room(name);
+        return;
+    }
+    bool known = service->definition && name->before && !name->before->masked;
+    if (service->definition)
+        plan->old[plan->old_count++] = (struct definition *)service->definition;
+    service->definition = NULL;
+    load_put_in_force(launcher, service, take_pointer(name->definition));
+    if (!known)
+        plan->fresh[plan->fresh_count++] = service->slot;
+}
+
+static void put(struct plan *plan, struct planned *name)
+{
+    struct service *service = service_of(plan, name);
+    if (is_system(name) || !name->entry)
+        return;
+    if (service)
+        set_gone(plan->launcher, service, name->entry->change == RELOAD_GONE);
+    if (name->definition && name->entry->change != RELOAD_BROKEN)
+        put_in_force(plan, name);
+    else if (name->broken && name->parse)
+        put_broken(plan, name);
+}
+
+static int want_fresh(struct plan *plan)
+{
+    struct manager *manager = &plan->launcher->manager;
+    const struct system_file *system_file = plan->launcher->system_file;
+    size_t count = 0;
+    if (system_file->services_given || system_file->start_given)
+        return 0;
+    for (size_t i = 0; i < plan->fresh_count; i++)
+        if (manager->services[plan->fresh[i]].definition->enabled)
+            plan->fresh[count++] = plan->fresh[i];
+    return manager_want(manager, plan->fresh, count);
+}
+
+int plan_carry_out(struct plan *plan, bool start)
+{
+    struct launcher *launcher = plan->launcher;
+    int failed = load_store_sources(launcher, plan->keep, plan->kept);
+    if (failed)
+        return failed;
+    for (size_t i = 0; i < plan->count; i++)
+        put(plan, &plan->names[i]);
+    if (plan->system_changed) {
+        system_file_finish(launcher->system_file);
+        *launcher->system_file = plan->system_file;
+        plan->system_file = (struct system_file){0};
+    }
+    /* From here on the files are in force. Without memory the old names and edges stay, with the
+     * definitions they point into, and it is tried again. */
+    failed = load_resolve(launcher);
+    if (failed) {
+        LOG(ERROR, "No memory to put the services in order: reload again");
+        plan->old_count = 0;
+        return 0;
+    }
+    failed = start ? want_fresh(plan) : 0;
+    if (!failed)
+        failed = manager_want_again(&launcher->manager);
+    if (failed)
+        LOG(ERROR, "No memory to start what is new: reload again");
+    return 0;
+}
+
+void plan_finish(struct plan *plan)
+{
+    for (size_t i = 0; i < plan->old_count; i++)
+        definition_destroy(plan->old[i]);
+    for (size_t i = 0; plan->names && i < plan->count; i++) {
+        definition_destroy(plan->names[i].definition);
+        free(plan->names[i].errors);
+    }
+    free(plan->report.warnings);
+    free(plan->report.entries);
+    free(plan->names);
+    free(plan->keep);
+    free(plan->fresh);
+    free(plan->old);
+    system_file_finish(&plan->system_file);
+    sources_finish(&plan->before);
+    *plan = (struct plan){0};
+}

@@ -1,0 +1,55 @@
+/* What one reload does, worked out before anything is done: so a dry run says the same words, and
+ * what cannot be done is known before it is begun.
+ *
+ *   plan_begin()    compares texts with those in force
+ *   plan_step()     parses a few of those that differ; to be called again while there are more
+ *   plan_decide()   the report
+ *   plan_carry_out()
+ *
+ * Between the first and the last nobody else may change what is in force (launcher->reloading).
+ * The report points into the plan and into the reading. */
+#pragma once
+
+#include "config/reading.h"
+#include "config/system-file.h"
+#include "service-launcher/launcher.h"
+
+/* One name: as it was read, and as it is in force. One of the two may be NULL. */
+struct planned {
+    const struct source *now, *before;
+    struct definition *definition; /* what `now` says; NULL: not parsed, or it does not load */
+    char *errors;                  /* why it does not load; from malloc */
+    bool parse, broken;
+    struct reload_entry *entry; /* NULL: there is nothing to say */
+};
+
+struct plan {
+    struct launcher *launcher;
+    const struct reading *reading;
+    struct sources before;
+    struct planned *names; /* in their order */
+    size_t count, parsed;
+    struct reload_report report;
+    struct source *keep; /* what is to be in force afterwards */
+    size_t kept;
+    struct system_file system_file;
+    bool system_changed;
+    uint32_t *fresh; /* slots of new services */
+    size_t fresh_count;
+    struct definition **old; /* definitions that were in force */
+    size_t old_count;
+};
+
+/* Returns 0 or -errno. *plan is to be finished in every case. */
+int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading);
+
+/* Returns whether there is more to parse. */
+bool plan_step(struct plan *plan);
+
+/* Fills in plan->report. Returns 0 or -ENOMEM. */
+int plan_decide(struct plan *plan);
+
+/* Returns 0, or -errno: then nothing was changed. */
+int plan_carry_out(struct plan *plan, bool start);
+
+void plan_finish(struct plan *plan);
