@@ -94,6 +94,10 @@ extern const struct key_kind kind_text, kind_type, kind_exec, kind_args, kind_sc
     kind_user, kind_group, kind_groups, kind_path, kind_umask, kind_env, kind_stdin, kind_tty,
     kind_limits, kind_not_built;
 
+/* config/key-surroundings.c */
+extern const struct key_kind kind_nice, kind_oom_score_adj, kind_cpus, kind_io, kind_sched,
+    kind_resources, kind_root, kind_env_file;
+
 /* Copies what fields point to into one block: config/pack.c. The first pass only counts. */
 struct packer {
     char *next; /* NULL: counting */

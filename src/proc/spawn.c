@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -110,6 +111,65 @@ CHILD int standard_descriptors(const struct spawn *spawn)
     return -syscall_close_range(SPAWN_FD_FIRST, SPAWN_FD_LAST, 0);
 }
 
+CHILD int own_scheduling(const struct spawn *spawn)
+{
+    const struct spawn_priorities *priorities = &spawn->priorities;
+    struct sched_param parameters = {.sched_priority = priorities->sched_priority};
+    if (!priorities->sched_set)
+        return 0;
+    return syscall(SYS_sched_setscheduler, 0, priorities->sched_policy, &parameters) < 0 ? errno
+                                                                                         : 0;
+}
+
+/* Writes to a file of /proc about ourselves; nothing there waits. */
+CHILD int write_own(const char *path, const char *value)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int failed = write(fd, value, strlen(value)) < 0 ? errno : 0;
+    close(fd);
+    return failed;
+}
+
+/* Where the kernel groups processes by session, `nice` only counts within a session, which is the
+ * service's alone, and what counts against others is the group's (sched(7), autogroup). Not all
+ * kernels do that, and none needs to. */
+CHILD int own_nice(const struct spawn *spawn)
+{
+    if (!spawn->priorities.nice_set)
+        return 0;
+    if (syscall(SYS_setpriority, PRIO_PROCESS, 0, spawn->priorities.nice) < 0)
+        return errno;
+    write_own("/proc/self/autogroup", spawn->priorities.autogroup);
+    return 0;
+}
+
+CHILD int own_io(const struct spawn *spawn)
+{
+    enum { WHO_PROCESS = 1 }; /* ioprio_set(2), which has no header everywhere */
+    return spawn->priorities.io_set &&
+                   syscall(SYS_ioprio_set, WHO_PROCESS, 0, spawn->priorities.io) < 0
+               ? errno
+               : 0;
+}
+
+CHILD int own_cpus(const struct spawn *spawn)
+{
+    const struct spawn_priorities *priorities = &spawn->priorities;
+    return priorities->cpus &&
+                   syscall(SYS_sched_setaffinity, 0, priorities->cpus_bytes, priorities->cpus) < 0
+               ? errno
+               : 0;
+}
+
+CHILD int own_oom_score_adj(const struct spawn *spawn)
+{
+    if (!spawn->priorities.oom_score_adj[0])
+        return 0;
+    return write_own("/proc/self/oom_score_adj", spawn->priorities.oom_score_adj);
+}
+
 CHILD int own_limits(const struct spawn *spawn)
 {
     umask(spawn->umask);
@@ -192,6 +252,9 @@ CHILD int execute(const struct spawn *spawn)
     return errno;
 }
 
+/* What needs a right comes before the user, what needs /proc before the root, what needs a
+ * descriptor before the limits. A low priority comes late, for the parent waits for all that is
+ * behind it. */
 static const struct {
     enum start_step step;
     int (*run)(const struct spawn *spawn);
@@ -200,6 +263,11 @@ static const struct {
     {STEP_SESSION, own_session},
     {STEP_CONTROL_TTY, controlling_terminal},
     {STEP_DESCRIPTORS, standard_descriptors},
+    {STEP_OOM_SCORE_ADJ, own_oom_score_adj},
+    {STEP_CPUS, own_cpus},
+    {STEP_NICE, own_nice},
+    {STEP_IO, own_io},
+    {STEP_SCHED, own_scheduling},
     {STEP_LIMITS, own_limits},
     {STEP_ROOT, own_root},
     {STEP_GROUPS, own_groups},

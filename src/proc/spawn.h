@@ -22,6 +22,18 @@ struct spawn_limit {
     struct rlimit limit;
 };
 
+/* How the kernel is to treat it; a zeroed one changes nothing. */
+struct spawn_priorities {
+    bool nice_set, io_set, sched_set;
+    int nice;
+    int io;                           /* as ioprio_set(2) takes it */
+    int sched_policy, sched_priority; /* as sched_setscheduler(2) takes them */
+    const uint64_t *cpus;             /* bits; NULL: as the parent */
+    size_t cpus_bytes;
+    char oom_score_adj[8]; /* as it is written into /proc/self/oom_score_adj; "": as the parent */
+    char autogroup[8];     /* as it is written into /proc/self/autogroup, with `nice` */
+};
+
 /* What is to be executed, and how. Nothing is owned. */
 struct spawn {
     char *const *argv; /* argv[0] without a slash is looked up on `path` */
@@ -40,6 +52,7 @@ struct spawn {
     size_t group_count;
     const struct spawn_limit *limits;
     size_t limit_count;
+    struct spawn_priorities priorities;
     int32_t *parent_tid; /* the kernel writes the pid here before the child runs; not NULL */
 };
 

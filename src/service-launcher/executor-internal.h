@@ -6,6 +6,7 @@
 #include "service-launcher/launcher.h"
 
 #include "base/list.h"
+#include "config/arena.h"
 #include "proc/cgroup.h"
 #include "proc/pidref.h"
 #include "proc/spawn.h"
@@ -72,6 +73,12 @@ enum service_event executor_next_hook(struct process *process);
 
 /* A hook has ended: the next one, or the event that ends the step. */
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value);
+
+/* executor-env-file.c: the entries of the service's env-file, which lie in the arena; NULL when it
+ * names none, or one that may be missing is. Returns 0, or -errno with the reason of a start that
+ * fails. */
+int executor_read_env_file(const struct definition *definition, struct arena *arena,
+                           names_t *ret_entries, struct reason *ret_reason);
 
 /* The command of the hook at body->hook in the present state; NULL: none left. */
 argv_t executor_hook_command(const struct process *process);

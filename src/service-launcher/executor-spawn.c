@@ -40,7 +40,13 @@ static bool passes_by_itself(int error)
     return false;
 }
 
-static void fail_start(struct process *process, enum start_step step, int error)
+static struct reason step_reason(enum start_step step, int error)
+{
+    return (struct reason){
+        .code = REASON_STEP_FAILED, .step = (uint16_t)step, .service = SLOT_NONE, .number = error};
+}
+
+static void fail_start(struct process *process, struct reason reason)
 {
     struct launcher *launcher = process->executor->launcher;
     struct service *service = process_service(process);
@@ -50,18 +56,26 @@ static void fail_start(struct process *process, enum start_step step, int error)
     manager_edit(&launcher->manager, service, &body);
     bool hook = process->spawn_hook;
     process->spawn_hook = false;
-    body.reason = (struct reason){
-        .code = REASON_STEP_FAILED, .step = (uint16_t)step, .service = SLOT_NONE, .number = error};
-    body.retry = passes_by_itself(error);
+    body.retry = reason.code == REASON_STEP_FAILED && passes_by_itself(reason.number);
+    if (hook && reason.code == REASON_STEP_FAILED)
+        reason.code = REASON_HOOK_STEP;
+    body.reason = reason;
     if (!hook) {
         manager_commit(&launcher->manager, service, &body);
         manager_event(&launcher->manager, service, EVENT_SPAWN_FAILED);
         return;
     }
+    char storage[600];
+    struct text words;
+    text_init(&words, storage, sizeof storage);
+    service_reason_words(&launcher->manager, service, &reason, &words);
+    argv_t command = executor_hook_command(process);
+    const char *why = storage;
+    text_starts_with(why, "before-start: ", &why); /* any hook's */
     LOG(WARNING, "Cannot run a hook", TEXT("service", service_name(&launcher->manager, service)),
-        TEXT("step", service_step_words(step)), TEXT("error", strerror(error)));
-    journal_client_event(launcher->journal, service->slot, 4, "cannot run a hook: %s: %s",
-                         service_step_words(step), strerror(error));
+        TEXT("command", command ? command[0] : "?"), TEXT("error", why));
+    journal_client_event(launcher->journal, service->slot, 4, "cannot run the hook %s: %s",
+                         command ? command[0] : "?", why);
     if (body.state == STATE_PREPARING) {
         manager_commit(&launcher->manager, service, &body);
         manager_event(&launcher->manager, service, EVENT_SPAWN_FAILED);
@@ -165,7 +179,7 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
         }
         for (size_t i = 0; i < count; i++) {
             list_remove(&pipes[i].process->spawn_link);
-            fail_start(pipes[i].process, STEP_HAND_OVER, -failed);
+            fail_start(pipes[i].process, step_reason(STEP_HAND_OVER, -failed));
         }
         return true;
     }
@@ -181,13 +195,15 @@ struct surroundings {
     const char *path;
     char texts[6][SERVICE_NAME_MAX_BYTES + 32]; /* HOME= USER= … as far as they are short */
     size_t texts_used;
+    struct arena arena; /* holds env_file */
+    names_t env_file;
     struct spawn_limit limits[RLIM_NLIMITS + 1];
 };
 
-/* KEY of "KEY=value" is among the entries. */
+/* The variable is among the entries; `key` ends in '=' or at its end. */
 static bool is_given(names_t entries, const char *key)
 {
-    size_t length = strlen(key);
+    size_t length = strcspn(key, "=");
     for (size_t i = 0; entries && entries[i]; i++)
         if (strncmp(entries[i], key, length) == 0 && entries[i][length] == '=')
             return true;
@@ -198,12 +214,38 @@ static void add_default(struct surroundings *s, size_t *count, names_t given, co
                         const char *value)
 {
     size_t at = s->texts_used;
-    if (!value || is_given(given, key) || at == sizeof s->texts / sizeof *s->texts)
+    if (!value || is_given(given, key) || is_given(s->env_file, key) ||
+        at == sizeof s->texts / sizeof *s->texts)
         return;
     if (!text_format(s->texts[at], sizeof s->texts[at], "%s=%s", key, value))
         return;
     s->texts_used++;
     s->environment[(*count)++] = s->texts[at];
+}
+
+/* Adds what a file says, but what `later` says again, and what only we say. */
+static void add_entries(struct surroundings *s, size_t *count, names_t entries, names_t later)
+{
+    static const char *const own[] = {"SERVICE_NAME=", "INVOCATION_ID="};
+    for (size_t i = 0; entries && entries[i]; i++) {
+        const char *rest;
+        bool ours = is_given(later, entries[i]);
+        for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+            ours = ours || text_starts_with(entries[i], own[k], NULL);
+        if (ours)
+            continue;
+        if (text_starts_with(entries[i], "PATH=", &rest))
+            s->path = rest;
+        s->environment[(*count)++] = entries[i];
+    }
+}
+
+static size_t count_entries(names_t entries)
+{
+    size_t count = 0;
+    while (entries && entries[count])
+        count++;
+    return count;
 }
 
 /* Builds the environment in an array from malloc, which is the caller's. The later wins, so a
@@ -216,10 +258,8 @@ static int build_environment(struct surroundings *s, const struct process *proce
     const struct service *service = process_service(process);
     const struct definition *definition = service->definition;
     const struct service_body *body = service_body(manager, service);
-    size_t given = 0, count = 0;
+    size_t given = count_entries(definition->env) + count_entries(s->env_file), count = 0;
 
-    while (definition->env && definition->env[given])
-        given++;
     s->environment = calloc(given + ENVIRONMENT_ROOM, sizeof *s->environment);
     if (!s->environment)
         return -ENOMEM;
@@ -234,14 +274,8 @@ static int build_environment(struct surroundings *s, const struct process *proce
     if (definition->tty)
         add_default(s, &count, definition->env, "TERM",
                     strstr(definition->tty, "/ttyS") ? "vt220" : "linux");
-    for (size_t i = 0; i < given; i++) {
-        const char *rest;
-        if (text_starts_with(definition->env[i], "PATH=", &rest))
-            s->path = rest;
-        if (!text_starts_with(definition->env[i], "SERVICE_NAME=", NULL) &&
-            !text_starts_with(definition->env[i], "INVOCATION_ID=", NULL))
-            s->environment[count++] = definition->env[i];
-    }
+    add_entries(s, &count, s->env_file, definition->env);
+    add_entries(s, &count, definition->env, NULL);
     text_format(name_entry, SERVICE_NAME_MAX_BYTES + 32, "SERVICE_NAME=%s",
                 service_name(manager, service));
     text_format(invocation_entry, 64, "INVOCATION_ID=%016llx%016llx",
@@ -262,6 +296,25 @@ static size_t build_limits(struct surroundings *s, const struct process *process
         s->limits[count++] = (struct spawn_limit){limit->resource, value};
     }
     return count;
+}
+
+static void build_priorities(struct spawn_priorities *ret, const struct priorities *from)
+{
+    *ret = (struct spawn_priorities){
+        .nice_set = from->nice_set,
+        .nice = from->nice,
+        .io_set = from->io != IO_NOT_GIVEN,
+        .io = from->io,
+        .sched_set = from->sched_policy != SCHED_NOT_GIVEN,
+        .sched_policy = from->sched_policy,
+        .sched_priority = from->sched_priority,
+        .cpus = from->cpus,
+        .cpus_bytes = CPUS_MAX / 8,
+    };
+    if (from->oom_score_adj_set)
+        text_format(ret->oom_score_adj, sizeof ret->oom_score_adj, "%d", from->oom_score_adj);
+    if (from->nice_set)
+        text_format(ret->autogroup, sizeof ret->autogroup, "%d", from->nice);
 }
 
 /* Opens without waiting (a FIFO, a modem line), then lets the program wait as it likes. */
@@ -348,21 +401,28 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
     return failed;
 }
 
-/* Executes the main process or the hook. Returns 0 or -errno with the step that failed. */
-static int spawn_one(struct process *process, struct spawn_failure *failure)
+/* Executes the main process or the hook. Returns 0 or -errno with the reason. */
+static int spawn_one(struct process *process, struct reason *ret_reason)
 {
     const struct definition *definition = process_service(process)->definition;
     const struct identity *identity = &definition->identity;
     char name_entry[SERVICE_NAME_MAX_BYTES + 32], invocation_entry[64];
     struct surroundings s = {.environment = NULL};
+    struct spawn_failure failure = {STEP_CGROUP, 0};
     int failed = open_cgroup(process);
     if (failed) {
-        *failure = (struct spawn_failure){STEP_CGROUP, -failed};
+        *ret_reason = step_reason(STEP_CGROUP, -failed);
+        return failed;
+    }
+    failed = executor_read_env_file(definition, &s.arena, &s.env_file, ret_reason);
+    if (failed) {
+        arena_finish(&s.arena);
         return failed;
     }
     failed = build_environment(&s, process, name_entry, invocation_entry);
     if (failed) {
-        *failure = (struct spawn_failure){STEP_CLONE, ENOMEM};
+        arena_finish(&s.arena);
+        *ret_reason = step_reason(STEP_CLONE, ENOMEM);
         return failed;
     }
     struct spawn spawn_ = {
@@ -377,8 +437,12 @@ static int spawn_one(struct process *process, struct spawn_failure *failure)
         .groups = identity->groups,
         .group_count = identity->group_count,
     };
-    failed = spawn_prepared(process, &spawn_, &s, failure);
+    build_priorities(&spawn_.priorities, &definition->priorities);
+    failed = spawn_prepared(process, &spawn_, &s, &failure);
+    if (failed)
+        *ret_reason = step_reason(failure.step, failure.error);
     free(s.environment);
+    arena_finish(&s.arena);
     return failed;
 }
 
@@ -386,11 +450,11 @@ static void run_one(struct process *process)
 {
     struct launcher *launcher = process->executor->launcher;
     struct service *service = process_service(process);
-    struct spawn_failure failure = {STEP_NONE, 0};
+    struct reason reason;
     bool hook = process->spawn_hook;
 
-    if (spawn_one(process, &failure) < 0) {
-        fail_start(process, failure.step, failure.error);
+    if (spawn_one(process, &reason) < 0) {
+        fail_start(process, reason);
         return;
     }
     process_record(process)->spawning = 0;
@@ -427,7 +491,7 @@ static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe 
             continue;
         }
         list_remove(&process->spawn_link);
-        fail_start(process, STEP_PIPE, -failed);
+        fail_start(process, step_reason(STEP_PIPE, -failed));
     }
     *count = kept;
     return made;

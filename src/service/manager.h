@@ -147,6 +147,10 @@ const char *service_state_shown(const struct manager *manager, const struct serv
 void service_reason(const struct manager *manager, const struct service *service,
                     struct text *text);
 
+/* The same of a reason that is not, or not yet, that of its state. */
+void service_reason_words(const struct manager *manager, const struct service *service,
+                          const struct reason *reason, struct text *text);
+
 /* "cannot execute its program": the words of an enum start_step. */
 const char *service_step_words(unsigned step);
 

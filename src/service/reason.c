@@ -1,10 +1,23 @@
 /* Reasons in words. One row a code: `%s` is the other service, `%d` the number. */
 #include "base/signals.h"
+#include "service/env-file.h"
 #include "service/manager.h"
 
+#include <errno.h>
 #include <string.h>
 
-enum reason_kind { WORDS, OTHER, NUMBER_ONLY, MS, SIGNAL, STEP, NAME_OF_NEED, CONDITION, ERRORS };
+enum reason_kind {
+    WORDS,
+    OTHER,
+    NUMBER_ONLY,
+    MS,
+    SIGNAL,
+    STEP,
+    NAME_OF_NEED,
+    CONDITION,
+    ERRORS,
+    ENV_FILE
+};
 
 static const struct {
     enum reason_kind kind;
@@ -35,6 +48,8 @@ static const struct {
     [REASON_WHEN] = {CONDITION, "%s"},
     [REASON_BROKEN] = {ERRORS, ""},
     [REASON_CYCLE] = {ERRORS, ""},
+    [REASON_HOOK_STEP] = {STEP, "before-start: %s: %s"},
+    [REASON_ENV_FILE] = {ENV_FILE, "%s:%d: %s"},
 };
 
 static void add_ms(struct text *text, uint32_t ms)
@@ -55,9 +70,72 @@ static void add_condition(struct text *text, const struct service *service, int3
                 condition_names[condition->kind], condition->word);
 }
 
+/* What a step was about, as the file has it. */
+static const char *step_subject(const struct reason *reason, const struct definition *definition)
+{
+    switch (reason->step) {
+    case STEP_EXECUTE: /* a hook's program is another */
+        return reason->code == REASON_STEP_FAILED && definition->argv ? definition->argv[0] : NULL;
+    case STEP_ENV_FILE:
+        return definition->env_file;
+    case STEP_STDIN:
+        return definition->stdin_path;
+    case STEP_TTY:
+    case STEP_CONTROL_TTY:
+        return definition->tty;
+    case STEP_ROOT:
+        return definition->root;
+    case STEP_DIR:
+        return definition->dir;
+    default:
+        return NULL;
+    }
+}
+
+/* What an error of a step means where its own words do not tell. */
+static const struct {
+    enum start_step step;
+    int error;
+    const char *words;
+} step_hints[] = {
+    {STEP_ENV_FILE, EINVAL, "it is no regular file"},
+    {STEP_ENV_FILE, EFBIG, "it has more than 256 KiB"},
+    {STEP_CPUS, EINVAL, "this machine has none of them, or it may not use them"},
+    {STEP_SCHED, EPERM, "the launcher lacks CAP_SYS_NICE"},
+    {STEP_NICE, EACCES, "the launcher lacks CAP_SYS_NICE"},
+    {STEP_IO, EPERM, "the launcher lacks CAP_SYS_NICE"},
+    {STEP_OOM_SCORE_ADJ, EACCES, "below what the launcher has it needs CAP_SYS_RESOURCE"},
+    {STEP_LIMITS, EPERM, "above what the launcher has it needs CAP_SYS_RESOURCE"},
+    {STEP_ROOT, EPERM, "the launcher lacks CAP_SYS_CHROOT"},
+    {STEP_CONTROL_TTY, ENOTTY, "it is no terminal"},
+    {STEP_CONTROL_TTY, EPERM, "another session has it"},
+};
+
+static void add_step_detail(struct text *text, const struct reason *reason,
+                            const struct definition *definition)
+{
+    const char *subject = definition ? step_subject(reason, definition) : NULL;
+    if (subject)
+        text_printf(text, " (%s)", subject);
+    for (size_t i = 0; i < sizeof step_hints / sizeof *step_hints; i++)
+        if (step_hints[i].step == reason->step && step_hints[i].error == reason->number)
+            text_printf(text, ": %s", step_hints[i].words);
+}
+
+static const char *env_file_of(const struct service *service)
+{
+    const struct definition *definition = service->definition;
+    return definition && definition->env_file ? definition->env_file : "env-file";
+}
+
 void service_reason(const struct manager *manager, const struct service *service, struct text *text)
 {
-    const struct reason *reason = &service_body(manager, service)->reason;
+    service_reason_words(manager, service, &service_body(manager, service)->reason, text);
+}
+
+void service_reason_words(const struct manager *manager, const struct service *service,
+                          const struct reason *reason, struct text *text)
+{
     size_t rows = sizeof reasons / sizeof *reasons;
     const char *other = "a service that is gone", *words;
     char storage[32];
@@ -92,8 +170,11 @@ void service_reason(const struct manager *manager, const struct service *service
         break;
     case STEP:
         text_printf(text, words, service_step_words(reason->step), strerror(reason->number));
-        if (reason->step == STEP_EXECUTE && service->definition && service->definition->argv)
-            text_printf(text, " (%s)", service->definition->argv[0]);
+        add_step_detail(text, reason, service->definition);
+        break;
+    case ENV_FILE:
+        text_printf(text, words, env_file_of(service), (int)reason->number,
+                    env_file_words(reason->step));
         break;
     case NAME_OF_NEED:
         text_printf(text, words, service->missing_need ? service->missing_need : "a service");
@@ -120,12 +201,18 @@ static const char *const steps[STEPS] = {
     [STEP_PIPE] = "cannot make its output pipe",
     [STEP_HAND_OVER] = "cannot hand its pipe to init and the journal",
     [STEP_CGROUP] = "cannot make its cgroup",
+    [STEP_ENV_FILE] = "cannot read its env-file",
     [STEP_STDIN] = "cannot open its stdin",
     [STEP_TTY] = "cannot open its tty",
     [STEP_CLONE] = "cannot make a process",
     [STEP_DESCRIPTORS] = "cannot set up its descriptors",
     [STEP_SESSION] = "cannot make its session",
     [STEP_CONTROL_TTY] = "cannot make its tty the controlling one",
+    [STEP_SCHED] = "cannot set its sched",
+    [STEP_NICE] = "cannot set its nice",
+    [STEP_IO] = "cannot set its io",
+    [STEP_CPUS] = "cannot set its cpus",
+    [STEP_OOM_SCORE_ADJ] = "cannot set its oom-score-adj",
     [STEP_LIMITS] = "cannot set its limits",
     [STEP_ROOT] = "cannot change its root",
     [STEP_GROUPS] = "cannot set its groups",

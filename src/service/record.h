@@ -51,6 +51,8 @@ enum reason_code {
     REASON_WHEN,           /* condition N is not met */
     REASON_BROKEN,         /* see its errors */
     REASON_CYCLE,          /* in a cycle */
+    REASON_HOOK_STEP,      /* a before-start could not be run: step, errno */
+    REASON_ENV_FILE, /* a bad line of its env-file: step = enum env_file_problem, number = line */
     REASON_CODES
 };
 

@@ -208,12 +208,8 @@ TEST(what_is_not_built_yet_is_refused_by_name)
         {FILE_OF("exec: a\nready: {tcp: 'x:80'}\n"),
          "2:9: 'ready: {tcp: \342\200\246}' is not built yet: remove it; a service then counts as "
          "started once its program was executed"},
-        {FILE_OF("exec: a\nenv-file: /x\n"), "2:1: 'env-file' is not built yet: remove it"},
-        {FILE_OF("exec: a\nroot: /x\n"), "2:1: 'root' is not built yet: remove it"},
-        {FILE_OF("exec: a\nlog: {}\nnice: 5\nforks: {}\n"),
-         "2:1: 'log' is not built yet: remove it\n"
-         "3:1: 'nice' is not built yet: remove it\n"
-         "4:1: 'forks' is not built yet: remove it"},
+        {FILE_OF("exec: a\nlog: {}\nforks: {}\n"), "2:1: 'log' is not built yet: remove it\n"
+                                                   "3:1: 'forks' is not built yet: remove it"},
     };
     CHECK_ALL(list);
 }
@@ -360,6 +356,87 @@ static const struct bad wrong_values[] = {
 TEST(a_wrong_value_is_told_what_to_write)
 {
     CHECK_ALL(wrong_values);
+}
+
+TEST(what_the_kernel_is_to_do_has_its_bounds)
+{
+    static const char cpus[] = "'cpus' are numbers of CPUs from 0 to 1023 and ranges of them, the "
+                               "smaller first: write 'cpus: 0-3,5' or 'cpus: [0, 1]'";
+    static const char *const bad_cpus[] = {"",
+                                           "a",
+                                           "-1",
+                                           "3-1",
+                                           "1024",
+                                           "0-1024",
+                                           "1,",
+
+                                           "1-",
+                                           "1;2",
+                                           "0x1",
+                                           "{}",
+                                           "[]",
+                                           "[a]",
+                                           "~",
+                                           "1 2",
+                                           "[[1]]",
+                                           "1--2",
+                                           "99999999999999999999"};
+    for (size_t i = 0; i < sizeof bad_cpus / sizeof bad_cpus[0]; i++) {
+        char text[80], message[200];
+        const char *value = bad_cpus[i];
+        text_format(text, sizeof text, "exec: a\ncpus: %s\n", value);
+        unsigned column = !value[0] ? 6 : value[0] == '[' && value[1] != ']' ? 8 : 7;
+        text_format(message, sizeof message, "2:%u: %s", column, cpus);
+        struct bad bad = {text, strlen(text), message};
+        check_all(&bad, 1);
+    }
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nnice: 20\n"),
+         "2:7: 'nice' is a number from -20 (first) to 19 (last), not '20'"},
+        {FILE_OF("exec: a\nnice: -21\n"),
+         "2:7: 'nice' is a number from -20 (first) to 19 (last), not '-21'"},
+        {FILE_OF("exec: a\nnice: --5\n"),
+         "2:7: 'nice' is a number from -20 (first) to 19 (last), not '--5'"},
+        {FILE_OF("exec: a\nnice: low\n"),
+         "2:7: 'nice' is a number from -20 (first) to 19 (last), not 'low'"},
+        {FILE_OF("exec: a\nnice: 4294967296\n"),
+         "2:7: 'nice' is a number from -20 (first) to 19 (last), not '4294967296'"},
+        {FILE_OF("exec: a\nnice: [5]\n"), "2:7: 'nice' is one value, not a list: write 'nice: 10'"},
+        {FILE_OF("exec: a\noom-score-adj: 1001\n"),
+         "2:16: 'oom-score-adj' is a number from -1000 (never ended) to 1000 (ended first), not "
+         "'1001'"},
+        {FILE_OF("exec: a\noom-score-adj:\n"), "2:15: 'oom-score-adj' has no value: write one, as "
+                                               "in 'oom-score-adj: -500', or remove it"},
+        {FILE_OF("exec: a\nio: best-effort 8\n"),
+         "2:5: 'io' is idle, best-effort N or realtime N, with N from 0 (first) to 7 (last), not "
+         "'best-effort 8'"},
+        {FILE_OF("exec: a\nio: idle 3\n"),
+         "2:5: 'io' is idle, best-effort N or realtime N, with N from 0 (first) to 7 (last), not "
+         "'idle 3'"},
+        {FILE_OF("exec: a\nio: best\n"), "2:5: 'io' is idle, best-effort N or realtime N, with N "
+                                         "from 0 (first) to 7 (last), not 'best'"},
+        {FILE_OF("exec: a\nsched: fifo\n"),
+         "2:8: 'sched' is other, batch, idle, fifo N or rr N, with N from 1 (last) to 99 (first), "
+         "not 'fifo'"},
+        {FILE_OF("exec: a\nsched: rr 0\n"),
+         "2:8: 'sched' is other, batch, idle, fifo N or rr N, with N from 1 (last) to 99 (first), "
+         "not 'rr 0'"},
+        {FILE_OF("exec: a\nsched: rr 100\n"),
+         "2:8: 'sched' is other, batch, idle, fifo N or rr N, with N from 1 (last) to 99 (first), "
+         "not 'rr 100'"},
+        {FILE_OF("exec: a\nsched: batch 1\n"),
+         "2:8: 'sched' is other, batch, idle, fifo N or rr N, with N from 1 (last) to 99 (first), "
+         "not 'batch 1'"},
+        {FILE_OF("exec: a\nroot: srv\n"), "2:7: 'root' is a whole path, from '/', not 'srv'"},
+        {FILE_OF("exec: a\nenv-file: -etc/x\n"),
+         "2:11: 'env-file' is a whole path, from '/', or one with '-' in front when it may be "
+         "missing, not '-etc/x'"},
+        {FILE_OF("exec: a\nenv-file: /etc/%q\n"),
+         "2:16: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
+        {FILE_OF("exec: a\nenv-file: [/a, /b]\n"),
+         "2:11: 'env-file' is one value, not a list: write 'env-file: /etc/default/web'"},
+    };
+    CHECK_ALL(list);
 }
 
 TEST(words_are_split_or_the_open_quote_is_shown)

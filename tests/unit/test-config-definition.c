@@ -191,6 +191,61 @@ TEST(surroundings_are_read)
     check_shown("exec: a\nstdin: /x\nconsole: yes\n", KEY_STDIN, "\"/x\"");
 }
 
+TEST(what_the_kernel_is_to_do_is_read_and_shown)
+{
+    static const struct {
+        unsigned row;
+        const char *line, *shown;
+    } rows[] = {
+        {KEY_NICE, "description: x", "null"},
+        {KEY_NICE, "nice: -20", "-20"},
+        {KEY_NICE, "nice: 19", "19"},
+        {KEY_NICE, "nice: +5", "5"},
+        {KEY_OOM_SCORE_ADJ, "description: x", "null"},
+        {KEY_OOM_SCORE_ADJ, "oom-score-adj: -1000", "-1000"},
+        {KEY_OOM_SCORE_ADJ, "oom-score-adj: 1000", "1000"},
+        {KEY_CPUS, "description: x", "null"},
+        {KEY_CPUS, "cpus: 0", "\"0\""},
+        {KEY_CPUS, "cpus: 0-3,5", "\"0-3,5\""},
+        {KEY_CPUS, "cpus: 5, 1,0-2", "\"0-2,5\""},
+        {KEY_CPUS, "cpus: [0, 63-64, 1023]", "\"0,63-64,1023\""},
+        {KEY_CPUS, "cpus: 0-1023", "\"0-1023\""},
+        {KEY_IO, "description: x", "null"},
+        {KEY_IO, "io: idle", "\"idle\""},
+        {KEY_IO, "io: best-effort", "\"best-effort 4\""},
+        {KEY_IO, "io: best-effort 0", "\"best-effort 0\""},
+        {KEY_IO, "io: realtime  7", "\"realtime 7\""},
+        {KEY_SCHED, "description: x", "null"},
+        {KEY_SCHED, "sched: other", "\"other\""},
+        {KEY_SCHED, "sched: batch", "\"batch\""},
+        {KEY_SCHED, "sched: idle", "\"idle\""},
+        {KEY_SCHED, "sched: fifo 1", "\"fifo 1\""},
+        {KEY_SCHED, "sched: rr 99", "\"rr 99\""},
+        {KEY_ROOT, "description: x", "\"/\""},
+        {KEY_ROOT, "root: /srv/%n", "\"/srv/web\""},
+        {KEY_ENV_FILE, "description: x", "null"},
+        {KEY_ENV_FILE, "env-file: /etc/%n", "\"/etc/web\""},
+        {KEY_ENV_FILE, "env-file: -/etc/%n", "\"-/etc/web\""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[200];
+        text_format(text, sizeof text, "exec: a\n%s\n", rows[i].line);
+        check_shown(text, rows[i].row, rows[i].shown);
+    }
+}
+
+TEST(an_env_file_that_may_be_missing_is_another_than_one_that_may_not)
+{
+    struct definition *must = load("exec: a\nenv-file: /x\n");
+    struct definition *may = load("exec: a\nenv-file: -/x\n");
+    CHECK_TEXT(must->env_file, "/x");
+    CHECK_TEXT(may->env_file, "/x");
+    CHECK(!must->env_file_optional && may->env_file_optional);
+    CHECK(definition_diff(must, may) == KEY_BIT(KEY_ENV_FILE));
+    definition_destroy(must);
+    definition_destroy(may);
+}
+
 /* --- Users --- */
 
 static char passwd[] = "/tmp/conit-test-XXXXXX", group[] = "/tmp/conit-test-XXXXXX";
@@ -330,6 +385,13 @@ TEST(the_difference_of_two_definitions_is_exactly_the_keys_that_changed)
         {KEY_USER, "user: www"},
         {KEY_GROUP, "group: web"},
         {KEY_GROUPS, "groups: [7]"},
+        {KEY_ROOT, "root: /y"},
+        {KEY_ENV_FILE, "env-file: /y"},
+        {KEY_NICE, "nice: 0"},
+        {KEY_OOM_SCORE_ADJ, "oom-score-adj: 0"},
+        {KEY_CPUS, "cpus: 0"},
+        {KEY_IO, "io: best-effort 4"},
+        {KEY_SCHED, "sched: other"},
     };
     begin_users();
     struct definition *base = load("exec: x\n");
