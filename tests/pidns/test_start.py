@@ -59,14 +59,14 @@ EXPECTED = {
     'no-interpreter': 'cannot execute its program: No such file or directory',
     'loop': 'cannot execute its program: Too many levels of symbolic links',
     'through-a-file': 'cannot execute its program: Not a directory',
-    'no-dir': 'cannot enter its dir: No such file or directory',
+    'no-dir': 'cannot enter its dir: No such file or directory (/no/such/folder)',
     'dir-a-file': 'cannot enter its dir: Not a directory',
     'dir-closed': 'cannot enter its dir: Permission denied',
     'no-tty': 'cannot open its tty: No such file or directory',
-    'tty-a-file': 'cannot make its tty the controlling one: Inappropriate ioctl for device',
+    'tty-a-file': 'cannot make its tty the controlling one: Inappropriate ioctl for device (',
     'no-stdin': 'cannot open its stdin: No such file or directory',
     'limit-too-high': 'cannot set its limits: Operation not permitted',
-    'no-hook': 'cannot execute its program: No such file or directory',
+    'no-hook': 'before-start: cannot execute its program: No such file or directory',
     'bad-hook': 'before-start number 2 failed',
     'task-missing': 'cannot execute its program: No such file or directory (/no/such/task)',
 }
@@ -91,7 +91,8 @@ def test_list_shows_the_reason_and_slc_start_says_it_again(machine):
     assert line.startswith('failed') and 'Exec format error' in line, line
     result = machine.slc('start', 'no-dir', check=False)
     assert (result.returncode, result.stderr) == (
-        1, 'slc: no-dir: failed: cannot enter its dir: No such file or directory\n'), result
+        1, 'slc: no-dir: failed: cannot enter its dir: No such file or directory '
+        '(/no/such/folder)\n'), result
 
 
 def test_others_run_all_the_same(machine):
