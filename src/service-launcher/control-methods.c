@@ -31,6 +31,8 @@ enum parameter {
     PARAMETER_START,
     PARAMETER_FORCE,
     PARAMETER_INITIAL,
+    PARAMETER_SIGNAL,
+    PARAMETER_ALL,
     PARAMETERS
 };
 
@@ -55,6 +57,8 @@ static const struct {
     [PARAMETER_START] = {"start", KIND_BOOL, offsetof(struct arguments, start)},
     [PARAMETER_FORCE] = {"force", KIND_BOOL, offsetof(struct arguments, force)},
     [PARAMETER_INITIAL] = {"initial", KIND_BOOL, offsetof(struct arguments, initial)},
+    [PARAMETER_SIGNAL] = {"signal", KIND_STRING, offsetof(struct arguments, signal)},
+    [PARAMETER_ALL] = {"all", KIND_BOOL, offsetof(struct arguments, all)},
 };
 
 static bool all_strings(const json_t *array)
@@ -308,6 +312,16 @@ static void handle_restart(struct connection *connection, const struct arguments
     control_start_request(connection, arguments, REQUEST_RESTART);
 }
 
+static void handle_reload_services(struct connection *connection, const struct arguments *arguments)
+{
+    control_start_request(connection, arguments, REQUEST_RELOAD);
+}
+
+static void handle_reset(struct connection *connection, const struct arguments *arguments)
+{
+    control_start_request(connection, arguments, REQUEST_RESET);
+}
+
 static void handle_reload(struct connection *connection, const struct arguments *arguments)
 {
     enum shut_down how = shutting_down(connection->control);
@@ -364,6 +378,11 @@ static const struct method {
      false, handle_stop},
     {CONTROL_INTERFACE ".Restart", HAS(NAMES) | HAS(WAIT) | HAS(TIMEOUT) | HAS(ID), HAS(NAMES),
      true, false, handle_restart},
+    {CONTROL_INTERFACE ".ReloadServices", HAS(NAMES) | HAS(WAIT) | HAS(TIMEOUT) | HAS(ID),
+     HAS(NAMES), true, false, handle_reload_services},
+    {CONTROL_INTERFACE ".Reset", HAS(NAMES) | HAS(ID), HAS(NAMES), true, false, handle_reset},
+    {CONTROL_INTERFACE ".Signal", HAS(NAMES) | HAS(SIGNAL) | HAS(ALL) | HAS(ID),
+     HAS(NAMES) | HAS(SIGNAL), true, false, control_send_signal},
     {CONTROL_INTERFACE ".Reload", HAS(DRY_RUN) | HAS(START) | HAS(ID), 0, true, false,
      handle_reload},
     {CONTROL_INTERFACE ".ShutDown", HAS(HOW) | HAS(FORCE) | HAS(ID), HAS(HOW), true, false,

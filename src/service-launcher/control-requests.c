@@ -1,5 +1,5 @@
-/* Calls that wait: start, stop, restart until all services of the request have settled; a drain
- * until the journal has answered; a monitor until its client goes.
+/* Calls that wait: start, stop, restart, reload until all services of the request have settled; a
+ * drain until the journal has answered; a monitor until its client goes.
  *
  * What the manager or the journal tells comes in the middle of their work. So here it only sets
  * the call's timer to now, and the timer writes, ends and frees. Events of a monitor are the
@@ -122,9 +122,8 @@ static void put_refusal(struct show *show, const struct service *service, const 
 static void put_result(struct show *show, const struct call *call, size_t index, bool waited)
 {
     static const char *const verbs[REQUEST_VERBS] = {
-        [REQUEST_START] = "start",
-        [REQUEST_STOP] = "stop",
-        [REQUEST_RESTART] = "restart",
+        [REQUEST_START] = "start",   [REQUEST_STOP] = "stop",   [REQUEST_RESTART] = "restart",
+        [REQUEST_RELOAD] = "reload", [REQUEST_RESET] = "reset",
     };
     const struct manager *manager = manager_of(call);
     const struct request_item *item = &call->request.items[index];
@@ -258,7 +257,8 @@ static void on_timer(struct loop_timer *timer)
     call_sleep(call);
 }
 
-/* ---- start, stop, restart ------------------------------------------------------------------- */
+/* ---- start, stop, restart, reload, reset
+ * ------------------------------------------------------------------- */
 
 static void on_request_done(struct request *request)
 {
@@ -336,9 +336,9 @@ void control_start_request(struct connection *connection, const struct arguments
                            enum request_verb verb)
 {
     static const char *const words[REQUEST_VERBS] = {
-        [REQUEST_START] = "Asked to start",
-        [REQUEST_STOP] = "Asked to stop",
-        [REQUEST_RESTART] = "Asked to restart",
+        [REQUEST_START] = "Asked to start",     [REQUEST_STOP] = "Asked to stop",
+        [REQUEST_RESTART] = "Asked to restart", [REQUEST_RELOAD] = "Asked to reload",
+        [REQUEST_RESET] = "Asked to reset",
     };
     struct call *call;
     const char *missing = NULL;

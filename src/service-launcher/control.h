@@ -7,6 +7,7 @@
  *   control-show.c      services as JSON
  *   control-requests.c  calls that wait: start, stop, restart, reload, drain, monitor
  *   control-reload.c    what a reload found, as JSON
+ *   control-signal.c    signals to services
  *
  * Nothing is closed or freed from inside a callback of the manager: what happens there is noted,
  * and a timer set to now does the rest. */
@@ -83,9 +84,9 @@ void connection_end_message(struct connection *connection, struct json_writer *w
 /* The parameters of all methods; which of them a method has is in its row. */
 struct arguments {
     const json_t *patterns, *names; /* arrays of strings, or NULL */
-    const char *id, *how, *interface;
+    const char *id, *how, *interface, *signal;
     int64_t timeout_ms; /* -1: none */
-    bool failed, wait, dry_run, start, force, initial;
+    bool failed, wait, dry_run, start, force, initial, all;
     bool more, oneway; /* of the call */
 };
 
@@ -154,6 +155,7 @@ void control_start_request(struct connection *connection, const struct arguments
                            enum request_verb verb);
 void control_start_drain(struct connection *connection);
 void control_start_reload(struct connection *connection, const struct arguments *arguments);
+void control_send_signal(struct connection *connection, const struct arguments *arguments);
 void control_start_monitor(struct connection *connection, const struct arguments *arguments);
 
 /* Ends the connection's call without a reply, if it has one. What a request began goes on. */

@@ -30,6 +30,14 @@ static commands_t list_of(const struct definition *definition, const struct serv
     }
 }
 
+/* The command that comes after all of the list: `stop.exec` is the last thing before the signal. */
+static argv_t last_of(const struct definition *definition, const struct service_body *body)
+{
+    if (body->state == STATE_LEAVING)
+        return definition->stop.exec;
+    return body->state == STATE_RELOADING ? definition->reload_command : NULL;
+}
+
 argv_t executor_hook_command(const struct process *process)
 {
     const struct manager *manager = &process->executor->launcher->manager;
@@ -43,14 +51,15 @@ argv_t executor_hook_command(const struct process *process)
             return list[count];
         count++;
     }
-    /* `stop.exec` is the last thing before the signal. */
-    if (body->state == STATE_LEAVING && body->hook == count)
-        return service->definition->stop.exec;
-    return NULL;
+    return body->hook == count ? last_of(service->definition, body) : NULL;
 }
 
 enum service_event executor_next_hook(struct process *process)
 {
+    const struct service *service = process_service(process);
+    if (service_state(&process->executor->launcher->manager, service) == STATE_RELOADING &&
+        service->definition->reload_signal)
+        pidref_signal(&process->main, service->definition->reload_signal);
     if (!executor_hook_command(process))
         return EVENT_HOOKS_OK;
     process->spawn_hook = true;
@@ -68,7 +77,7 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
 
     manager_edit(&launcher->manager, service, &body);
     bool decides = failed && body.state == STATE_PREPARING;
-    if (failed) {
+    if (failed && body.state != STATE_RELOADING) { /* that one's reason is told */
         argv_t command = executor_hook_command(process);
         LOG(WARNING, "A hook failed", TEXT("service", name),
             TEXT("command", command ? command[0] : "?"),
@@ -81,6 +90,11 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
     if (decides)
         body.reason = (struct reason){
             .code = REASON_HOOK_FAILED, .service = SLOT_NONE, .number = (int32_t)body.hook};
+    if (failed && body.state == STATE_RELOADING)
+        body.reason = (struct reason){.code = kind == EXIT_SIGNAL ? REASON_RELOAD_SIGNALED
+                                                                  : REASON_RELOAD_EXITED,
+                                      .service = SLOT_NONE,
+                                      .number = value};
     manager_commit(&launcher->manager, service, &body);
     enum service_event event = decides ? EVENT_HOOKS_FAILED : EVENT_HOOKS_OK;
     /* A stop that came while the hook ran goes on from its end, whatever is left in the list. */

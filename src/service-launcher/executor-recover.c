@@ -14,11 +14,11 @@
 
 /* What may be left undone in a state. Where a process runs that the state waits for, nothing is. */
 static const unsigned undone[SERVICE_STATES] = {
-    [STATE_PREPARING] = ACTION_HOOKS,      [STATE_STARTING] = ACTION_SPAWN,
-    [STATE_SETTLING] = ACTION_HOOKS,       [STATE_LEAVING] = ACTION_HOOKS,
-    [STATE_STOPPING] = ACTION_SIGNAL,      [STATE_KILLING] = ACTION_KILL,
-    [STATE_SWEEPING] = ACTION_SWEEP,       [STATE_FINISHING] = ACTION_HOOKS,
-    [STATE_BACKING_OFF] = ACTION_BACK_OFF,
+    [STATE_PREPARING] = ACTION_HOOKS, [STATE_STARTING] = ACTION_SPAWN,
+    [STATE_SETTLING] = ACTION_HOOKS,  [STATE_LEAVING] = ACTION_HOOKS,
+    [STATE_RELOADING] = ACTION_HOOKS, [STATE_STOPPING] = ACTION_SIGNAL,
+    [STATE_KILLING] = ACTION_KILL,    [STATE_SWEEPING] = ACTION_SWEEP,
+    [STATE_FINISHING] = ACTION_HOOKS, [STATE_BACKING_OFF] = ACTION_BACK_OFF,
 };
 
 void executor_take_pipe(struct executor *executor, uint32_t slot, int fd)
@@ -87,7 +87,7 @@ static enum service_event resume(struct process *process)
     /* The exit was noted, and not yet acted on: it is not to run twice. */
     if (body->ended && !record->main_pid &&
         (state == STATE_STARTING || state == STATE_SETTLING || state == STATE_RUNNING ||
-         state == STATE_ENDING))
+         state == STATE_RELOADING || state == STATE_ENDING))
         return EVENT_EXITED;
     if (record->hook_pid && state != STATE_SWEEPING && state != STATE_KILLING)
         return EVENT_NONE;
@@ -111,6 +111,7 @@ static void resume_timer(struct process *process, const struct service_body *bod
     case STATE_PREPARING:
     case STATE_STARTING:
     case STATE_SETTLING:
+    case STATE_RELOADING:
         time_out_ms = definition->start_timeout_ms;
         break;
     case STATE_LEAVING:
@@ -137,6 +138,7 @@ static bool waits_for_hook(const struct service_record *record, const struct ser
     switch ((enum service_state)body->state) {
     case STATE_PREPARING:
     case STATE_SETTLING:
+    case STATE_RELOADING:
     case STATE_LEAVING:
     case STATE_FINISHING:
         return true;

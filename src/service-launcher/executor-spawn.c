@@ -81,6 +81,13 @@ static void fail_start(struct process *process, struct reason reason)
         manager_event(&launcher->manager, service, EVENT_SPAWN_FAILED);
         return;
     }
+    if (body.state == STATE_RELOADING) {
+        if (body.reason.code == REASON_HOOK_STEP)
+            body.reason.code = REASON_RELOAD_STEP;
+        manager_commit(&launcher->manager, service, &body);
+        manager_event(&launcher->manager, service, EVENT_HOOKS_FAILED);
+        return;
+    }
     executor_hook_ended(process, EXIT_CODE, 127);
 }
 
@@ -226,7 +233,7 @@ static void add_default(struct surroundings *s, size_t *count, names_t given, co
 /* Adds what a file says, but what `later` says again, and what only we say. */
 static void add_entries(struct surroundings *s, size_t *count, names_t entries, names_t later)
 {
-    static const char *const own[] = {"SERVICE_NAME=", "INVOCATION_ID="};
+    static const char *const own[] = {"SERVICE_NAME=", "INVOCATION_ID=", "MAINPID="};
     for (size_t i = 0; entries && entries[i]; i++) {
         const char *rest;
         bool ours = is_given(later, entries[i]);
@@ -252,7 +259,7 @@ static size_t count_entries(names_t entries)
  * default is left out where the file gives the key. */
 static int build_environment(struct surroundings *s, const struct process *process,
                              char name_entry[static SERVICE_NAME_MAX_BYTES + 32],
-                             char invocation_entry[static 64])
+                             char invocation_entry[static 64], char main_entry[static 32])
 {
     struct manager *manager = &process->executor->launcher->manager;
     const struct service *service = process_service(process);
@@ -282,6 +289,10 @@ static int build_environment(struct surroundings *s, const struct process *proce
                 (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
     s->environment[count++] = name_entry;
     s->environment[count++] = invocation_entry;
+    if (process->spawn_hook && process_record(process)->main_pid) {
+        text_format(main_entry, 32, "MAINPID=%d", (int)process_record(process)->main_pid);
+        s->environment[count++] = main_entry;
+    }
     return 0;
 }
 
@@ -406,7 +417,7 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
 {
     const struct definition *definition = process_service(process)->definition;
     const struct identity *identity = &definition->identity;
-    char name_entry[SERVICE_NAME_MAX_BYTES + 32], invocation_entry[64];
+    char name_entry[SERVICE_NAME_MAX_BYTES + 32], invocation_entry[64], main_entry[32];
     struct surroundings s = {.environment = NULL};
     struct spawn_failure failure = {STEP_CGROUP, 0};
     int failed = open_cgroup(process);
@@ -419,7 +430,7 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
         arena_finish(&s.arena);
         return failed;
     }
-    failed = build_environment(&s, process, name_entry, invocation_entry);
+    failed = build_environment(&s, process, name_entry, invocation_entry, main_entry);
     if (failed) {
         arena_finish(&s.arena);
         *ret_reason = step_reason(STEP_CLONE, ENOMEM);

@@ -420,6 +420,12 @@ static enum service_event act_stop_timer(struct process *process)
     return EVENT_NONE;
 }
 
+static enum service_event act_reload_timer(struct process *process)
+{
+    set_time_out(process, process_service(process)->definition->start_timeout_ms);
+    return EVENT_NONE;
+}
+
 /* Also one that is still to be spawned, and one that has ended and init has not said how. */
 static enum service_event act_kill_hook(struct process *process)
 {
@@ -429,7 +435,9 @@ static enum service_event act_kill_hook(struct process *process)
     if (!process_record(process)->hook_pid)
         return EVENT_NONE;
     process->hook_cancelled = true;
-    pidref_signal(&process->hook, SIGKILL);
+    /* With what it has started, which is its group. */
+    if (pidref_is_set(&process->hook) && pidref_signal(&process->hook, 0) == 0)
+        kill(-process->hook.pid, SIGKILL);
     return EVENT_NONE;
 }
 
@@ -477,6 +485,16 @@ static enum service_event act_signal(struct process *process)
         return EVENT_GONE;
     send_signal(process, SIGCONT, stop->kill); /* a stopped one could not obey */
     return EVENT_NONE;
+}
+
+int executor_signal(struct executor *executor, uint32_t slot, int signal, bool all)
+{
+    struct process *process = executor_process(executor, slot);
+    if (!process)
+        return -ESRCH;
+    if (all)
+        return send_signal(process, signal, KILL_ALL) ? 0 : -ESRCH;
+    return pidref_is_set(&process->main) ? pidref_signal(&process->main, signal) : -ESRCH;
 }
 
 static int kill_cgroup(struct process *process)
@@ -585,11 +603,17 @@ static const struct {
     enum service_action action;
     enum service_event (*act)(struct process *process);
 } actions_table[] = {
-    {ACTION_BEGIN_RUN, act_begin_run}, {ACTION_STOP_TIMER, act_stop_timer},
-    {ACTION_NO_TIMER, act_no_timer},   {ACTION_KILL_HOOK, act_kill_hook},
-    {ACTION_HOOKS, act_hooks},         {ACTION_SPAWN, act_spawn},
-    {ACTION_SIGNAL, act_signal},       {ACTION_KILL, act_kill},
-    {ACTION_SWEEP, act_sweep},         {ACTION_BACK_OFF, act_back_off},
+    {ACTION_BEGIN_RUN, act_begin_run},
+    {ACTION_STOP_TIMER, act_stop_timer},
+    {ACTION_RELOAD_TIMER, act_reload_timer},
+    {ACTION_NO_TIMER, act_no_timer},
+    {ACTION_KILL_HOOK, act_kill_hook},
+    {ACTION_HOOKS, act_hooks},
+    {ACTION_SPAWN, act_spawn},
+    {ACTION_SIGNAL, act_signal},
+    {ACTION_KILL, act_kill},
+    {ACTION_SWEEP, act_sweep},
+    {ACTION_BACK_OFF, act_back_off},
 };
 
 /* A service without a process has nothing to end: each action has its end at once. */

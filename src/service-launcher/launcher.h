@@ -105,6 +105,10 @@ size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pid
 /* Memory of its cgroup in bytes, or of its main process; -errno when it cannot be known. */
 int64_t executor_memory_bytes(struct executor *executor, uint32_t slot);
 
+/* Sends a signal to the main process, or to `all` of the service's. Returns 0, -ESRCH when there is
+ * nobody to get it, or -errno. */
+int executor_signal(struct executor *executor, uint32_t slot, int signal, bool all);
+
 /* The process id the record has, 0 for none. */
 int32_t executor_main_pid(struct executor *executor, uint32_t slot);
 

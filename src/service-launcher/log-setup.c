@@ -93,6 +93,25 @@ static void log_killing(const struct change *change)
                          "did not stop in time: killed");
 }
 
+/* Before and after it; a signal has no end that could be seen. */
+static void log_reload(const struct change *change)
+{
+    struct journal_client *journal = change->launcher->journal;
+    uint32_t slot = change->service->slot;
+
+    if (change->body->state == STATE_RELOADING) {
+        LOG(INFO, "Reloading service", TEXT("service", change->name));
+        journal_client_event(journal, slot, 6, "is being told to read its files again");
+    } else if (*change->reason) {
+        LOG(WARNING, "Could not reload service", TEXT("service", change->name),
+            TEXT("error", change->reason));
+        journal_client_event(journal, slot, 4, "not reloaded: %s", change->reason);
+    } else {
+        LOG(INFO, "Reloaded service", TEXT("service", change->name));
+        journal_client_event(journal, slot, 6, "reloaded");
+    }
+}
+
 static void (*const change_lines[SERVICE_STATES])(const struct change *change) = {
     [STATE_RUNNING] = log_running, [STATE_FAILED] = log_failed,
     [STATE_DONE] = log_done,       [STATE_BACKING_OFF] = log_backing_off,
@@ -104,17 +123,20 @@ void log_change(struct launcher *launcher, struct service *service, enum service
     char reason[REASON_BYTES];
     struct text text;
     enum service_state now = service_state(&launcher->manager, service);
+    bool reload = now == STATE_RELOADING || before == STATE_RELOADING;
     bool ended = now == STATE_STOPPED && machine_states[before].going_down;
 
-    if (!change_lines[now] && !ended)
+    if (!change_lines[now] && !ended && !reload)
         return;
     text_init(&text, reason, sizeof reason);
     service_reason(&launcher->manager, service, &text);
     struct change change = {launcher, service, service_body(&launcher->manager, service),
                             service_name(&launcher->manager, service), reason};
-    if (ended)
+    if (reload && (now == STATE_RELOADING || now == STATE_RUNNING))
+        log_reload(&change);
+    else if (ended)
         log_stopped(&change);
-    else
+    else if (change_lines[now])
         change_lines[now](&change);
 }
 
@@ -134,7 +156,7 @@ void log_started(struct launcher *launcher)
         if (!service->in_use)
             continue;
         enum service_state now = service_state(manager, service);
-        running += now == STATE_RUNNING;
+        running += now == STATE_RUNNING || now == STATE_RELOADING;
         if (now == STATE_FAILED || now == STATE_BROKEN || now == STATE_BACKING_OFF) {
             failed++;
             text_printf(&text, "%s%s", text.used_bytes ? "," : "", service_name(manager, service));

@@ -15,12 +15,13 @@
 #define LEAVE (ACTION_STOP_TIMER | ACTION_HOOKS)
 #define QUIT  (ACTION_STOP_TIMER | ACTION_SIGNAL)
 #define LATE  (ACTION_TIMED_OUT | ACTION_FAILED_START)
+#define RENEW (ACTION_RELOAD_TIMER | ACTION_HOOKS)
 
 /* States in which nothing of a service runs have no process whose events could come. */
 #define NO_PROCESS                                                                              \
     [EVENT_HOOKS_OK] = X, [EVENT_HOOKS_FAILED] = X, [EVENT_SPAWNED] = X,                        \
-    [EVENT_SPAWN_FAILED] = X, [EVENT_READY] = X, [EVENT_GONE] = X, [EVENT_EXITED] = X,          \
-    [EVENT_EMPTY] = X
+    [EVENT_SPAWN_FAILED] = X, [EVENT_READY] = X, [EVENT_RELOAD] = X, [EVENT_GONE] = X,          \
+    [EVENT_EXITED] = X, [EVENT_EMPTY] = X
 
 /* The manager judges only a run that is FINISHING. */
 #define NO_VERDICT                                                                              \
@@ -28,9 +29,10 @@
     [EVENT_ENDED_AGAIN] = X
 
 /* While a run is under way nothing begins, and a changed file waits for the run's end. */
-#define NO_BEGINNING                                                                            \
+#define NO_START                                                                                \
     [EVENT_NONE] = X, [EVENT_LOADED] = _, [EVENT_BROKEN] = _, [EVENT_WAIT] = X,                 \
     [EVENT_START] = X, [EVENT_BLOCKED] = X, [EVENT_SKIP] = X
+#define NO_BEGINNING NO_START, [EVENT_RELOAD] = X
 
 const struct machine_cell machine_cells[SERVICE_STATES][SERVICE_EVENTS] = {
     [STATE_BROKEN] = {
@@ -69,10 +71,20 @@ const struct machine_cell machine_cells[SERVICE_STATES][SERVICE_EVENTS] = {
         [EVENT_EXITED] = GO(SWEEPING, ACTION_KILL_HOOK | SWEEP), [EVENT_EMPTY] = X,
         [EVENT_TIME_OUT] = GO(STOPPING, LATE | ACTION_KILL_HOOK | QUIT), NO_VERDICT},
     [STATE_RUNNING] = {
-        NO_BEGINNING, [EVENT_STOP] = GO(LEAVING, LEAVE), [EVENT_HOOKS_OK] = X,
+        NO_START, [EVENT_STOP] = GO(LEAVING, LEAVE), [EVENT_HOOKS_OK] = X,
         [EVENT_HOOKS_FAILED] = X, [EVENT_SPAWNED] = X, [EVENT_SPAWN_FAILED] = X, [EVENT_READY] = _,
+        [EVENT_RELOAD] = GO(RELOADING, RENEW),
         [EVENT_GONE] = GO(ENDING, 0), [EVENT_EXITED] = GO(SWEEPING, SWEEP), [EVENT_EMPTY] = X,
         [EVENT_TIME_OUT] = X, NO_VERDICT},
+    [STATE_RELOADING] = {
+        NO_BEGINNING, [EVENT_STOP] = GO(LEAVING, ACTION_KILL_HOOK | LEAVE),
+        [EVENT_HOOKS_OK] = GO(RUNNING, ACTION_NO_TIMER),
+        [EVENT_HOOKS_FAILED] = GO(RUNNING, ACTION_NO_TIMER), [EVENT_SPAWNED] = X,
+        [EVENT_SPAWN_FAILED] = X, [EVENT_READY] = _,
+        [EVENT_GONE] = GO(ENDING, ACTION_KILL_HOOK | ACTION_NO_TIMER),
+        [EVENT_EXITED] = GO(SWEEPING, ACTION_KILL_HOOK | SWEEP), [EVENT_EMPTY] = X,
+        [EVENT_TIME_OUT] = GO(RUNNING, ACTION_TIMED_OUT | ACTION_KILL_HOOK | ACTION_NO_TIMER),
+        NO_VERDICT},
     [STATE_LEAVING] = {
         NO_BEGINNING, [EVENT_STOP] = _, [EVENT_HOOKS_OK] = GO(STOPPING, ACTION_SIGNAL),
         [EVENT_HOOKS_FAILED] = GO(STOPPING, ACTION_SIGNAL), [EVENT_SPAWNED] = X,
@@ -125,7 +137,7 @@ const struct machine_cell machine_cells[SERVICE_STATES][SERVICE_EVENTS] = {
         [EVENT_BLOCKED] = _, [EVENT_SKIP] = X, [EVENT_TIME_OUT] = X, NO_PROCESS, NO_VERDICT},
 };
 
-_Static_assert(sizeof machine_cells == sizeof(struct machine_cell) * 17 * 21,
+_Static_assert(sizeof machine_cells == sizeof(struct machine_cell) * 18 * 22,
                "a new state or event needs its row or column, and its words in docs/states.md");
 
 const struct machine_state machine_states[SERVICE_STATES] = {
@@ -136,6 +148,7 @@ const struct machine_state machine_states[SERVICE_STATES] = {
     [STATE_STARTING] = {"STARTING", "starting", .going_up = true, .has_main = true},
     [STATE_SETTLING] = {"SETTLING", "starting", .going_up = true, .has_main = true},
     [STATE_RUNNING] = {"RUNNING", "running", .up = true, .has_main = true},
+    [STATE_RELOADING] = {"RELOADING", "running", .up = true, .has_main = true},
     [STATE_LEAVING] = {"LEAVING", "stopping", .going_down = true, .has_main = true},
     [STATE_STOPPING] = {"STOPPING", "stopping", .going_down = true, .has_main = true},
     [STATE_KILLING] = {"KILLING", "stopping", .going_down = true, .has_main = true},
@@ -154,6 +167,7 @@ const char *const machine_event_names[SERVICE_EVENTS] = {
     [EVENT_BLOCKED] = "BLOCKED", [EVENT_SKIP] = "SKIP", [EVENT_HOOKS_OK] = "HOOKS_OK",
     [EVENT_HOOKS_FAILED] = "HOOKS_FAILED", [EVENT_SPAWNED] = "SPAWNED",
     [EVENT_SPAWN_FAILED] = "SPAWN_FAILED", [EVENT_READY] = "READY", [EVENT_GONE] = "GONE",
+    [EVENT_RELOAD] = "RELOAD",
     [EVENT_EXITED] = "EXITED", [EVENT_EMPTY] = "EMPTY", [EVENT_TIME_OUT] = "TIME_OUT",
     [EVENT_ENDED_ASKED] = "ENDED_ASKED", [EVENT_ENDED_DONE] = "ENDED_DONE",
     [EVENT_ENDED_FAILED] = "ENDED_FAILED", [EVENT_ENDED_AGAIN] = "ENDED_AGAIN",

@@ -4,10 +4,10 @@
  * One run of a service, in order:
  *
  *   WAITING → PREPARING (before-start) → STARTING (program runs, not ready) → SETTLING
- *   (after-start) → RUNNING → LEAVING (before-stop, stop.exec) → STOPPING (signal sent) →
- *   KILLING (time-out over) → ENDING (main process gone, its status not known yet) → SWEEPING
- *   (main process gone, what is left of it is being killed) → FINISHING (after-stop) → STOPPED,
- *   DONE, FAILED or BACKING_OFF.
+ *   (after-start) → RUNNING ↔ RELOADING (its `reload`) → LEAVING (before-stop, stop.exec) →
+ *   STOPPING (signal sent) → KILLING (time-out over) → ENDING (main process gone, its status not
+ *   known yet) → SWEEPING (main process gone, what is left of it is being killed) → FINISHING
+ *   (after-stop) → STOPPED, DONE, FAILED or BACKING_OFF.
  *
  * A step with nothing to do is passed through at once: the executor answers it with the event that
  * ends it. Whether a run's end means STOPPED, DONE, FAILED or another try is not in the table: the
@@ -24,6 +24,7 @@ enum service_state {
     STATE_STARTING,
     STATE_SETTLING,
     STATE_RUNNING,
+    STATE_RELOADING, /* it runs, and is being told to read its own files again */
     STATE_LEAVING,
     STATE_STOPPING,
     STATE_KILLING,
@@ -51,6 +52,7 @@ enum service_event {
     EVENT_SPAWNED,      /* the program is executing */
     EVENT_SPAWN_FAILED,
     EVENT_READY,
+    EVENT_RELOAD, /* it is to read its own files again */
     EVENT_GONE,   /* the main process is gone, its status will be told */
     EVENT_EXITED, /* the main process has ended, and how is known */
     EVENT_EMPTY,  /* nothing of the service is left */
@@ -64,21 +66,22 @@ enum service_event {
 
 /* What the executor is to do on a transition; bits, carried out in this order (executor.c). */
 enum service_action {
-    ACTION_BEGIN_RUN = 1 << 0,  /* forget the last run, new invocation id, start-timeout begins */
-    ACTION_STOP_TIMER = 1 << 1, /* stop.timeout begins */
-    ACTION_NO_TIMER = 1 << 2,   /* clear the timer */
-    ACTION_KILL_HOOK = 1 << 3,  /* end a hook that still runs */
-    ACTION_HOOKS = 1 << 4,      /* run the hooks of the new state */
-    ACTION_SPAWN = 1 << 5,      /* execute the program */
-    ACTION_SIGNAL = 1 << 6,     /* send the stop signal */
-    ACTION_KILL = 1 << 7,       /* SIGKILL to all of it */
-    ACTION_SWEEP = 1 << 8,      /* SIGKILL to what is left; tell when it is empty */
-    ACTION_BACK_OFF = 1 << 9,   /* set the timer to the next try */
-    ACTION_JUDGE = 1 << 10,     /* the manager's: how did this run end? */
+    ACTION_BEGIN_RUN = 1 << 0,    /* forget the last run, new invocation id, start-timeout begins */
+    ACTION_STOP_TIMER = 1 << 1,   /* stop.timeout begins */
+    ACTION_RELOAD_TIMER = 1 << 2, /* start-timeout begins, for a reload */
+    ACTION_NO_TIMER = 1 << 3,     /* clear the timer */
+    ACTION_KILL_HOOK = 1 << 4,    /* end a hook that still runs */
+    ACTION_HOOKS = 1 << 5,        /* run the hooks of the new state */
+    ACTION_SPAWN = 1 << 6,        /* execute the program */
+    ACTION_SIGNAL = 1 << 7,       /* send the stop signal */
+    ACTION_KILL = 1 << 8,         /* SIGKILL to all of it */
+    ACTION_SWEEP = 1 << 9,        /* SIGKILL to what is left; tell when it is empty */
+    ACTION_BACK_OFF = 1 << 10,    /* set the timer to the next try */
+    ACTION_JUDGE = 1 << 11,       /* the manager's: how did this run end? */
     ACTION_FAILED_START =
-        1 << 11,                /* the manager's: note that the start failed, whatever the status */
-    ACTION_TIMED_OUT = 1 << 12, /* the manager's: note which time-out is over */
-    ACTIONS_END = 1 << 13
+        1 << 12,                /* the manager's: note that the start failed, whatever the status */
+    ACTION_TIMED_OUT = 1 << 13, /* the manager's: note which time-out is over */
+    ACTIONS_END = 1 << 14
 };
 
 struct machine_cell {

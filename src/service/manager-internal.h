@@ -17,6 +17,12 @@ static inline bool is_idle(const struct service_body *body)
     return machine_states[body->state].idle;
 }
 
+/* It is running, also while it reads its own files again. */
+static inline bool is_running(const struct service_body *body)
+{
+    return body->state == STATE_RUNNING || body->state == STATE_RELOADING;
+}
+
 static inline bool is_coming(enum service_state state)
 {
     return state == STATE_WAITING || machine_states[state].going_up;

@@ -108,6 +108,7 @@ static void want(struct wave *wave, struct service *service)
     manager_commit(manager, service, &body);
     if (!win_conflicts(wave, service))
         return;
+    service->request_verb = (uint8_t)wave->verb; /* another of this wave may have stopped it */
     if (kept && body.state == STATE_FAILED)
         manager_event(manager, service, EVENT_WAIT);
     if (wave->by_person)
@@ -199,6 +200,38 @@ static void want_again(struct manager *manager, struct service *service)
     manager_mark_around(manager, service);
 }
 
+/* One that is under way may have read its files already, so the next one answers this. */
+static void want_reload(struct manager *manager, struct service *service, struct request_item *item)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    item->reload = service->reloads + (body.state == STATE_RELOADING ? 2 : 1);
+    body.reload = 1;
+    manager_commit(manager, service, &body);
+    manager_mark(manager, service);
+}
+
+/* Forgets failures: one that failed is stopped, one that backs off is tried again at once and with
+ * its first delay. Returns whether there was anything to forget. */
+static bool reset(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    bool ends = body.state == STATE_FAILED || body.state == STATE_BACKING_OFF;
+    bool anything = ends || body.restarts || body.in_row;
+
+    body.restarts = body.in_row = 0;
+    if (ends && !body.blocked) /* a need that is not there is no failure to be forgotten */
+        body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
+    if (body.state == STATE_FAILED && !body.blocked)
+        body.wanted = 0;
+    manager_commit(manager, service, &body);
+    if (ends)
+        manager_event(manager, service, body.state == STATE_FAILED ? EVENT_STOP : EVENT_WAIT);
+    manager_mark_around(manager, service);
+    return anything;
+}
+
 /* Adds to the request every service that needs one of its items and runs: it goes down with it. */
 static void take_along(struct manager *manager, struct request *request)
 {
@@ -224,9 +257,27 @@ static void take_along(struct manager *manager, struct request *request)
     }
 }
 
+/* Why it cannot be told to read its own files again; NULL: it can. */
+static const char *why_no_reload(const struct manager *manager, const struct service *service)
+{
+    const struct service_body *body = service_body(manager, service);
+    const struct definition *definition = service->definition;
+
+    if (!definition->reload_signal && !definition->reload_command)
+        return "its file does not say how: write `reload: signal HUP` or a command there, then "
+               "`slc reload`; or use `slc restart`";
+    if (must_go(manager, body))
+        return is_idle(body) ? "it does not run: use `slc start`" : "it is being stopped";
+    if (is_idle(body))
+        return "it does not run: use `slc start`";
+    return is_running(body) ? NULL : "it is on its way, and reads its files by that";
+}
+
 static bool refuse(const struct manager *manager, const struct service *service,
                    struct request_item *item, enum request_verb verb)
 {
+    if (verb == REQUEST_RESET)
+        return false;
     item->outcome = OUTCOME_REFUSED;
     if (manager->shutting_down && verb != REQUEST_STOP)
         item->why = "the system is going down";
@@ -234,6 +285,8 @@ static bool refuse(const struct manager *manager, const struct service *service,
         item->why = "its file does not load";
     else if (service->cycle && verb != REQUEST_STOP)
         item->why = "it is in a cycle";
+    else if (verb == REQUEST_RELOAD && why_no_reload(manager, service))
+        item->why = why_no_reload(manager, service);
     else
         item->outcome = OUTCOME_PENDING;
     return item->outcome == OUTCOME_REFUSED;
@@ -273,9 +326,35 @@ static void begin(struct manager *manager, struct request *request, struct wave 
         if (request->verb == REQUEST_RESTART)
             want_again(manager, service);
         break;
+    case REQUEST_RELOAD:
+        want_reload(manager, service, item);
+        break;
+    case REQUEST_RESET:
+        item->outcome = reset(manager, service) ? OUTCOME_DONE : OUTCOME_ALREADY;
+        break;
     case REQUEST_VERBS:
         break;
     }
+}
+
+/* Of a request that came later: it is about whether the service is up, not about what it reads. */
+static bool is_overtaken(const struct service *service, const struct request_item *item,
+                         enum request_verb verb)
+{
+    bool newer = (int32_t)(service->request_serial - item->serial) > 0;
+    if (verb == REQUEST_RELOAD)
+        return newer && service->request_verb != REQUEST_START;
+    return service->request_serial != item->serial &&
+           (service->request_verb == REQUEST_STOP) != (verb == REQUEST_STOP);
+}
+
+static enum outcome outcome_of_reload(const struct service *service,
+                                      const struct service_body *body,
+                                      const struct request_item *item)
+{
+    if ((int32_t)(service->reloads - item->reload) >= 0)
+        return service->reload_failed ? OUTCOME_FAILED : OUTCOME_DONE;
+    return is_running(body) ? OUTCOME_PENDING : OUTCOME_FAILED;
 }
 
 /* How an item stands now. */
@@ -285,11 +364,12 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
     const struct service *service = &manager->services[item->slot];
     const struct service_body *body = service_body(manager, service);
 
-    if (service->request_serial != item->serial &&
-        (service->request_verb == REQUEST_STOP) != (verb == REQUEST_STOP)) {
+    if (is_overtaken(service, item, verb)) {
         item->by = (enum request_verb)service->request_verb;
         return OUTCOME_OVERTAKEN;
     }
+    if (verb == REQUEST_RELOAD)
+        return outcome_of_reload(service, body, item);
     if (verb == REQUEST_STOP) {
         bool down = is_idle(body) && (item->taken_along || body->state != STATE_DONE);
         return down && body->state != STATE_WAITING ? OUTCOME_DONE : OUTCOME_PENDING;
@@ -349,7 +429,7 @@ size_t manager_request(struct manager *manager, struct request *request)
     request->pending = 0;
     for (size_t i = 0; i < request->count; i++)
         manager->services[request->items[i].slot].item_serial = wave.serial;
-    if (request->verb != REQUEST_START)
+    if (request->verb == REQUEST_STOP || request->verb == REQUEST_RESTART)
         take_along(manager, request);
     for (size_t i = 0; i < request->count; i++) {
         struct request_item *item = &request->items[i];

@@ -296,6 +296,15 @@ static void end_restarting(struct manager *manager, struct service *service)
     manager_mark_around(manager, service);
 }
 
+static void settle_reload(struct manager *manager, struct service *service)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.reload = 0;
+    manager_commit(manager, service, &body);
+    manager_event(manager, service, EVENT_RELOAD);
+}
+
 /* A member of a cycle that is idle is broken, whatever it was. */
 static void break_member(struct manager *manager, struct service *service)
 {
@@ -329,8 +338,10 @@ void settle_service(struct manager *manager, struct service *service)
         settle_idle_down(manager, service, body);
     else if (must_go(manager, body) && !machine_states[body->state].going_down)
         settle_stop(manager, service);
-    else if (body->state == STATE_RUNNING && body->reason.code == REASON_WAITS_TO_END)
+    else if (is_running(body) && body->reason.code == REASON_WAITS_TO_END)
         forget_reason(manager, service); /* it was to stop, and is not any more */
+    else if (body->state == STATE_RUNNING && body->reload)
+        settle_reload(manager, service);
     else if (idle && !must_go(manager, body) &&
              (body->state == STATE_STOPPED || body->state == STATE_WAITING))
         settle_start(manager, service);

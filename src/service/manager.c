@@ -237,6 +237,18 @@ static void check_essential(struct manager *manager, struct service *service,
     manager->ops->essential_ended(manager->context, service, exit_status_of(body));
 }
 
+/* A reload has ended, and the service runs on: what its requests are told. The executor has written
+ * why its command failed. */
+static void end_reload(struct service *service, struct service_body *body, unsigned actions)
+{
+    if (actions & ACTION_TIMED_OUT)
+        body->reason = reason_of(REASON_RELOAD_TIME_OUT, SLOT_NONE,
+                                 (int32_t)service->definition->start_timeout_ms);
+    service->reloads++;
+    service->reload_failed =
+        body->reason.code != REASON_NONE && body->reason.code != REASON_WAITS_TO_END;
+}
+
 /* The only function that writes a state. */
 static void enter(struct manager *manager, struct service *service, enum service_state next,
                   unsigned actions)
@@ -258,14 +270,18 @@ static void enter(struct manager *manager, struct service *service, enum service
     }
     if (actions & ACTION_FAILED_START)
         body.failed_start = 1;
-    if (actions & ACTION_TIMED_OUT)
+    if (actions & ACTION_TIMED_OUT && before != STATE_RELOADING)
         body.timed_out = old->going_up ? 1 : 2;
     if (before == STATE_BROKEN && next == STATE_STOPPED) /* mended: it is not that any more */
         body.reason = reason_of(body.by_hand ? REASON_STOPPED : REASON_NONE, SLOT_NONE, 0);
-    if (next == STATE_RUNNING) {
-        body.ready_ns = now;
+    if (next == STATE_RUNNING && before == STATE_RELOADING)
+        end_reload(service, &body, actions);
+    else if (next == STATE_RUNNING || next == STATE_RELOADING)
         body.reason = reason_of(REASON_NONE, SLOT_NONE, 0);
-    }
+    else
+        body.reload = 0;
+    if (next == STATE_RUNNING && before != STATE_RELOADING)
+        body.ready_ns = now;
     manager_commit(manager, service, &body);
     manager->active += old->idle && !new->idle;
     manager->active -= !old->idle && new->idle;

@@ -40,6 +40,8 @@ struct service {
     const char *cycle;        /* "in a cycle: …" while it is in one; else NULL; the manager's */
     const char *missing_need; /* the first of its needs that names nothing; NULL: none */
     uint8_t request_verb;     /* of that request: enum request_verb */
+    bool reload_failed;       /* the last reload that has ended; why is the reason */
+    uint32_t reloads;         /* that have ended while it ran on, since this launcher began */
 };
 
 struct manager_ops {
@@ -59,7 +61,14 @@ struct manager_ops {
     void (*essential_ended)(void *context, struct service *service, int exit_status);
 };
 
-enum request_verb { REQUEST_START, REQUEST_STOP, REQUEST_RESTART, REQUEST_VERBS };
+enum request_verb {
+    REQUEST_START,
+    REQUEST_STOP,
+    REQUEST_RESTART,
+    REQUEST_RELOAD, /* the service reads its own files again */
+    REQUEST_RESET,  /* failures are forgotten, a back-off ends; settled at once */
+    REQUEST_VERBS
+};
 
 /* How a service named in a request stands. */
 enum outcome {
@@ -74,6 +83,7 @@ enum outcome {
 struct request_item {
     uint32_t slot;
     uint32_t serial;
+    uint32_t reload; /* RELOAD: it is done when so many have ended */
     enum outcome outcome;
     enum request_verb by;
     const char *why;  /* REFUSED: a constant */

@@ -50,6 +50,10 @@ static const struct {
     [REASON_CYCLE] = {ERRORS, ""},
     [REASON_HOOK_STEP] = {STEP, "before-start: %s: %s"},
     [REASON_ENV_FILE] = {ENV_FILE, "%s:%d: %s"},
+    [REASON_RELOAD_EXITED] = {NUMBER_ONLY, "its reload command exited with %d"},
+    [REASON_RELOAD_SIGNALED] = {SIGNAL, "its reload command was ended by %s"},
+    [REASON_RELOAD_STEP] = {STEP, "its reload command could not be run: %s: %s"},
+    [REASON_RELOAD_TIME_OUT] = {MS, "its reload command was not done after %s and was killed"},
 };
 
 static void add_ms(struct text *text, uint32_t ms)

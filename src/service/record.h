@@ -53,6 +53,10 @@ enum reason_code {
     REASON_CYCLE,          /* in a cycle */
     REASON_HOOK_STEP,      /* a before-start could not be run: step, errno */
     REASON_ENV_FILE, /* a bad line of its env-file: step = enum env_file_problem, number = line */
+    REASON_RELOAD_EXITED, /* it runs, but its reload command exited with N */
+    REASON_RELOAD_SIGNALED,
+    REASON_RELOAD_STEP,     /* its reload command could not be run: step, errno */
+    REASON_RELOAD_TIME_OUT, /* its reload command was not done in N ms and was killed */
     REASON_CODES
 };
 
@@ -77,6 +81,7 @@ struct service_body {
     uint8_t gone;         /* its definition is gone: forgotten when it has stopped */
     uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
     uint8_t asked;        /* this run was told to stop: its end is no failure */
+    uint8_t reload;       /* a reload of this run was asked for and has not begun */
     int32_t exit_value;
     struct reason reason;   /* of the state, for people */
     struct reason cause;    /* why it is kept or taken down, while it is */

@@ -1,5 +1,5 @@
-/* start, stop, restart: asks, shows on stderr what is waited for, and says what became of each
- * service. */
+/* start, stop, restart, reload, reset, signal: asks, shows on stderr what is waited for, and says
+ * what became of each service. */
 #include "slc/change.h"
 
 #include "base/clock.h"
@@ -72,6 +72,9 @@ static const struct {
     {"start", "started", "had nothing to start: it is"},
     {"stop", "stopped", "had nothing to stop: it is"},
     {"restart", "restarted", "is"},
+    {"reload", "reloaded", "is"},
+    {"reset", "reset", "had nothing to forget: it is"},
+    {"signal", "signal sent", "is"},
 };
 
 static void say_done(const struct slc *slc, const json_t *result)
@@ -109,6 +112,8 @@ static void say_failed(const struct slc *slc, const json_t *result)
                      *reason ? ": " : "", reason);
     else if (!strcmp(outcome, "refused"))
         slc_complain(name, "refused: %s", reason);
+    else if (!strcmp(slc->verb->name, "reload"))
+        slc_complain(name, "not reloaded: %s", *reason ? reason : "it has ended meanwhile");
     else
         slc_complain(name, "%s: %s", state, *reason ? reason : "for no known reason");
 }
@@ -162,6 +167,25 @@ int change_run(struct slc *slc, const char *method)
         waiting_show(&waiting, slc, reply->parameters);
     }
     waiting_clear(&waiting);
+    if (status == SLC_DONE)
+        status = say_results(slc, json_object_get(reply->parameters, "results"));
+    client_finish(&client);
+    return status;
+}
+
+int change_run_at_once(struct slc *slc, const char *method,
+                       void (*add)(const struct slc *slc, struct json_writer *parameters))
+{
+    const struct varlink_reply *reply;
+    struct client client;
+    struct json_writer *parameters = client_begin(&client, slc, method, false);
+    int status;
+
+    client_add_words(&client, "names");
+    client_add_id(&client);
+    if (add)
+        add(slc, parameters);
+    status = client_ask(&client, &reply);
     if (status == SLC_DONE)
         status = say_results(slc, json_object_get(reply->parameters, "results"));
     client_finish(&client);

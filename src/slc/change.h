@@ -1,4 +1,5 @@
-/* What start, stop and restart have in common: one request, what it waits for, what came of it. */
+/* What start, stop, restart, reload, reset and signal have in common: one request, what it waits
+ * for, what came of it. */
 #pragma once
 
 #include "slc/slc.h"
@@ -7,3 +8,10 @@ extern const struct option_row change_options[];
 
 /* `method` is the launcher's. The verb is slc->verb. Returns what to exit with. */
 int change_run(struct slc *slc, const char *method);
+
+struct json_writer;
+
+/* The same for a method that has one reply, at once. `add` (may be NULL) adds what it takes besides
+ * `names`. */
+int change_run_at_once(struct slc *slc, const char *method,
+                       void (*add)(const struct slc *slc, struct json_writer *parameters));

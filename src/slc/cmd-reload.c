@@ -1,4 +1,6 @@
-/* slc reload [--dry-run] [--no-start]: has the launcher read the service files again. */
+/* slc reload [--dry-run] [--no-start]: has the launcher read the service files again.
+ * slc reload NAME…: asks the services themselves to. */
+#include "slc/change.h"
 #include "slc/client.h"
 #include "slc/render.h"
 
@@ -10,6 +12,10 @@ static const struct option_row options[] = {
      "only say what would be"},
     {"no-start", 0, false, OPTION_FLAG, offsetof(struct options, no_start), NULL,
      "do not start new services"},
+    {"no-wait", 0, false, OPTION_FLAG, offsetof(struct options, no_wait), NULL,
+     "with names: do not wait until it is done"},
+    {"timeout", 0, false, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
+     "with names: wait at most so long (5s, 2min); what was begun goes on"},
     {NULL},
 };
 
@@ -78,6 +84,15 @@ static void show_reading(const struct slc *slc, const json_t *parameters)
     text_format(last, sizeof last, "%s", path);
 }
 
+/* The options of one of the two mean nothing to the other. */
+static int ask_services(struct slc *slc)
+{
+    if (slc->options.dry_run || slc->options.no_start)
+        return slc_usage(slc->options.dry_run ? "--dry-run" : "--no-start",
+                         "is for `slc reload` without names, which reads the service files again");
+    return change_run(slc, "ReloadServices");
+}
+
 static int run(struct slc *slc)
 {
     const struct varlink_reply *reply;
@@ -86,7 +101,10 @@ static int run(struct slc *slc)
     int status;
 
     if (slc->word_count)
-        return slc_usage("reload NAME", "is not built yet: `slc reload` reads the service files");
+        return ask_services(slc);
+    if (slc->options.no_wait || slc->options.timeout)
+        return slc_usage(slc->options.no_wait ? "--no-wait" : "--timeout",
+                         "is for `slc reload NAME…`: reading the service files is not waited for");
     parameters = client_begin(&client, slc, "Reload", true);
     client_add_id(&client);
     if (slc->options.dry_run)
@@ -108,12 +126,14 @@ static int run(struct slc *slc)
 
 const struct verb verb_reload = {
     .name = "reload",
-    .arguments = "",
+    .arguments = "[NAME…]",
     .most = ANY_NUMBER,
     .options = options,
-    .help = "read the service files again and say what has changed",
+    .help = "read the service files again; with names: have those services read their own",
     .details =
         "Each file that loads is put in force; nothing is stopped or restarted. One that no\n"
-        "longer loads leaves what was in force; slc exits with 1 then.",
+        "longer loads leaves what was in force; slc exits with 1 then.\n"
+        "With names each service is asked itself, in the way that `reload` in its file says; its\n"
+        "service file is not read for that.",
     .run = run,
 };

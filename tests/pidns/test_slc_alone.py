@@ -19,7 +19,7 @@ from test_slc import populate, slc
 def test_help_lists_the_verbs_that_the_page_describes():
     page = (ROOT / 'docs/control.md').read_text(encoding='utf-8')
     table = page.split('| verb | does |\n')[1].split('\n\n')[0]
-    described = re.findall(r'^\| `(\w+)', table, re.M)
+    described = list(dict.fromkeys(re.findall(r'^\| `(\w+)', table, re.M)))
     helped = re.findall(r'^  (\w+) ', slc('help').stdout.split('\n\n')[1], re.M)
     assert helped == described, (helped, described)
     assert [verb['verb'] for verb in json.loads(slc('--json', 'help').stdout)] == described
@@ -44,7 +44,7 @@ def test_wrong_usage_gets_2_and_says_what_to_write():
                              (['journal', '-n', 'x'], 'no number'),
                              (['journal', '-o', 'xml'], 'short, cat and json'),
                              (['start', 'a', '--timeout', '5x'], 'no time'),
-                             (['reload', 'web'], 'is not built yet'), (['--runtime'], 'needs DIR'),
+                             (['reload', 'web', '--dry-run'], 'without names'), (['--runtime'], 'needs DIR'),
                              (['list', '--json=1'], 'no value'),
                              (['wait', 'a', '--state', 'up'], 'write stopped, waiting'), (['help', 'nix'], 'slc help')):
         result = slc(*arguments, environment={'CONIT_RUNTIME': '/nowhere'})

@@ -5,7 +5,7 @@ import random
 import signal
 
 from harness import Machine, until
-from services import booted, define, kill, look, outer_pid, printed, shell, sleeps, wait
+from services import booted, define, events, kill, look, outer_pid, printed, shell, sleeps, wait
 
 KEPT = ('name', 'state', 'type', 'pid', 'since', 'restarts', 'exit', 'reason', 'description')
 
@@ -270,3 +270,48 @@ def test_the_next_launcher_says_that_it_took_up_and_boots_nothing_again():
         machine.wait_console('Took up where the former launcher was')
         assert printed(machine, 't') == 'ran\n'
         assert machine.slc('start', 'd').returncode == 0
+
+
+def test_a_launcher_killed_during_a_reload_goes_on_with_it():
+    with Machine() as machine:
+        flag = machine.folder / 'flag'
+        define(machine, 'gated', exec='sleep 100000',
+               reload=shell(f'echo begins; while ! test -e {flag}; do sleep 0.02; done; exit 4'))
+        booted(machine)
+        pid = look(machine, 'gated')['pid']
+        machine.slc('reload', '--no-wait', 'gated')
+        until(lambda: printed(machine, 'gated') == 'begins\n', 'it has begun')
+        machine.slc('reload', '--no-wait', 'gated')
+        for _ in range(3):
+            machine.kill_launcher()
+        assert look(machine, 'gated')['state'] == 'running'
+        assert printed(machine, 'gated') == 'begins\n'
+        flag.write_text('')
+        # The second was asked for, and is done too.
+        until(lambda: printed(machine, 'gated').count('begins') == 2, 'the second has begun')
+        until(lambda: look(machine, 'gated')['reason'] == 'its reload command exited with 4' and
+              len(look(machine, 'gated')['processes']) == 1, 'both have ended')
+        assert events(machine, 'gated').count('not reloaded: its reload command exited with 4') == 2
+        assert look(machine, 'gated')['pid'] == pid
+        flag.unlink()
+        # A stop under the next launcher ends the command that the former one began.
+        machine.slc('reload', '--no-wait', 'gated')
+        until(lambda: printed(machine, 'gated').count('begins') == 3, 'the third has begun')
+        machine.kill_launcher()
+        machine.slc('stop', 'gated')
+        assert look(machine, 'gated')['state'] == 'stopped'
+        until(lambda: not [c for c in machine.children().values() if c[0] == 'sh'], 'it is gone')
+
+
+def test_an_adopted_service_gets_its_signals_and_reloads():
+    with Machine() as machine:
+        define(machine, 'counts', exec=shell('trap "echo HUP" HUP; trap "echo USR1" USR1; echo ready; '
+                                         'while :; do sleep 100000 & wait $!; kill $!; done'),
+               reload='signal HUP')
+        booted(machine)
+        until(lambda: 'ready' in printed(machine, 'counts'), 'it is set up')
+        machine.kill_launcher()
+        machine.slc('signal', 'USR1', 'counts')
+        machine.slc('reload', 'counts')
+        until(lambda: 'USR1' in printed(machine, 'counts') and 'HUP' in printed(machine, 'counts'),
+              'it got both')

@@ -58,8 +58,10 @@ static enum service_event act(void *context, struct service *service, unsigned a
     }
     if (actions & ACTION_NO_TIMER)
         set_timer(fake, service, 0);
+    if (actions & ACTION_RELOAD_TIMER)
+        set_timer(fake, service, fake->now_ns + s->definition.start_timeout_ms * NS_PER_MS);
     if (actions & ACTION_HOOKS)
-        event = EVENT_HOOKS_OK;
+        event = body->state == STATE_RELOADING && s->slow_reload ? EVENT_NONE : EVENT_HOOKS_OK;
     if (actions & ACTION_SPAWN) {
         s->queued = s->definition.type != TYPE_TARGET;
         event = s->queued ? EVENT_NONE : EVENT_READY;
@@ -239,6 +241,10 @@ bool fake_step(struct fake *fake, uint32_t slot)
         manager_event(&fake->manager, service, EVENT_SPAWNED);
         if (s->definition.type == TYPE_DAEMON)
             manager_event(&fake->manager, service, EVENT_READY);
+        manager_settle(&fake->manager);
+    } else if (fake->ends_reloads && s->slow_reload &&
+               service_state(&fake->manager, service) == STATE_RELOADING) {
+        manager_event(&fake->manager, service, EVENT_HOOKS_OK);
         manager_settle(&fake->manager);
     } else if (s->runs && s->signalled) {
         end_main(fake, service, EXIT_SIGNAL, 15);

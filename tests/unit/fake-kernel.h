@@ -11,6 +11,7 @@ struct fake_service {
     char name[16];
     char *lists[4][FAKE_SLOTS + 1]; /* needs, wants, after, conflicts */
     bool runs, queued, signalled;
+    bool slow_reload;  /* its reload command runs until the test ends it */
     uint64_t timer_ns; /* 0: none */
 };
 
@@ -21,8 +22,9 @@ struct fake {
     struct fake_service services[FAKE_SLOTS];
     uint64_t now_ns;
     int impossible, essential_status;
-    bool skip;        /* conditions are not met */
-    char order[4096]; /* "+a" started, "-a" told to stop, in order */
+    bool skip;         /* conditions are not met */
+    bool ends_reloads; /* a step of a slow one ends it */
+    char order[4096];  /* "+a" started, "-a" told to stop, in order */
     /* Called before a start and before a stop, to check what must hold then; may be NULL. */
     void (*check)(struct fake *fake, struct service *service, bool start);
 };

@@ -78,6 +78,15 @@ int64_t executor_memory_bytes(struct executor *executor, uint32_t slot)
     return 4096;
 }
 
+int sent_signal, sent_to_all;
+
+int executor_signal(struct executor *executor, uint32_t slot, int signal, bool all)
+{
+    sent_signal = signal;
+    sent_to_all = all;
+    return fake.services[slot].runs ? 0 : -ESRCH;
+}
+
 int32_t executor_main_pid(struct executor *executor, uint32_t slot)
 {
     return fake.services[slot].runs ? (int32_t)(100 + slot) : 0;
@@ -141,6 +150,13 @@ void run_services(void)
 {
     move_manager(&fake.manager, &launcher.manager);
     fake_run(&fake);
+    move_manager(&launcher.manager, &fake.manager);
+}
+
+void fail_service(const char *name)
+{
+    move_manager(&fake.manager, &launcher.manager);
+    fake_exit(&fake, name, EXIT_CODE, 3);
     move_manager(&launcher.manager, &fake.manager);
 }
 

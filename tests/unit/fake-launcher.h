@@ -25,12 +25,16 @@ extern enum shut_down asked_how;
 extern bool asked_force, reload_dry, reload_start;
 extern bool reply_was_sent; /* to watched_client, when the machine was told to end */
 extern int watched_client;
+extern int sent_signal, sent_to_all; /* to a service */
 
 void begin(void);
 void end(void);
 
 /* Lets the services come to where they are going. */
 void run_services(void);
+
+/* A service's main process ends with 3. */
+void fail_service(const char *name);
 
 /* A new client; the caller closes it. */
 int dial(void);

@@ -93,7 +93,7 @@ TEST(every_method_described_is_there)
         CHECK_VALUE(reply, "parameters/parameter", "no_such_parameter");
         methods++;
     }
-    CHECK_NUMBER(methods, 10);
+    CHECK_NUMBER(methods, 13);
     end();
 }
 
@@ -385,5 +385,72 @@ TEST(a_monitor_that_does_not_read_is_closed_at_a_bound)
     CHECK(most <= 4u << 20);
     CHECK_NUMBER(launcher.control->output_bytes, 0);
     check_served();
+    end();
+}
+
+/* ---- reload, signal, reset ------------------------------------------------------------------- */
+
+TEST(a_reload_of_a_service_is_answered_when_it_is_done_and_refused_with_words)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    const char *reply = ask(fd, call_of(INTERFACE "ReloadServices", "{\"names\":[\"a\"]}", ""));
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "refused");
+    CHECK(strstr(value_at(reply, "parameters/results/0/reason"), "reload: signal HUP") != NULL);
+    fake.services[2].definition.reload_signal = 1;
+    ask(fd, call_of(INTERFACE "Start", "{\"names\":[\"a\"],\"wait\":false}", ""));
+    settle();
+    put(fd, call_of(INTERFACE "ReloadServices", "{\"names\":[\"a\"]}", ""));
+    turns(5);
+    settle();
+    reply = get(fd);
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "done");
+    CHECK_VALUE(reply, "parameters/results/0/state", "running");
+    end();
+}
+
+TEST(a_signal_goes_to_what_runs_and_is_refused_for_what_does_not)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    const char *reply =
+        ask(fd, call_of(INTERFACE "Signal", "{\"names\":[\"a\"],\"signal\":\"HUP\"}", ""));
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "refused");
+    CHECK_VALUE(reply, "parameters/results/0/reason", "its main process does not run");
+    ask(fd, call_of(INTERFACE "Start", "{\"names\":[\"a\"],\"wait\":false}", ""));
+    settle();
+    reply = ask(fd, call_of(INTERFACE "Signal",
+                            "{\"names\":[\"a\",\"web\"],\"signal\":\"sigusr1\",\"all\":true}", ""));
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "done");
+    CHECK_VALUE(reply, "parameters/results/0/reason", "null");
+    CHECK_VALUE(reply, "parameters/results/1/outcome", "refused");
+    CHECK_NUMBER(sent_signal, 10);
+    CHECK(sent_to_all);
+    static const char *const wrong[] = {
+        "{\"names\":[\"a\"],\"signal\":\"FOO\"}", "{\"names\":[\"a\"],\"signal\":\"0\"}",
+        "{\"names\":[],\"signal\":\"HUP\"}", "{\"names\":[\"a\"]}", "{\"signal\":\"HUP\"}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        reply = ask(fd, call_of(INTERFACE "Signal", wrong[i], ""));
+        CHECK_VALUE(reply, "error", "org.varlink.service.InvalidParameter");
+    }
+    reply = ask(fd, call_of(INTERFACE "Signal", "{\"names\":[\"A\"],\"signal\":\"HUP\"}", ""));
+    CHECK_VALUE(reply, "error", INTERFACE "NoSuchService");
+    end();
+}
+
+TEST(a_reset_is_answered_at_once)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    const char *reply = ask(fd, call_of(INTERFACE "Reset", "{\"names\":[\"a\"]}", ""));
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "already");
+    ask(fd, call_of(INTERFACE "Start", "{\"names\":[\"a\"],\"wait\":false}", ""));
+    settle();
+    fail_service("a");
+    CHECK_VALUE(ask(fd, list_call()), "parameters/services/0/state", "backing-off");
+    reply = ask(fd, call_of(INTERFACE "Reset", "{\"names\":[\"a\"]}", ""));
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "done");
+    settle();
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
     end();
 }

@@ -459,6 +459,7 @@ static void random_services(void)
                                                        "g", "h", "i", "j", "k", "l"};
     fake_init(&fake);
     fake.check = check_order;
+    fake.ends_reloads = true;
     for (int i = 0; i < RANDOM_SERVICES; i++) {
         static const enum service_type types[] = {TYPE_DAEMON, TYPE_DAEMON, TYPE_TASK, TYPE_TARGET};
         fake_add(&fake, names[i], types[random_below(4)]);
@@ -468,6 +469,8 @@ static void random_services(void)
             (enum restart_policy)(task ? 1 + random_below(2) : random_below(3));
         if (random_below(3) == 0)
             fake.services[i].definition.restart.limit = random_below(4);
+        fake.services[i].definition.reload_signal = random_below(2) ? 1 : 0;
+        fake.services[i].slow_reload = random_below(2) == 0;
     }
     for (int i = 0; i < 14; i++) {
         uint32_t from = 1 + random_below(RANDOM_SERVICES - 1), to = random_below(from);

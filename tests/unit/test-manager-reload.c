@@ -1,0 +1,292 @@
+/* Reload and reset with a made-up kernel: what they do, and what overtakes them. */
+#include "fake-kernel.h"
+#include "test.h"
+
+static struct fake fake;
+static int answers;
+
+static void on_done(struct request *request)
+{
+    (void)request;
+    answers++;
+}
+
+static struct request_item items[8];
+
+/* Begins a request about one service; the answer is in items' copy once it is settled. */
+static struct request request_of(enum request_verb verb, const char *name)
+{
+    struct request request = {.verb = verb, .count = 1, .on_done = on_done};
+    request.items = calloc(1, sizeof *request.items);
+    request.items[0].slot = fake_find(&fake, name)->slot;
+    return request;
+}
+
+/* Does it all: begins, lets everything happen, and returns the outcome of the service named. */
+static enum outcome ask(enum request_verb verb, const char *name)
+{
+    struct request request = request_of(verb, name);
+    manager_request(&fake.manager, &request);
+    fake_run(&fake);
+    manager_cancel(&fake.manager, &request);
+    enum outcome outcome = request.items[0].outcome;
+    items[0] = request.items[0];
+    free(request.items);
+    return outcome;
+}
+
+/* a needs b needs c; all daemons. */
+static void chain(void)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_add(&fake, "c", TYPE_DAEMON);
+    fake_tie(&fake, "a", NEEDS, "b");
+    fake_tie(&fake, "b", NEEDS, "c");
+    fake_load(&fake);
+}
+
+static void chain_running(void)
+{
+    chain();
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake.order[0] = 0;
+}
+
+static void end(void)
+{
+    CHECK_NUMBER(fake.impossible, 0);
+    CHECK(list_empty(&fake.manager.requests));
+    fake_finish(&fake);
+}
+
+static void reloadable(void)
+{
+    chain();
+    for (int i = 0; i < 3; i++) {
+        fake.services[i].definition.reload_signal = 1;
+        fake.services[i].slow_reload = true;
+    }
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake.order[0] = 0;
+}
+
+enum how { WELL, BADLY };
+
+static void end_reload(const char *name, enum how how)
+{
+    struct service *service = fake_find(&fake, name);
+    struct service_body body;
+    manager_edit(&fake.manager, service, &body);
+    if (how == BADLY)
+        body.reason =
+            (struct reason){.code = REASON_RELOAD_EXITED, .service = SLOT_NONE, .number = 3};
+    manager_commit(&fake.manager, service, &body);
+    manager_event(&fake.manager, service, how == WELL ? EVENT_HOOKS_OK : EVENT_HOOKS_FAILED);
+    manager_settle(&fake.manager);
+}
+
+TEST(a_reload_leaves_the_service_running_and_is_done_when_its_command_is)
+{
+    reloadable();
+    struct request request = request_of(REQUEST_RELOAD, "b");
+    CHECK_NUMBER(manager_request(&fake.manager, &request), 1);
+    uint64_t since_ns = service_body(&fake.manager, fake_find(&fake, "b"))->since_ns;
+    manager_settle(&fake.manager);
+    CHECK_NUMBER(service_state(&fake.manager, fake_find(&fake, "b")), STATE_RELOADING);
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    CHECK_NUMBER(request.pending, 1);
+    end_reload("b", WELL);
+    CHECK_NUMBER(request.items[0].outcome, OUTCOME_DONE);
+    CHECK_NUMBER(service_state(&fake.manager, fake_find(&fake, "b")), STATE_RUNNING);
+    CHECK(service_body(&fake.manager, fake_find(&fake, "b"))->since_ns == since_ns);
+    CHECK_TEXT(fake.order, "");
+    free(request.items);
+    end();
+}
+
+TEST(a_reload_that_fails_says_why_and_the_next_one_forgets_it)
+{
+    reloadable();
+    struct request request = request_of(REQUEST_RELOAD, "b");
+    manager_request(&fake.manager, &request);
+    manager_settle(&fake.manager);
+    end_reload("b", BADLY);
+    CHECK_NUMBER(request.items[0].outcome, OUTCOME_FAILED);
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    CHECK_TEXT(fake_reason(&fake, "b"), "its reload command exited with 3");
+    free(request.items);
+    request = request_of(REQUEST_RELOAD, "b");
+    manager_request(&fake.manager, &request);
+    manager_settle(&fake.manager);
+    end_reload("b", WELL);
+    CHECK_NUMBER(request.items[0].outcome, OUTCOME_DONE);
+    CHECK_TEXT(fake_reason(&fake, "b"), "");
+    free(request.items);
+    end();
+}
+
+TEST(a_reload_that_takes_too_long_fails_and_the_service_runs_on)
+{
+    reloadable();
+    struct request request = request_of(REQUEST_RELOAD, "b");
+    manager_request(&fake.manager, &request);
+    manager_settle(&fake.manager);
+    CHECK(fake_next_timer(&fake));
+    CHECK_NUMBER(request.items[0].outcome, OUTCOME_FAILED);
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    CHECK_TEXT(fake_reason(&fake, "b"),
+               "its reload command was not done after 90 s and was killed");
+    free(request.items);
+    CHECK_NUMBER(ask(REQUEST_STOP, "b"), OUTCOME_DONE);
+    CHECK_TEXT(fake_reason(&fake, "b"), "was asked to stop");
+    end();
+}
+
+TEST(a_reload_asked_for_during_another_gets_one_of_its_own)
+{
+    reloadable();
+    struct request first = request_of(REQUEST_RELOAD, "b");
+    manager_request(&fake.manager, &first);
+    manager_settle(&fake.manager);
+    struct request second = request_of(REQUEST_RELOAD, "b");
+    struct request third = request_of(REQUEST_RELOAD, "b");
+    manager_request(&fake.manager, &second);
+    manager_request(&fake.manager, &third);
+    manager_settle(&fake.manager);
+    end_reload("b", WELL);
+    CHECK_NUMBER(first.items[0].outcome, OUTCOME_DONE);
+    CHECK_NUMBER(second.items[0].outcome, OUTCOME_PENDING);
+    CHECK_NUMBER(service_state(&fake.manager, fake_find(&fake, "b")), STATE_RELOADING);
+    end_reload("b", BADLY);
+    CHECK_NUMBER(second.items[0].outcome, OUTCOME_FAILED);
+    CHECK_NUMBER(third.items[0].outcome, OUTCOME_FAILED);
+    CHECK_NUMBER(service_state(&fake.manager, fake_find(&fake, "b")), STATE_RUNNING);
+    free(first.items);
+    free(second.items);
+    free(third.items);
+    end();
+}
+
+TEST(stop_and_restart_overtake_a_reload_and_a_start_does_not)
+{
+    static const enum request_verb verbs[] = {REQUEST_STOP, REQUEST_RESTART, REQUEST_START};
+    for (int begun = 0; begun < 2; begun++) {
+        for (size_t i = 0; i < 3; i++) {
+            reloadable();
+            struct request request = request_of(REQUEST_RELOAD, "b");
+            manager_request(&fake.manager, &request);
+            if (begun)
+                manager_settle(&fake.manager);
+            CHECK_NUMBER(ask(verbs[i], "b"),
+                         verbs[i] == REQUEST_START ? OUTCOME_ALREADY : OUTCOME_DONE);
+            if (verbs[i] == REQUEST_START) {
+                CHECK_NUMBER(request.items[0].outcome, OUTCOME_PENDING);
+                end_reload("b", WELL);
+                CHECK_NUMBER(request.items[0].outcome, OUTCOME_DONE);
+            } else {
+                CHECK_NUMBER(request.items[0].outcome, OUTCOME_OVERTAKEN);
+                CHECK_NUMBER(request.items[0].by, verbs[i]);
+            }
+            CHECK_TEXT(fake_shown(&fake, "b"), i == 0 ? "stopped" : "running");
+            free(request.items);
+            end();
+        }
+    }
+}
+
+TEST(a_service_that_ends_during_a_reload_is_tried_again_as_ever)
+{
+    reloadable();
+    struct request request = request_of(REQUEST_RELOAD, "b");
+    manager_request(&fake.manager, &request);
+    manager_settle(&fake.manager);
+    fake_exit(&fake, "b", EXIT_CODE, 4);
+    CHECK_NUMBER(request.items[0].outcome, OUTCOME_FAILED);
+    CHECK_TEXT(fake_shown(&fake, "b"), "backing-off");
+    CHECK_TEXT(fake_reason(&fake, "b"), "exited with 4");
+    free(request.items);
+    CHECK(fake_next_timer(&fake));
+    fake_run(&fake);
+    CHECK_NUMBER(service_state(&fake.manager, fake_find(&fake, "b")), STATE_RUNNING);
+    end();
+}
+
+TEST(a_reload_of_what_cannot_is_refused_with_what_to_do)
+{
+    chain();
+    fake.services[0].definition.reload_signal = 1;
+    CHECK_NUMBER(ask(REQUEST_RELOAD, "a"), OUTCOME_REFUSED);
+    CHECK(strstr(items[0].why, "does not run") != NULL);
+    CHECK_NUMBER(ask(REQUEST_RELOAD, "b"), OUTCOME_REFUSED);
+    CHECK(strstr(items[0].why, "reload: signal HUP") != NULL);
+    fake_boot(&fake);
+    CHECK_NUMBER(ask(REQUEST_RELOAD, "a"), OUTCOME_REFUSED);
+    manager_shut_down(&fake.manager);
+    CHECK_NUMBER(ask(REQUEST_RELOAD, "a"), OUTCOME_REFUSED);
+    CHECK_TEXT(items[0].why, "the system is going down");
+    fake_run(&fake);
+    end();
+}
+
+TEST(a_reset_turns_failed_into_stopped_and_starts_nothing)
+{
+    chain();
+    fake.services[2].definition.restart.policy = RESTART_NEVER;
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake_exit(&fake, "c", EXIT_CODE, 3);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "c"), "failed");
+    fake.order[0] = 0;
+    CHECK_NUMBER(ask(REQUEST_RESET, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "c"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "c"), "");
+    CHECK_NUMBER(ask(REQUEST_RESET, "c"), OUTCOME_ALREADY);
+    CHECK_TEXT(fake.order, "");
+    /* What needs it comes back with it, as before. */
+    CHECK_NUMBER(ask(REQUEST_START, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    end();
+}
+
+TEST(a_reset_of_what_waits_for_a_need_leaves_it_waiting_for_it)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "t", TYPE_TASK);
+    fake_tie(&fake, "a", NEEDS, "t");
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_step(&fake, 1);
+    fake_exit(&fake, "t", EXIT_CODE, 3);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "failed");
+    CHECK_NUMBER(ask(REQUEST_RESET, "a"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "a"), "needs t, which failed");
+    CHECK_NUMBER(ask(REQUEST_START, "t"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    end();
+}
+
+TEST(a_reset_ends_a_back_off_and_begins_with_the_first_delay)
+{
+    chain_running();
+    for (int i = 0; i < 4; i++) {
+        fake_exit(&fake, "a", EXIT_CODE, 3);
+        CHECK(fake_next_timer(&fake));
+        fake_run(&fake);
+    }
+    fake_exit(&fake, "a", EXIT_CODE, 3);
+    CHECK_TEXT(fake_shown(&fake, "a"), "backing-off");
+    CHECK_NUMBER(service_body(&fake.manager, fake_find(&fake, "a"))->in_row, 5);
+    CHECK_NUMBER(ask(REQUEST_RESET, "a"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    CHECK_NUMBER(service_body(&fake.manager, fake_find(&fake, "a"))->in_row, 0);
+    CHECK_NUMBER(service_body(&fake.manager, fake_find(&fake, "a"))->restarts, 0);
+    end();
+}
