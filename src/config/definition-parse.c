@@ -1,6 +1,7 @@
 /* From the text of a service file to its definition: each key by its row, then what keys say
  * about each other, then the defaults, then one block of memory. */
 #include "config/definition-parse.h"
+#include "base/text.h"
 #include "config/parse.h"
 #include "service/name.h"
 
@@ -85,8 +86,8 @@ static void check_program(struct parse *p, const struct node *root)
     if (p->source->folder) {
         parse_error(p, root,
                     "the program is missing: write 'exec: /path/of/program', or put an executable "
-                    "'bin' beside this file, or a folder 'bin' with an executable '%s' in it",
-                    p->source->name);
+                    "'bin' beside this file, or a folder 'bin' with an executable '%.*s' in it",
+                    (int)strcspn(p->source->name, "@"), p->source->name);
         return;
     }
     parse_error(p, root,
@@ -232,9 +233,6 @@ static bool check_source(const struct source *source, struct error_list *errors)
         error_list_add(errors, source->path, 0, 0, "is empty, so that the service is masked");
     else if (problem)
         error_list_add(errors, source->path, 0, 0, "the name '%.60s' %s", source->name, problem);
-    else if (strchr(source->name, '@'))
-        error_list_add(errors, source->path, 0, 0,
-                       "templates (a name with '@') are not built yet: name the file without '@'");
     else if (source->size > SOURCE_MAX_BYTES)
         error_list_add(errors, source->path, 0, 0, "has %zu bytes; at most %u are read",
                        source->size, SOURCE_MAX_BYTES);
@@ -281,8 +279,20 @@ static int parse_text(struct parse *p)
     return p->no_memory ? -ENOMEM : p->failed ? -EINVAL : 0;
 }
 
-int definition_parse(const struct source *source, struct definition **ret,
-                     struct error_list *errors)
+/* A journal of its own for each instance of a template that is a folder with `logs` in it. */
+static bool own_logs(struct parse *p)
+{
+    size_t size = strlen(p->source->logs) + strlen(p->source->name) + 2;
+    char *logs = arena_take_bytes(p->arena, size);
+    if (!logs)
+        return parse_no_memory(p);
+    text_format(logs, size, "%s/%s", p->source->logs, p->source->name);
+    p->draft.logs = logs;
+    return true;
+}
+
+static int parse_source(const struct source *source, bool of_template, struct definition **ret,
+                        struct error_list *errors)
 {
     struct arena arena = {0};
     struct parse p = {.source = source,
@@ -294,8 +304,62 @@ int definition_parse(const struct source *source, struct definition **ret,
     p.draft.path = source->path;
     p.draft.logs = source->logs;
     int failed = check_source(source, errors) ? parse_text(&p) : -EINVAL;
+    if (!failed && of_template && source->logs && !own_logs(&p))
+        failed = -ENOMEM;
     if (!failed)
         failed = make_block(&p.draft, ret);
     arena_finish(&arena);
     return failed && errors->no_memory ? -ENOMEM : failed;
+}
+
+int definition_parse(const struct source *source, struct definition **ret,
+                     struct error_list *errors)
+{
+    return parse_source(source, false, ret, errors);
+}
+
+/* --- Templates --- */
+
+int definition_parse_instance(const struct source *template, const char *name,
+                              struct definition **ret, struct error_list *errors)
+{
+    struct source source = *template;
+    source.name = name;
+    return parse_source(&source, true, ret, errors);
+}
+
+static int add_all(struct error_list *to, const struct error_list *from)
+{
+    int failed = 0;
+    for (size_t i = 0; i < from->count && !failed; i++)
+        failed = error_list_add(to, from->list[i].file, from->list[i].line, from->list[i].column,
+                                "%s", from->list[i].message);
+    return failed;
+}
+
+/* What an instance is called decides whether "127.0.0.1:%i" is an address: a template is good when
+ * it is for any of these, and bad for what is wrong with it in the best case. */
+int definition_parse_template(const struct source *template, struct definition **ret,
+                              struct error_list *errors)
+{
+    static const char *const examples[] = {DEFINITION_EXAMPLE_INSTANCE, "61999", "127.0.0.1"};
+    char name[SERVICE_NAME_MAX_BYTES + 1];
+    struct error_list best = {0};
+    int failed = -EINVAL;
+
+    for (size_t i = 0; i < sizeof examples / sizeof *examples && failed == -EINVAL; i++) {
+        struct error_list list = {0};
+        text_format(name, sizeof name, "%s%s", template->name, examples[i]);
+        failed = definition_parse_instance(template, name, ret, &list);
+        if (failed == -EINVAL && (i == 0 || list.count < best.count)) {
+            struct error_list swap = best;
+            best = list;
+            list = swap;
+        }
+        error_list_finish(&list);
+    }
+    if (failed == -EINVAL && add_all(errors, &best) < 0)
+        failed = -ENOMEM;
+    error_list_finish(&best);
+    return failed;
 }

@@ -16,6 +16,18 @@
 int definition_parse(const struct source *source, struct definition **ret,
                      struct error_list *errors);
 
+/* The same for an instance of a template: `template` is the source of "agetty@" and `name` is that
+ * of the instance, "agetty@tty1". Errors are at places of the template's file. */
+int definition_parse_instance(const struct source *template, const char *name,
+                              struct definition **ret, struct error_list *errors);
+
+/* The definition of an example of an instance, to know what is wrong with a template that has none.
+ * Its name ends in DEFINITION_EXAMPLE_INSTANCE, as far as a name may be that long and the text
+ * takes that for an instance. Returns as above. */
+int definition_parse_template(const struct source *template, struct definition **ret,
+                              struct error_list *errors);
+#define DEFINITION_EXAMPLE_INSTANCE "INSTANCE"
+
 /* How many bytes of memory the definition takes, all of it. */
 size_t definition_size(const struct definition *definition);
 

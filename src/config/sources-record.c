@@ -20,7 +20,8 @@ enum {
     FLAG_PROBLEM = 8,
     FLAG_EXEC = 16,
     FLAG_LOGS = 32,
-    FLAGS_ALL = 63
+    FLAG_GONE = 64,
+    FLAGS_ALL = 127
 };
 
 struct header {
@@ -48,7 +49,8 @@ static void describe(const struct source *source, struct entry *entry, const cha
     const char *all[TEXTS] = {source->name,    source->path, source->text,
                               source->problem, source->exec, source->logs};
     *entry = (struct entry){.flags = (source->folder ? FLAG_FOLDER : 0u) |
-                                     (source->masked ? FLAG_MASKED : 0u)};
+                                     (source->masked ? FLAG_MASKED : 0u) |
+                                     (source->gone ? FLAG_GONE : 0u)};
     for (size_t i = 0; i < TEXTS; i++) {
         texts[i] = all[i];
         if (!all[i])
@@ -201,7 +203,8 @@ static int take_entry(const char **at, const char *end, uint32_t entry_bytes, st
                            .logs = texts[5],
                            .size = texts[2] ? entry.lengths[2] : 0,
                            .folder = entry.flags & FLAG_FOLDER,
-                           .masked = entry.flags & FLAG_MASKED};
+                           .masked = entry.flags & FLAG_MASKED,
+                           .gone = entry.flags & FLAG_GONE};
     /* Just one of these says what the source is. */
     return (texts[2] != NULL) + (texts[3] != NULL) + ret->masked == 1 ? 0 : -EBADMSG;
 }

@@ -30,8 +30,8 @@ struct found {
     unsigned folder;   /* its number */
     enum form form;
     unsigned char type; /* DT_… */
-    bool hides;         /* a file of the same name is in an earlier folder */
-    bool no_service;    /* it is read for something else: any name will do */
+    bool hides;      /* a file of the same name is in an earlier folder, or its template is there */
+    bool no_service; /* it is read for something else: any name will do */
 };
 
 struct scan {
@@ -201,6 +201,11 @@ static int compare_found(const void *a, const void *b)
     return (int)first->form - (int)second->form;
 }
 
+static int compare_name_of(const void *a, const void *b)
+{
+    return strcmp(((const struct found *)a)->name, ((const struct found *)b)->name);
+}
+
 /* Keeps of each name the one that counts. */
 static int choose(struct scan *scan)
 {
@@ -222,6 +227,18 @@ static int choose(struct scan *scan)
     }
     scan->count = kept;
     return 0;
+}
+
+/* An empty file for an instance masks it where there is its template. */
+static void find_templates(struct scan *scan)
+{
+    char name[SERVICE_NAME_MAX_BYTES + 1];
+    for (size_t i = 0; i < scan->count; i++) {
+        struct found template = {.name = name}, *found = &scan->found[i];
+        if (!found->hides && service_name_template(found->name, name))
+            found->hides =
+                bsearch(&template, scan->found, scan->count, sizeof template, compare_name_of);
+    }
 }
 
 /* --- Reading --- */
@@ -255,14 +272,16 @@ static int find_own_files(int folder, const struct found *found, const char *pat
     char *entry =
         arena_copy(arena, found->entry, (size_t)(strrchr(found->entry, '/') - found->entry));
     char *bin = entry ? join(arena, entry, "/bin", "") : NULL;
-    char *inner = bin ? join(arena, bin, "/", found->name) : NULL;
+    /* Of a template the program is called what comes before the '@'. */
+    char *program = arena_copy(arena, found->name, strcspn(found->name, "@"));
+    char *inner = bin && program ? join(arena, bin, "/", program) : NULL;
     char *logs = entry ? join(arena, entry, "/logs", "") : NULL;
     if (!base || !inner || !logs)
         return -ENOMEM;
     if (is_executable_file(folder, bin))
         source->exec = join(arena, base, "/bin", "");
     else if (is_executable_file(folder, inner))
-        source->exec = join(arena, base, "/bin/", found->name);
+        source->exec = join(arena, base, "/bin/", program);
     else
         bin = NULL;
     if (bin && !source->exec)
@@ -277,7 +296,7 @@ static int find_own_files(int folder, const struct found *found, const char *pat
 
 static const char *name_problem(struct arena *arena, const char *name, int *failed)
 {
-    const char *problem = service_name_problem(name, strlen(name), NULL);
+    const char *problem = service_name_file_problem(name, strlen(name));
     char storage[300];
     if (!problem)
         return NULL;
@@ -364,6 +383,8 @@ int sources_scan_at(const char *const *folders, size_t folder_count, struct sour
     if (!failed)
         failed = choose(&scan);
     if (!failed)
+        find_templates(&scan);
+    if (!failed)
         failed = read_all(&scan);
     for (size_t i = 0; i < folder_count; i++)
         if (scan.fds[i] >= 0)
@@ -447,8 +468,8 @@ bool source_equal(const struct source *a, const struct source *b)
 {
     return same(a->name, b->name) && same(a->path, b->path) && same(a->problem, b->problem) &&
            same(a->exec, b->exec) && same(a->logs, b->logs) && a->folder == b->folder &&
-           a->masked == b->masked && a->size == b->size && !a->text == !b->text &&
-           (!a->text || memcmp(a->text, b->text, a->size) == 0);
+           a->masked == b->masked && a->gone == b->gone && a->size == b->size &&
+           !a->text == !b->text && (!a->text || memcmp(a->text, b->text, a->size) == 0);
 }
 
 void sources_finish(struct sources *sources)

@@ -16,7 +16,8 @@
 #define SOURCE_MAX_BYTES (1u << 20) /* a larger service file is refused unread */
 
 struct source {
-    const char *name;    /* of the service; breaks the rules for names only when `problem` is set */
+    const char *name;    /* of the service, or "agetty@" of a template; breaks the rules for names
+                            only when `problem` is set */
     const char *path;    /* of the file, as a person would write it */
     const char *text;    /* its content, `size` bytes; NULL when `masked` or `problem` is set */
     const char *problem; /* why the file cannot be used, in words; NULL: it was read */
@@ -25,6 +26,7 @@ struct source {
     size_t size;
     bool folder; /* NAME/config.yaml, not NAME.yml */
     bool masked; /* an empty file in a later folder: there is no such service */
+    bool gone;   /* a template whose file is gone: kept for its instances that still run */
 };
 
 /* Sorted by name, each name once. All texts belong to the set. A zeroed struct is an empty set. */

@@ -275,10 +275,49 @@ bool value_path(struct parse *p, const char *key, const struct node *value, void
 
 /* --- Lists --- */
 
+/* Whether the name is one of another instance of the service's own template, made out of this one's
+ * and longer: each would name a next one. */
+static bool grows(const struct parse *p, const char *name)
+{
+    const char *own = p->source->name, *mark = strchr(own, '@');
+    return mark && strncmp(name, own, (size_t)(mark + 1 - own)) == 0 && strlen(name) > strlen(own);
+}
+
+/* One name of a list, with % replaced; NULL when it noted an error. */
+static char *name_of(struct parse *p, const char *key, const struct node *entry)
+{
+    size_t at, percent = 0;
+    bool has_percent = strchr(entry->text, '%') != NULL;
+    char *name = has_percent ? value_expand(p, entry, entry->text, &percent)
+                             : arena_copy(p->arena, entry->text, entry->length);
+    if (!name) {
+        if (!has_percent)
+            parse_no_memory(p);
+        return NULL;
+    }
+    const char *problem = service_name_problem(name, strlen(name), &at);
+    bool makes_one = strcmp(key, "needs") == 0 || strcmp(key, "wants") == 0;
+    if (problem && has_percent)
+        parse_error(p, entry, "the name '%.*s', out of '%.*s', %s", SHOWN_BYTES, name, SHOWN(entry),
+                    problem);
+    else if (problem)
+        parse_error_inside(p, entry, at, "the name '%.*s' %s", SHOWN(entry), problem);
+    else if (strcmp(name, p->source->name) == 0)
+        parse_error(p, entry, "'%s' names the service itself: remove '%.*s'", key, SHOWN(entry));
+    else if (has_percent && makes_one && grows(p, name))
+        parse_error(p, entry,
+                    "'%.*s' names an instance of this same template with a longer name, which "
+                    "would name a next one, without end: name one that is fixed",
+                    SHOWN(entry));
+    else
+        return name;
+    return NULL;
+}
+
 bool value_names(struct parse *p, const char *key, const struct node *value, void *field)
 {
     bool good = true;
-    size_t used = 0, at;
+    size_t used = 0;
     if (!value_need(p, key, value, NODE_LIST, "[networking]"))
         return false;
     char **list = arena_take(p->arena, (value->count + 1) * sizeof *list);
@@ -290,14 +329,11 @@ bool value_names(struct parse *p, const char *key, const struct node *value, voi
                                key);
             continue;
         }
-        const char *problem = service_name_problem(entry->text, entry->length, &at);
-        if (problem)
-            good = parse_error_inside(p, entry, at, "the name '%.*s' %s", SHOWN(entry), problem);
-        else if (strcmp(entry->text, p->source->name) == 0)
-            good = parse_error(p, entry, "'%s' names the service itself: remove '%s'", key,
-                               entry->text);
-        else if (!(list[used++] = arena_copy(p->arena, entry->text, entry->length)))
-            return parse_no_memory(p);
+        list[used] = name_of(p, key, entry);
+        if (p->no_memory)
+            return false;
+        good = good && list[used];
+        used += list[used] != NULL;
     }
     list[used] = NULL;
     if (good)

@@ -165,6 +165,7 @@ void control_reply_no_service(struct connection *connection, const char *name)
     varlink_begin_error(&writer, CONTROL_INTERFACE ".NoSuchService");
     json_add_string(&writer, "name", name);
     json_add_string(&writer, "nearest", nearest_name(connection->control, name));
+    json_add_string(&writer, "why", launcher_why_missing(connection->control->launcher, name));
     connection_end_message(connection, &writer);
 }
 

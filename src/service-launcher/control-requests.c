@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "log/log.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -139,8 +140,9 @@ static void put_result(struct show *show, const struct call *call, size_t index,
         put_refusal(show, there ? service : NULL, item->why);
     else if (there)
         show_reason(show, service);
-    else
-        json_add_string(show->writer, "reason", "its file was removed");
+    else /* an instance is forgotten once it has stopped */
+        json_add_string(show->writer, "reason",
+                        service_name_instance(call->names[index]) ? NULL : "its file was removed");
     json_add_string(show->writer, "by",
                     item->outcome == OUTCOME_OVERTAKEN ? verbs[item->by] : NULL);
     json_add_bool(show->writer, "taken_along", item->taken_along);
@@ -267,6 +269,21 @@ static void on_request_done(struct request *request)
     call_wake(call);
 }
 
+/* What is to run and is an instance of a template that nobody has named so far is made now. */
+static int make_instances(struct call *call, const json_t *names)
+{
+    struct launcher *launcher = call->connection->control->launcher;
+    bool made = false;
+
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        int r = launcher_make_instance(launcher, json_string_value(json_array_get(names, i)));
+        if (r == -ENOMEM)
+            return r;
+        made |= r > 0;
+    }
+    return made ? launcher_resolve(launcher) : 0;
+}
+
 /* Fills in the slots of the services named, each once. Returns 0, or -errno: -ENOENT with the name
  * that is no service's in *ret_missing. */
 static int fill_items(struct call *call, const json_t *names, const char **ret_missing)
@@ -354,7 +371,9 @@ void control_start_request(struct connection *connection, const struct arguments
         return;
     call->request.verb = verb;
     call->request.on_done = on_request_done;
-    r = fill_items(call, arguments->names, &missing);
+    r = verb == REQUEST_STOP ? 0 : make_instances(call, arguments->names);
+    if (r == 0)
+        r = fill_items(call, arguments->names, &missing);
     if (r == -ENOENT)
         control_reply_no_service(connection, missing);
     else if (r < 0)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "log/log.h"
 #include "protocol/journal-link.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -204,6 +205,7 @@ struct surroundings {
     size_t texts_used;
     struct arena arena; /* holds env_file */
     names_t env_file;
+    char instance_entry[SERVICE_NAME_MAX_BYTES + 32];
     struct spawn_limit limits[RLIM_NLIMITS + 1];
 };
 
@@ -233,7 +235,7 @@ static void add_default(struct surroundings *s, size_t *count, names_t given, co
 /* Adds what a file says, but what `later` says again, and what only we say. */
 static void add_entries(struct surroundings *s, size_t *count, names_t entries, names_t later)
 {
-    static const char *const own[] = {"SERVICE_NAME=", "INVOCATION_ID=", "MAINPID="};
+    static const char *const own[] = {"SERVICE_NAME=", "SERVICE_INSTANCE=", "INVOCATION_ID=", "MAINPID="};
     for (size_t i = 0; entries && entries[i]; i++) {
         const char *rest;
         bool ours = is_given(later, entries[i]);
@@ -288,6 +290,11 @@ static int build_environment(struct surroundings *s, const struct process *proce
     text_format(invocation_entry, 64, "INVOCATION_ID=%016llx%016llx",
                 (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
     s->environment[count++] = name_entry;
+    const char *instance = service_name_instance(service_name(manager, service));
+    if (instance) {
+        text_format(s->instance_entry, sizeof s->instance_entry, "SERVICE_INSTANCE=%s", instance);
+        s->environment[count++] = s->instance_entry;
+    }
     s->environment[count++] = invocation_entry;
     if (process->spawn_hook && process_record(process)->main_pid) {
         text_format(main_entry, 32, "MAINPID=%d", (int)process_record(process)->main_pid);

@@ -1,8 +1,6 @@
 /* Services whose file is gone: they run on, and are forgotten once they have come to rest. */
-#include "service-launcher/executor.h"
 #include "service-launcher/load-internal.h"
 
-#include "config/definition-parse.h"
 #include "log/log.h"
 
 #include <string.h>
@@ -47,11 +45,7 @@ void launcher_forget_gone(struct launcher *launcher)
             continue;
         }
         LOG(INFO, "A service is gone with its file", TEXT("service", manager->records[i].name));
-        executor_forget(launcher->executor, service);
-        definition_destroy((struct definition *)service->definition);
-        load_set_errors(service, NULL);
-        service->definition = NULL;
-        manager_forget(manager, service);
+        load_forget(launcher, service);
         forgot = true;
     }
     launcher->gone_services = left;

@@ -14,6 +14,7 @@ struct control;
 struct executor;
 struct init_link;
 struct journal_client;
+struct sources;
 struct state;
 struct system_file;
 
@@ -38,9 +39,11 @@ struct launcher {
     struct state *state;
     int definitions_fd; /* the memfd with the service files in force; -1: none yet */
     uint64_t started_at_ns;
-    bool started_said;  /* the line "Started" was logged */
-    bool gone_services; /* some may be waiting for launcher_forget_gone() */
-    bool reloading;     /* a reload compares with what is in force: nobody else changes that */
+    struct sources *templates; /* those in force, and names that are masked: templates.h */
+    bool started_said;         /* the line "Started" was logged */
+    bool gone_services;        /* some may be waiting for launcher_forget_gone() */
+    bool idle_instances;       /* some may be waiting for launcher_forget_instances() */
+    bool reloading; /* a reload compares with what is in force: nobody else changes that */
 };
 
 /* ---- what control.c asks of the rest ------------------------------------------------------- */
@@ -128,6 +131,22 @@ void launcher_boot(struct launcher *launcher);
 
 /* Forgets services whose file is gone and that have come to rest. */
 void launcher_forget_gone(struct launcher *launcher);
+
+/* ---- templates.c --------------------------------------------------------------------------- */
+
+/* Makes the service `name` where it is an instance of a template and is not there yet. Returns 1
+ * when it was made (and may be broken), to be followed by launcher_resolve() once; 0 when it is
+ * there or is no instance; -ENOMEM, or -EOVERFLOW: there is no room for another service. */
+int launcher_make_instance(struct launcher *launcher, const char *name);
+
+/* Names and edges, after instances were made. Returns 0 or -ENOMEM. */
+int launcher_resolve(struct launcher *launcher);
+
+/* Why no service has that name, as half a sentence; NULL where there is no more to say. */
+const char *launcher_why_missing(const struct launcher *launcher, const char *name);
+
+/* Forgets instances that have come to rest and that nobody names. */
+void launcher_forget_instances(struct launcher *launcher);
 
 /* ---- what the rest asks of control.c ------------------------------------------------------- */
 

@@ -13,6 +13,12 @@ int load_store_sources(struct launcher *launcher, const struct source *list, siz
  * -EINVAL with *ret_errors, or -ENOMEM. */
 int load_parse(const struct source *source, struct definition **ret, char **ret_errors);
 
+/* The same for an instance of a template; and for a template that has none, with the definition of
+ * an example of one. */
+int load_parse_instance(const struct source *template, const char *name, struct definition **ret,
+                        char **ret_errors);
+int load_parse_template(const struct source *template, struct definition **ret, char **ret_errors);
+
 /* The service that has this name of its own, or NULL; and one made for it where there is none. */
 struct service *load_own_service(const struct launcher *launcher, const char *name);
 struct service *load_service_for(struct launcher *launcher, const char *name);
@@ -23,5 +29,10 @@ void load_put_in_force(struct launcher *launcher, struct service *service,
 void load_put_broken(struct launcher *launcher, struct service *service, char *errors);
 void load_set_errors(struct service *service, char *errors);
 
-/* Names and edges, after services have changed. Returns 0 or -ENOMEM. */
+/* Forgets a service that is idle, with all that the launcher has of it; load_resolve() has to
+ * follow. */
+void load_forget(struct launcher *launcher, struct service *service);
+
+/* Makes the instances that are named; then names and edges, after services have changed. Returns 0
+ * or -ENOMEM. */
 int load_resolve(struct launcher *launcher);

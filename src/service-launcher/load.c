@@ -8,12 +8,14 @@
 #include "service-launcher/load-internal.h"
 #include "service-launcher/reader.h"
 #include "service-launcher/state.h"
+#include "service-launcher/templates.h"
 
 #include "base/clock.h"
 #include "config/definition-parse.h"
 #include "config/sources.h"
 #include "config/system-file.h"
 #include "log/log.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -131,6 +133,36 @@ int load_parse(const struct source *source, struct definition **ret, char **ret_
     return failed;
 }
 
+int load_parse_instance(const struct source *template, const char *name, struct definition **ret,
+                        char **ret_errors)
+{
+    struct error_list errors = {0};
+    int failed = definition_parse_instance(template, name, ret, &errors);
+    if (failed == -EINVAL)
+        *ret_errors = reading_errors_text(&errors);
+    error_list_finish(&errors);
+    return failed;
+}
+
+int load_parse_template(const struct source *template, struct definition **ret, char **ret_errors)
+{
+    struct error_list errors = {0};
+    int failed = definition_parse_template(template, ret, &errors);
+    if (failed == -EINVAL)
+        *ret_errors = reading_errors_text(&errors);
+    error_list_finish(&errors);
+    return failed;
+}
+
+void load_forget(struct launcher *launcher, struct service *service)
+{
+    executor_forget(launcher->executor, service);
+    definition_destroy((struct definition *)service->definition);
+    load_set_errors(service, NULL);
+    service->definition = NULL;
+    manager_forget(&launcher->manager, service);
+}
+
 /* ---- the first time, and after a crash ----------------------------------------------------- */
 
 /* A source that cannot be put in force hurts only itself. */
@@ -148,6 +180,10 @@ static void load_source(struct launcher *launcher, const struct source *source)
         if (failed)
             LOG(ERROR, "The system file cannot be put in force", TEXT("file", source->path),
                 TEXT("error", strerror(-failed)));
+        return;
+    }
+    if (service_name_is_template(source->name, strlen(source->name))) {
+        templates_check(source);
         return;
     }
     struct service *service = load_service_for(launcher, source->name);
@@ -179,16 +215,23 @@ static char **listed_names(const struct system_file *system_file)
 
 int load_resolve(struct launcher *launcher)
 {
+    int failed = templates_make_named(launcher);
+    if (failed)
+        return failed;
     char **order = listed_names(launcher->system_file);
-    int failed = manager_resolve(&launcher->manager, order, warn);
+    failed = manager_resolve(&launcher->manager, order, warn);
     free(order);
     return failed;
 }
 
 static int load_all(struct launcher *launcher, const struct source *list, size_t count)
 {
+    int failed = templates_put_in_force(launcher, list, count);
+    if (failed)
+        return failed;
     for (size_t i = 0; i < count; i++)
         load_source(launcher, &list[i]);
+    templates_define_again(launcher);
     return load_resolve(launcher);
 }
 
@@ -267,6 +310,12 @@ static void want_named(struct launcher *launcher, const char *name, uint32_t *sl
             TEXT("file", launcher->system_file->path));
 }
 
+/* An instance is there because somebody names it, and started by whoever wants it up. */
+static bool is_for_boot(const struct service *service)
+{
+    return service->definition && service->definition->enabled && !service->from_template;
+}
+
 void launcher_boot(struct launcher *launcher)
 {
     struct manager *manager = &launcher->manager;
@@ -285,7 +334,7 @@ void launcher_boot(struct launcher *launcher)
         want_named(launcher, system_file->start[i], slots, &count);
     if (!system_file->services_given && !system_file->start_given) {
         for (uint32_t i = 0; i < manager->slots; i++)
-            if (manager->services[i].definition && manager->services[i].definition->enabled)
+            if (is_for_boot(&manager->services[i]))
                 slots[count++] = i;
         qsort_r(slots, count, sizeof *slots, compare_names, manager);
     }

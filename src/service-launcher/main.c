@@ -172,6 +172,7 @@ static void on_changed(void *context, struct service *service, enum service_stat
     enum service_state now = service_state(&launcher.manager, service);
     if (machine_states[now].idle && now != STATE_WAITING && now != STATE_BACKING_OFF)
         executor_rest(launcher.executor, service);
+    launcher.idle_instances |= service->from_template && machine_states[now].idle;
 }
 
 static void on_impossible(void *context, struct service *service, enum service_event event)
@@ -227,6 +228,8 @@ static bool on_turn(void *context)
     executor_rest_all(launcher.executor);
     if (launcher.gone_services)
         launcher_forget_gone(&launcher);
+    if (launcher.idle_instances && !launcher.manager.shutting_down)
+        launcher_forget_instances(&launcher);
     launcher_check_shut_down(&launcher);
     bool said = launcher.started_said;
     log_started(&launcher);

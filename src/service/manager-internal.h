@@ -34,6 +34,9 @@ void manager_mark_around(struct manager *manager, struct service *service);
 /* Marks every service. */
 void manager_mark_all(struct manager *manager);
 
+/* Makes manager_find() find a service that was added. Returns 0 or -ENOMEM. */
+int manager_add_name(struct manager *manager, const struct service *service);
+
 /* Settles one service: manager-settle.c. */
 void settle_service(struct manager *manager, struct service *service);
 

@@ -33,7 +33,8 @@ struct service *manager_find(const struct manager *manager, const char *name)
     if (!manager->name_places)
         return NULL;
     const struct manager_name *place = place_of(manager, name);
-    return place->name ? &manager->services[place->slot] : NULL;
+    struct service *service = place->name ? &manager->services[place->slot] : NULL;
+    return service && service->in_use ? service : NULL;
 }
 
 /* A provided name is answered by the first enabled one by name order; a real name outranks it. */
@@ -42,6 +43,7 @@ static void provide(struct manager *manager, const struct service *service, cons
     struct manager_name *place = place_of(manager, name);
     if (!place->name) {
         *place = (struct manager_name){name, service->slot};
+        manager->names_used++;
         return;
     }
     const struct service *holder = &manager->services[place->slot];
@@ -54,36 +56,69 @@ static void provide(struct manager *manager, const struct service *service, cons
         *place = (struct manager_name){name, service->slot};
 }
 
-static int build_names(struct manager *manager)
+/* How many names there are, and the bytes of those that are provided. */
+static size_t count_names(const struct manager *manager, size_t *ret_bytes)
 {
     size_t count = 0;
-    uint32_t places = 16;
+    *ret_bytes = 0;
     for (uint32_t i = 0; i < manager->slots; i++) {
         const struct definition *definition = manager->services[i].definition;
         count += manager->services[i].in_use;
-        for (size_t j = 0; definition && definition->provides && definition->provides[j]; j++)
+        for (size_t j = 0; definition && definition->provides && definition->provides[j]; j++) {
+            *ret_bytes += strlen(definition->provides[j]) + 1;
             count++;
+        }
     }
-    while (places < count * 2)
+    return count;
+}
+
+static void put_own_name(struct manager *manager, const struct service *service)
+{
+    struct manager_name *place = place_of(manager, service_name(manager, service));
+    manager->names_used += place->name == NULL;
+    *place = (struct manager_name){service_name(manager, service), service->slot};
+}
+
+int manager_index_names(struct manager *manager)
+{
+    size_t bytes, count = count_names(manager, &bytes);
+    uint32_t places = 16;
+    while (places < count * 3) /* with room for some that are added */
         places *= 2;
     struct manager_name *names = calloc(places, sizeof *names);
-    if (!names)
+    char *texts = malloc(bytes + 1), *text = texts;
+    if (!names || !texts) {
+        free(names);
+        free(texts);
         return -ENOMEM;
-    free(manager->names);
-    manager->names = names;
-    manager->name_places = places;
-    for (uint32_t i = 0; i < manager->slots; i++) {
-        struct service *service = &manager->services[i];
-        if (service->in_use)
-            *place_of(manager, service_name(manager, service)) =
-                (struct manager_name){service_name(manager, service), i};
     }
+    free(manager->names);
+    free(manager->provided_names);
+    manager->names = names;
+    manager->provided_names = texts;
+    manager->name_places = places;
+    manager->names_used = 0;
+    for (uint32_t i = 0; i < manager->slots; i++)
+        if (manager->services[i].in_use)
+            put_own_name(manager, &manager->services[i]);
     for (uint32_t i = 0; i < manager->slots; i++) {
         struct service *service = &manager->services[i];
         names_t provides = service->definition ? service->definition->provides : NULL;
-        for (size_t j = 0; provides && provides[j]; j++)
-            provide(manager, service, provides[j]);
+        for (size_t j = 0; provides && provides[j]; j++) {
+            size_t size = strlen(provides[j]) + 1;
+            memcpy(text, provides[j], size);
+            provide(manager, service, text);
+            text += size;
+        }
     }
+    return 0;
+}
+
+int manager_add_name(struct manager *manager, const struct service *service)
+{
+    if ((manager->names_used + 1) * 2 > manager->name_places)
+        return manager_index_names(manager);
+    put_own_name(manager, service);
     return 0;
 }
 
@@ -251,7 +286,7 @@ static int resolve(struct manager *manager, char *const *order, warn_function *w
 {
     struct graph graph = {0};
     struct building building = {.manager = manager, .graph = &graph, .warn = warn};
-    int failed = build_names(manager);
+    int failed = manager_index_names(manager);
     if (!failed)
         failed = graph_init(&graph, manager->slots);
     if (!failed)

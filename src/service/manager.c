@@ -44,9 +44,11 @@ void manager_finish(struct manager *manager)
     free(manager->services);
     free(manager->queue);
     free(manager->names);
+    free(manager->provided_names);
     manager->services = NULL;
     manager->queue = NULL;
     manager->names = NULL;
+    manager->provided_names = NULL;
     manager->slots = 0;
 }
 
@@ -86,6 +88,10 @@ struct service *manager_add(struct manager *manager, const char *name)
         memcpy(record->name + 1, name + 1, length);
         __atomic_store_n(&record->name[0], name[0], __ATOMIC_RELEASE);
         *service = (struct service){.slot = service->slot, .in_use = true};
+        if (manager_add_name(manager, service) < 0) {
+            manager_forget(manager, service);
+            return NULL;
+        }
         manager->first_free++;
         return service;
     }

@@ -42,6 +42,8 @@ struct service {
     uint8_t request_verb;     /* of that request: enum request_verb */
     bool reload_failed;       /* the last reload that has ended; why is the reason */
     uint32_t reloads;         /* that have ended while it ran on, since this launcher began */
+    bool from_template;       /* an instance without a file of its own */
+    bool named;               /* an instance that others name: it stays though it is stopped */
 };
 
 struct manager_ops {
@@ -121,8 +123,9 @@ struct manager {
     uint32_t first_free; /* no free slot is below it */
     struct graph graph;
     struct manager_name *names; /* a hash table of a power of two places */
-    uint32_t name_places;
-    char **cycle_texts; /* what services' `cycle` points to */
+    uint32_t name_places, names_used;
+    char *provided_names; /* the texts of provided names: a definition may go while they are here */
+    char **cycle_texts;   /* what services' `cycle` points to */
     size_t cycle_count;
     uint32_t *queue; /* dirty slots, a ring of `slots` entries */
     uint32_t queue_begin, queue_count;
@@ -177,11 +180,16 @@ void manager_finish(struct manager *manager);
 /* More slots (the records have grown in place). Returns 0 or -ENOMEM (nothing changed). */
 int manager_grow(struct manager *manager, uint32_t slots);
 
-/* Takes a free slot for a service of that name; NULL when all are taken: manager_grow() first. */
+/* Takes a free slot for a service of that name, which manager_find() finds from now on; NULL when
+ * all are taken: manager_grow() first. */
 struct service *manager_add(struct manager *manager, const char *name);
 
 /* Forgets an idle service: its slot is free. */
 void manager_forget(struct manager *manager, struct service *service);
+
+/* What names find, after definitions have changed; manager_resolve() does it too. Returns 0 or
+ * -ENOMEM (nothing changed). */
+int manager_index_names(struct manager *manager);
 
 /* To be called after services were added, changed or forgotten: resolves names, builds the graph,
  * breaks the members of cycles, marks everything dirty. `order` is gonit's list of names, each

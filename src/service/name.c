@@ -10,6 +10,18 @@ static bool is_allowed(char c)
            c == '_' || c == '.' || c == '@' || c == ':';
 }
 
+static const char *problem_with_at(const char *name, size_t length, size_t *at)
+{
+    const char *mark = memchr(name, '@', length);
+    *at = mark ? (size_t)(mark - name) : 0;
+    if (mark == name)
+        return "begins with '@'; the name of a template comes before it, as in agetty@tty1";
+    if (mark == name + length - 1)
+        return "is a template, and no service by itself; write an instance behind the '@', as in "
+               "agetty@tty1";
+    return NULL;
+}
+
 const char *service_name_problem(const char *name, size_t length, size_t *ret_at)
 {
     size_t at = 0;
@@ -33,7 +45,43 @@ const char *service_name_problem(const char *name, size_t length, size_t *ret_at
             break;
         }
     }
+    if (!problem && memchr(name, '@', length))
+        problem = problem_with_at(name, length, &at);
     if (problem && ret_at)
         *ret_at = at;
     return problem;
+}
+
+/* ---- templates ----------------------------------------------------------------------------- */
+
+bool service_name_is_template(const char *name, size_t length)
+{
+    return length > 1 && memchr(name, '@', length) == name + length - 1;
+}
+
+const char *service_name_file_problem(const char *name, size_t length)
+{
+    char instance[SERVICE_NAME_MAX_BYTES + 1];
+    if (!service_name_is_template(name, length) || length >= sizeof instance)
+        return service_name_problem(name, length, NULL);
+    /* Any instance will do: it is the rest that is looked at. */
+    memcpy(instance, name, length);
+    instance[length] = 'i';
+    return service_name_problem(instance, length + 1, NULL);
+}
+
+const char *service_name_instance(const char *name)
+{
+    const char *mark = strchr(name, '@');
+    return mark && mark > name && mark[1] ? mark + 1 : NULL;
+}
+
+bool service_name_template(const char *name, char storage[static SERVICE_NAME_MAX_BYTES + 1])
+{
+    const char *instance = service_name_instance(name);
+    if (!instance || instance - name > SERVICE_NAME_MAX_BYTES)
+        return false;
+    memcpy(storage, name, (size_t)(instance - name));
+    storage[instance - name] = 0;
+    return true;
 }

@@ -7,6 +7,7 @@
 #include "config/definition-parse.h"
 #include "config/nodes.h"
 #include "service/graph.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,8 +26,7 @@ int names_add(struct names *names, const struct source *source, struct definitio
         names->list = grown;
         names->room = room;
     }
-    names->list[names->count++] =
-        (struct checked){.source = source, .definition = definition, .told = told};
+    names->list[names->count++] = (struct checked){source, definition, UINT32_MAX, told};
     return 0;
 }
 
@@ -41,6 +41,18 @@ void names_finish(struct names *names)
 
 /* ---- which names there are ------------------------------------------------------------------ */
 
+static bool is_template(const struct checked *service)
+{
+    const char *name = service->source->name;
+    return service->template == UINT32_MAX && service_name_is_template(name, strlen(name));
+}
+
+/* Of a template that is its example's; one that does not load answers to no name. */
+static const char *name_of(const struct checked *service)
+{
+    return service->definition ? service->definition->name : service->source->name;
+}
+
 static int compare_names(const void *a, const void *b)
 {
     const struct checked_name *left = a, *right = b;
@@ -51,8 +63,10 @@ static int compare_names(const void *a, const void *b)
 
 static int sort_names(struct names *names)
 {
-    size_t room = names->count;
+    size_t room = names->count * 2;
 
+    free(names->sorted);
+    names->sorted_count = 0;
     for (size_t i = 0; i < names->count; i++)
         for (names_t name = names->list[i].definition ? names->list[i].definition->provides : NULL;
              name && *name; name++)
@@ -63,7 +77,10 @@ static int sort_names(struct names *names)
     for (size_t i = 0; i < names->count; i++) {
         const struct definition *definition = names->list[i].definition;
         names->sorted[names->sorted_count++] =
-            (struct checked_name){names->list[i].source->name, (uint32_t)i};
+            (struct checked_name){name_of(&names->list[i]), (uint32_t)i};
+        if (is_template(&names->list[i]) && definition) /* the template itself is found too */
+            names->sorted[names->sorted_count++] =
+                (struct checked_name){names->list[i].source->name, (uint32_t)i};
         for (names_t name = definition ? definition->provides : NULL; name && *name; name++)
             names->sorted[names->sorted_count++] = (struct checked_name){*name, (uint32_t)i};
     }
@@ -86,7 +103,7 @@ static uint32_t find(const struct names *names, const char *name)
     }
     for (; low < names->sorted_count && !strcmp(names->sorted[low].name, name); low++) {
         uint32_t index = names->sorted[low].index;
-        if (!strcmp(names->list[index].source->name, name))
+        if (!strcmp(name_of(&names->list[index]), name))
             return index;
         if (found == UINT32_MAX)
             found = index;
@@ -104,6 +121,13 @@ static const char *nearest(const struct names *names, const char *name)
         near = text_nearest(name, candidates, names->sorted_count);
     free(candidates);
     return near;
+}
+
+/* The template that the name would be an instance of, or UINT32_MAX. */
+static uint32_t find_template(const struct names *names, const char *name)
+{
+    char template[SERVICE_NAME_MAX_BYTES + 1];
+    return service_name_template(name, template) ? find(names, template) : UINT32_MAX;
 }
 
 /* ---- keys that hold names ------------------------------------------------------------------- */
@@ -152,6 +176,19 @@ static void find_place(const struct source *source, const char *key, size_t inde
     error_list_finish(&errors);
 }
 
+/* Whether the name is one that only this instance uses: what all instances of a template use is
+ * said of the template. */
+static bool is_own(const struct names *names, const struct checked *service,
+                   const struct name_key *key, const char *name, size_t index)
+{
+    if (is_template(service))
+        return !strstr(name, service_name_instance(service->definition->name));
+    if (service->template == UINT32_MAX)
+        return true;
+    names_t common = names_of(names->list[service->template].definition, key);
+    return !common || strcmp(common[index], name) != 0;
+}
+
 static int say_missing(const struct names *names, const struct checked *service, const char *key,
                        const char *name, size_t index, struct error_list *errors)
 {
@@ -180,7 +217,10 @@ static int add_edges(const struct names *names, uint32_t index, struct graph *gr
         for (size_t at = 0; r == 0 && list && list[at]; at++) {
             uint32_t other = find(names, list[at]);
             if (other == UINT32_MAX)
-                r = service->told ? say_missing(names, service, key->key, list[at], at, errors) : 0;
+                r = service->told && find_template(names, list[at]) == UINT32_MAX &&
+                            is_own(names, service, key, list[at], at)
+                        ? say_missing(names, service, key->key, list[at], at, errors)
+                        : 0;
             else
                 r = graph_add(graph, key->reversed ? other : index, key->reversed ? index : other,
                               key->kind);
@@ -242,14 +282,14 @@ static int say_cycle(const struct names *names, const uint32_t *path, size_t len
         text_init(&text, words, sizeof words - SERVICE_NAME_MAX_BYTES);
         text_add(&text, at ? "… and these: " : "in a cycle, each after the next: ");
         for (size_t begun = at; at < length; at++) {
-            const char *name = names->list[path[at]].source->name;
+            const char *name = name_of(&names->list[path[at]]);
             if (at > begun && text.used_bytes + strlen(name) + 2 >= text.size_bytes)
                 break;
             text_printf(&text, "%s, ", name);
         }
         text.size_bytes = sizeof words;
         if (at == length)
-            text_add(&text, first->name);
+            text_add(&text, name_of(&names->list[path[0]]));
         r = error_list_add(errors, first->path, line, column, "%s", words);
     }
     return r;
@@ -286,7 +326,7 @@ static int check_ordered(const struct names *names, const struct system_file *or
                          const char *key, const char *name, const struct system_place *place,
                          struct error_list *errors)
 {
-    if (find(names, name) != UINT32_MAX)
+    if (find(names, name) != UINT32_MAX || find_template(names, name) != UINT32_MAX)
         return 0;
     return error_list_add(errors, order->path, place->line, place->column,
                           "'%s' names '%s', and no service has that name", key, name);
@@ -305,11 +345,128 @@ static int check_order(const struct names *names, const struct system_file *orde
     return r;
 }
 
+/* ---- instances ------------------------------------------------------------------------------ */
+
+/* Names of instances that are to be made, in the end each once. */
+struct wanted {
+    const char **list;
+    size_t count, room;
+};
+
+static int want(const struct names *names, struct wanted *wanted, const char *name)
+{
+    uint32_t template;
+    if (find(names, name) != UINT32_MAX || (template = find_template(names, name)) == UINT32_MAX ||
+        !names->list[template].definition)
+        return 0;
+    if (wanted->count == wanted->room) {
+        size_t room = wanted->room ? wanted->room * 2 : 64;
+        const char **grown = reallocarray(wanted->list, room, sizeof(*grown));
+        if (!grown)
+            return -ENOMEM;
+        wanted->list = grown;
+        wanted->room = room;
+    }
+    wanted->list[wanted->count++] = name;
+    return 0;
+}
+
+static int want_all(const struct names *names, struct wanted *wanted, names_t list)
+{
+    int r = 0;
+    for (; r == 0 && list && *list; list++)
+        r = want(names, wanted, *list);
+    return r;
+}
+
+static int want_ordered(const struct names *names, struct wanted *wanted,
+                        const struct system_file *order)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < order->service_count; i++)
+        r = want(names, wanted, order->services[i].name);
+    for (size_t i = 0; r == 0 && order->start && order->start[i]; i++)
+        r = want(names, wanted, order->start[i]);
+    return r;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* An instance that does not load, though its template does for others, is told. */
+static int make_instance(struct names *names, const char *name, struct error_list *errors)
+{
+    uint32_t template = find_template(names, name);
+    const struct checked *of = &names->list[template];
+    const struct source *source = of->source;
+    struct definition *definition = NULL;
+    bool told = of->told;
+    struct error_list ignored = {0};
+    int r = definition_parse_instance(source, name, &definition, told ? errors : &ignored);
+    error_list_finish(&ignored);
+    if (r == 0 && (r = names_add(names, source, definition, told)) == 0)
+        names->list[names->count - 1].template = template;
+    return r == -EINVAL ? 0 : r;
+}
+
+static int make_instances(struct names *names, struct wanted *wanted, struct error_list *errors)
+{
+    int r = 0;
+    if (wanted->count)
+        qsort(wanted->list, wanted->count, sizeof(*wanted->list), compare_texts);
+    for (size_t i = 0; r == 0 && i < wanted->count; i++)
+        if (i == 0 || strcmp(wanted->list[i - 1], wanted->list[i]) != 0)
+            r = make_instance(names, wanted->list[i], errors);
+    return r == 0 ? sort_names(names) : r;
+}
+
+/* Makes what is named, then what that names, as far as the launcher would. */
+static int make_named(struct names *names, const struct system_file *order,
+                      struct error_list *errors)
+{
+    struct wanted wanted = {0};
+    size_t from = 0;
+    int r = 0;
+
+    for (unsigned level = 0; r == 0; level++) {
+        size_t to = names->count;
+        wanted.count = 0;
+        for (size_t i = from; r == 0 && i < to; i++) {
+            const struct definition *definition = names->list[i].definition;
+            r = definition ? want_all(names, &wanted, definition->needs) : 0;
+            if (r == 0 && definition)
+                r = want_all(names, &wanted, definition->wants);
+        }
+        if (r == 0 && level == 0)
+            r = want_ordered(names, &wanted, order);
+        if (r < 0 || !wanted.count)
+            break;
+        if (level > SERVICE_INSTANCE_CHAIN_MAX) {
+            const struct checked *of = &names->list[find_template(names, wanted.list[0])];
+            if (of->told)
+                r = error_list_add(
+                    errors, of->source->path, 0, 0,
+                    "'%s' is named by an instance that is named by an instance, and so "
+                    "on: do templates name each other with longer and longer names?",
+                    wanted.list[0]);
+            break;
+        }
+        from = to;
+        r = make_instances(names, &wanted, errors);
+    }
+    free(wanted.list);
+    return r;
+}
+
 int names_check(struct names *names, const struct system_file *order, struct error_list *errors)
 {
     struct graph graph;
     int r = sort_names(names);
 
+    if (r == 0)
+        r = make_named(names, order, errors);
     if (r == 0)
         r = graph_init(&graph, (uint32_t)names->count);
     if (r < 0)

@@ -11,10 +11,12 @@
 #include <stdint.h>
 
 /* One service: its file (the caller's) and its definition, which is owned; NULL when it does not
- * load. `told`: what is wrong with it is to be said. */
+ * load. `told`: what is wrong with it is to be said. A template is there as an example of an
+ * instance, so that what all its instances would have in common is looked at. */
 struct checked {
     const struct source *source;
     struct definition *definition;
+    uint32_t template; /* of an instance: its index; else UINT32_MAX */
     bool told;
 };
 
@@ -36,8 +38,8 @@ struct names {
 int names_add(struct names *names, const struct source *source, struct definition *definition,
               bool told);
 
-/* Adds an error for each name that is none, with its place in the file, and for each cycle with its
- * whole path. Returns 0 or -ENOMEM. */
+/* Makes the instances of templates that are named, and adds an error for each name that is none,
+ * with its place in the file, and for each cycle with its whole path. Returns 0 or -ENOMEM. */
 int names_check(struct names *names, const struct system_file *order, struct error_list *errors);
 
 void names_finish(struct names *names);

@@ -54,8 +54,11 @@ static const char *parameter(const struct varlink_reply *reply, const char *key)
 static int say_no_service(const struct client *client, const struct varlink_reply *reply)
 {
     const char *name = parameter(reply, "name"), *near = parameter(reply, "nearest");
+    const char *why = parameter(reply, "why");
 
-    if (near)
+    if (why)
+        slc_complain(name ? name : "?", "there is no such service: it %s", why);
+    else if (near)
         slc_complain(name ? name : "?", "there is no such service; did you mean \"%s\"?", near);
     else
         slc_complain(name ? name : "?", "there is no such service; `slc list` shows all");

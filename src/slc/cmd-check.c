@@ -8,6 +8,7 @@
 #include "config/definition-parse.h"
 #include "config/sources.h"
 #include "config/system-file.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -50,7 +51,9 @@ static int load_source(struct check *check, const struct source *source, bool to
 
     if (source->masked)
         return 0;
-    r = definition_parse(source, &definition, told ? &check->errors : &ignored);
+    r = (service_name_is_template(source->name, strlen(source->name))
+             ? definition_parse_template
+             : definition_parse)(source, &definition, told ? &check->errors : &ignored);
     error_list_finish(&ignored);
     if (r == -ENOMEM)
         return r;

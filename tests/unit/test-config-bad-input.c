@@ -476,6 +476,15 @@ TEST(a_name_keeps_the_rules)
          "2:11: the name '../b' has a '/'; a name is no path: use letters, digits and - _ . @ :"},
         {FILE_OF("exec: a\nneeds: [b c]\n"), "2:10: the name 'b c' has a character that a name "
                                              "cannot have; use letters, digits and - _ . @ :"},
+        {FILE_OF("exec: a\nneeds: [agetty@]\n"),
+         "2:15: the name 'agetty@' is a template, and no service by itself; write an instance "
+         "behind the '@', as in agetty@tty1"},
+        {FILE_OF("exec: a\nneeds: [agetty@a/b]\n"),
+         "2:17: the name 'agetty@a/b' has a '/'; a name is no path: use letters, digits and - _ . "
+         "@ :"},
+        {FILE_OF("exec: a\nneeds: ['agetty@%i']\n"),
+         "2:17: '%i' is the instance of a template, and 'web' is none: remove it, or write '%%i' "
+         "for the two characters"},
         {FILE_OF("exec: a\nneeds: [web]\n"), "2:9: 'needs' names the service itself: remove 'web'"},
         {FILE_OF("exec: a\nneeds: ['']\n"),
          "2:10: the name '' is empty; a name has 1 to 200 bytes"},

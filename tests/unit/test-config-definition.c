@@ -469,8 +469,9 @@ TEST(a_source_that_was_not_read_is_an_error_with_its_reason)
     } bad[] = {
         {{.name = "a", .path = "p", .problem = "cannot be read"}, "cannot be read"},
         {{.name = "a", .path = "p", .masked = true}, "is empty, so that the service is masked"},
-        {{.name = "a@b", .path = "p", .text = "exec: a", .size = 7},
-         "templates (a name with '@') are not built yet: name the file without '@'"},
+        {{.name = "@b", .path = "p", .text = "exec: a", .size = 7},
+         "the name '@b' begins with '@'; the name of a template comes before it, as in "
+         "agetty@tty1"},
         {{.name = "a", .path = "p", .text = "", .size = SOURCE_MAX_BYTES + 1},
          "has 1048577 bytes; at most 1048576 are read"},
     };

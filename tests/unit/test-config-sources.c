@@ -144,6 +144,52 @@ TEST(a_later_folder_replaces_and_an_empty_file_there_masks)
     end();
 }
 
+TEST(a_template_is_a_source_and_an_empty_file_masks_its_instance)
+{
+    begin();
+    static const char *const folders[] = {"one", "two"};
+    mkdir("one", 0755);
+    mkdir("two", 0755);
+    put("one/a@.yml", "exec: one\n");
+    put("one/a@x.yml", "");
+    put("one/b@.yml", "exec: one\n");
+    put("two/a@y.yml", "");
+    put("two/a@z.yml", "exec: two\n");
+    put("two/b@.yml", "");
+    put("two/c@x.yml", "");
+    struct sources sources = scan(folders, 2, "", "");
+    CHECK_TEXT(list(&sources), "a@=one/a@.yml a@x=one/a@x.yml(masked) a@y=two/a@y.yml(masked) "
+                               "a@z=two/a@z.yml b@=two/b@.yml(masked) c@x=two/c@x.yml" EMPTY);
+    sources_finish(&sources);
+    end();
+}
+
+TEST(a_template_that_is_a_folder_has_a_program_named_after_it)
+{
+    begin();
+    char wanted[100];
+    mkdir("s", 0755);
+    mkdir("s/a@", 0755);
+    mkdir("s/a@/bin", 0755);
+    mkdir("s/a@/logs", 0755);
+    put("s/a@/config.yaml", "args: ['%i']\n");
+    put("s/a@/bin/a", "#!/bin/sh\n");
+    chmod("s/a@/bin/a", 0755);
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources), "a@=s/a@/config.yaml");
+    text_format(wanted, sizeof wanted, "%s/s/a@/bin/a", top);
+    CHECK_TEXT(sources.list[0].exec, wanted);
+    struct error_list errors = {0};
+    struct definition *definition = NULL;
+    CHECK_NUMBER(definition_parse_instance(&sources.list[0], "a@one", &definition, &errors), 0);
+    CHECK_TEXT(definition->argv[0], wanted);
+    CHECK_TEXT(definition->argv[1], "one");
+    definition_destroy(definition);
+    error_list_finish(&errors);
+    sources_finish(&sources);
+    end();
+}
+
 TEST(a_folder_is_a_service_with_its_own_program_and_journal)
 {
     begin();
@@ -317,6 +363,7 @@ static const struct source some[] = {
      .exec = "/s/f/bin",
      .logs = "/s/f/logs",
      .folder = true},
+    {.name = "g@", .path = "/s/g@.yml", .text = "exec: a\n", .size = 8, .gone = true},
 };
 #define SOME (sizeof some / sizeof some[0])
 

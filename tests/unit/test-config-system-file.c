@@ -67,6 +67,12 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
          "config.yml:2:3: this service has no name: write '- name: networking'"},
         {"services:\n- name: a/b\n", "config.yml:2:9: the name 'a/b' has a '/'; a name is no path: "
                                      "use letters, digits and - _ . @ :"},
+        {"start: [agetty@]\n",
+         "config.yml:1:9: the name 'agetty@' is a template, and no service by itself; write an "
+         "instance behind the '@', as in agetty@tty1"},
+        {"services:\n- name: agetty@a/b\n",
+         "config.yml:2:9: the name 'agetty@a/b' has a '/'; a name is no path: use letters, digits "
+         "and - _ . @ :"},
         {"services:\n- name: a\n- name: a\n",
          "config.yml:3:3: 'a' stands here for the second time: keep one"},
         {"start: a\n", "config.yml:1:8: 'start' is a list of names: write 'start: [networking]'"},

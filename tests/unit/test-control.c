@@ -35,6 +35,10 @@ TEST(list_takes_patterns_and_refuses_names_that_are_none)
     CHECK_VALUE(reply, "error", INTERFACE "NoSuchService");
     CHECK_VALUE(reply, "parameters/name", "wab");
     CHECK_VALUE(reply, "parameters/nearest", "web");
+    CHECK_VALUE(reply, "parameters/why", "null");
+    reply = ask(fd, call_of(INTERFACE "List", "{\"patterns\":[\"a/b\"]}", ""));
+    CHECK_VALUE(reply, "error", INTERFACE "NoSuchService");
+    CHECK_VALUE(reply, "parameters/why", "has a '/'");
     reply = ask(fd, call_of(INTERFACE "List", "{\"failed\":true}", ""));
     CHECK_VALUE(reply, "parameters/services", "[]");
     end();

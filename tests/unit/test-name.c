@@ -38,14 +38,58 @@ TEST(a_name_has_1_to_200_bytes)
 TEST(every_other_byte_is_refused)
 {
     for (int byte = 0; byte < 256; byte++) {
-        char name[2] = {'x', (char)byte};
+        char name[3] = {'x', (char)byte, 'y'};
         bool allowed = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
                        (byte >= '0' && byte <= '9') || (byte && strchr("-_.@:", byte));
-        CHECK_NUMBER(service_name_problem(name, 2, NULL) == NULL, allowed);
+        CHECK_NUMBER(service_name_problem(name, 3, NULL) == NULL, allowed);
     }
 }
 
 TEST(the_name_of_our_own_journal_is_reserved)
 {
     CHECK(!is_good("conit"));
+}
+
+TEST(a_template_is_no_service_and_has_an_instance_behind_its_first_at)
+{
+    char template[SERVICE_NAME_MAX_BYTES + 1];
+    size_t at = 99;
+    CHECK(is_good("a@b@c"));
+    CHECK(is_good("a@@"));
+    CHECK(strstr(service_name_problem("agetty@", 7, &at), "is a template") != NULL);
+    CHECK_NUMBER(at, 6);
+    CHECK(strstr(service_name_problem("@tty1", 5, &at), "begins with '@'") != NULL);
+    CHECK_NUMBER(at, 0);
+    CHECK(!is_good("@"));
+    CHECK(!is_good("agetty@a/b"));
+    CHECK_TEXT(service_name_instance("agetty@tty1"), "tty1");
+    CHECK_TEXT(service_name_instance("a@b@c"), "b@c");
+    CHECK(!service_name_instance("agetty"));
+    CHECK(!service_name_instance("agetty@"));
+    CHECK(!service_name_instance("@tty1"));
+    CHECK(service_name_template("a@b@c", template));
+    CHECK_TEXT(template, "a@");
+    CHECK(!service_name_template("plain", template));
+    CHECK(!service_name_template("agetty@", template));
+}
+
+TEST(a_files_name_may_be_a_templates)
+{
+    char name[201];
+    memset(name, 'n', sizeof name);
+    CHECK(service_name_is_template("agetty@", 7));
+    CHECK(!service_name_is_template("agetty@tty1", 11));
+    CHECK(!service_name_is_template("a@b@", 4));
+    CHECK(!service_name_is_template("@", 1));
+    CHECK(!service_name_file_problem("agetty@", 7));
+    CHECK(!service_name_file_problem("agetty@tty1", 11));
+    CHECK(!service_name_file_problem("agetty", 6));
+    CHECK(service_name_file_problem("a/b@", 4) != NULL);
+    CHECK(service_name_file_problem("@", 1) != NULL);
+    /* One byte is left for an instance. */
+    name[198] = '@';
+    CHECK(!service_name_file_problem(name, 199));
+    name[198] = 'n';
+    name[199] = '@';
+    CHECK(service_name_file_problem(name, 200) != NULL);
 }

@@ -1,0 +1,231 @@
+"""Templates: NAME@.yml is no service, and NAME@INSTANCE is one as soon as somebody names it."""
+import json
+import os
+import time
+
+from harness import Machine, until
+from services import booted, define, kill, look, need_cgroup, printed, shell, wait
+
+NO_SERVICE = 4
+
+
+def names(machine):
+    return sorted(service['name'] for service in machine.json('list'))
+
+
+def instance(machine, text='exec sleep 100000', name='t@', **keys):
+    """A template that runs this text of a shell, in which a percent sign is what it is in a file."""
+    define(machine, name, **{'exec': ['/bin/sh', '-c', text], **keys})
+
+
+def refusal(machine, *arguments, code=NO_SERVICE):
+    result = machine.slc(*arguments, check=False)
+    assert result.returncode == code, result
+    return result.stderr
+
+
+def test_an_instance_starts_when_a_person_names_it():
+    with Machine() as machine:
+        instance(machine, 'echo %i %n %p 100%%; env | grep ^SERVICE_; exec sleep 100000')
+        booted(machine)
+        assert names(machine) == []
+        machine.slc('start', 't@one', 't@two')
+        assert names(machine) == ['t@one', 't@two']
+        assert look(machine, 't@one')['state'] == 'running'
+        assert look(machine, 't@one')['pid'] != look(machine, 't@two')['pid']
+        assert look(machine, 't@one')['file'].endswith('/t@.yml')
+        for name in ('one', 'two'):
+            machine.slc('stop', f't@{name}')
+            assert sorted(printed(machine, f't@{name}').splitlines()) == [
+                f'SERVICE_INSTANCE={name}', f'SERVICE_NAME=t@{name}', f'{name} t@{name} t 100%']
+            assert (machine.logs / f't@{name}' / 'current').exists()
+        assert not (machine.logs / 't@').exists()
+
+
+def test_only_an_instance_has_an_instance_in_its_environment():
+    with Machine() as machine:
+        define(machine, 'plain', type='task', exec=shell('env'), env={'SERVICE_INSTANCE': 'liar'})
+        booted(machine)
+        assert 'SERVICE_NAME=plain' in printed(machine, 'plain')
+        assert 'SERVICE_INSTANCE' not in printed(machine, 'plain')
+
+
+def test_needs_and_wants_make_an_instance_and_order_alone_does_not():
+    with Machine() as machine:
+        instance(machine, needs=['below@%i'])
+        instance(machine, name='below@')
+        define(machine, 'a', exec='sleep 100000', needs=['t@x'], wants=['t@y'],
+               after=['t@after'], before=['t@before'], conflicts=['t@against'])
+        define(machine, 'off', exec='sleep 100000', enabled=False, needs=['t@off'])
+        booted(machine)
+        assert names(machine) == ['a', 'below@off', 'below@x', 'below@y', 'off', 't@off', 't@x',
+                                  't@y']
+        for name in ('a', 't@x', 't@y', 'below@x', 'below@y'):
+            assert look(machine, name)['state'] == 'running', name
+        # It is there because it is named, and started by nobody.
+        for name in ('off', 't@off', 'below@off'):
+            assert look(machine, name)['state'] == 'stopped', name
+        machine.slc('start', 't@against')
+        assert look(machine, 'a')['state'] == 'stopped'
+        assert look(machine, 't@against')['state'] == 'running'
+
+
+def test_the_system_file_names_instances():
+    for text in ('start: ["t@one", "t@two"]\n', 'services:\n- name: t@two\n- name: t@one\n'):
+        with Machine() as machine:
+            instance(machine)
+            machine.config.write_text(text, encoding='utf-8')
+            booted(machine)
+            assert names(machine) == ['t@one', 't@two']
+            machine.slc('stop', 't@one')
+            assert look(machine, 't@one')['state'] == 'stopped'  # named, so it stays
+            machine.slc('start', 't@one')
+
+
+def test_a_bad_name_is_refused_with_words():
+    with Machine() as machine:
+        instance(machine)
+        booted(machine)
+        for verb in ('start', 'restart', 'stop', 'status'):
+            assert 'is a template, and no service by itself' in refusal(machine, verb, 't@'), verb
+            assert "has a '/'" in refusal(machine, verb, 't@a/b'), verb
+            assert 'too long' in refusal(machine, verb, 't@' + 'x' * 199), verb
+            assert "begins with '@'" in refusal(machine, verb, '@x'), verb
+            assert 'there is no such service' in refusal(machine, verb, 'u@x'), verb
+        for verb in ('stop', 'status'):
+            assert '`slc start` makes it' in refusal(machine, verb, 't@x'), verb
+        assert names(machine) == []
+        machine.slc('start', 't@' + 'x' * 198)
+        assert names(machine) == ['t@' + 'x' * 198]
+
+
+def test_bad_names_in_files_break_only_those_who_use_them():
+    with Machine() as machine:
+        instance(machine)
+        define(machine, 'bare', exec='sleep 100000', needs=['t@'])
+        define(machine, 'slash', exec='sleep 100000', needs=['t@a/b'])
+        define(machine, 'good', exec='sleep 100000', needs=['t@x'])
+        booted(machine)
+        for name, why in (('bare', 'is a template'), ('slash', "has a '/'")):
+            status = look(machine, name)
+            assert status['state'] == 'broken' and why in status['errors'][0], status
+        assert look(machine, 'good')['state'] == 'running'
+
+
+def test_an_own_file_outranks_the_template_and_an_empty_one_masks_the_instance():
+    with Machine() as machine:
+        instance(machine, 'echo template; exec sleep 100000', enabled=False)
+        define(machine, 't@own', exec=shell('echo own; exec sleep 100000'))
+        (machine.services / 't@masked.yml').write_text('', encoding='utf-8')
+        define(machine, 'a', exec='sleep 100000', wants=['t@own', 't@masked', 't@x'])
+        booted(machine)
+        assert names(machine) == ['a', 't@own', 't@x']
+        assert 'no such service' in refusal(machine, 'start', 't@masked')
+        machine.slc('stop', 't@own', 't@x')
+        assert printed(machine, 't@own') == 'own\n'
+        assert printed(machine, 't@x') == 'template\n'
+
+
+def test_a_template_that_does_not_load_is_told_and_breaks_its_instances_at_its_place():
+    with Machine() as machine:
+        machine.service('t@', 'exec: sleep 100000\numsk: "077"')
+        define(machine, 'a', exec='sleep 100000', needs=['t@x'])
+        booted(machine)
+        machine.wait_console(r"A template does not load.*t@\.yml:2:1: there is no key 'umsk'")
+        for name in ('t@x', 't@y'):
+            text = refusal(machine, 'start', name, code=1)
+            assert 't@.yml:2:1' in text and 'umask' in text, text
+            assert 't@.yml:2:1' in look(machine, name)['errors'][0]
+        assert look(machine, 'a')['state'] == 'failed'
+        assert 't@x' in look(machine, 'a')['reason']
+
+
+def test_instances_live_through_the_death_of_the_launcher_without_a_file():
+    with Machine() as machine:
+        need_cgroup(machine)
+        instance(machine, 'echo %i $$; exec sleep 100000', needs=['low@%i'])
+        instance(machine, name='low@')
+        define(machine, 'a', exec='sleep 100000', wants=['t@wanted'])
+        booted(machine)
+        machine.slc('start', 't@one')
+        before = machine.json('list')
+        assert len(before) == 5 and all(s['pid'] for s in before), before
+        for file in machine.services.iterdir():
+            file.unlink()
+        for _ in range(2):
+            machine.kill_launcher()
+            assert machine.json('list') == before
+        # It is what it was: it starts again out of the text in force, and others can be named.
+        pid = kill(machine, 't@one')
+        until(lambda: look(machine, 't@one')['pid'] not in (None, pid), 't@one was restarted')
+        machine.slc('start', 't@two')
+        machine.slc('stop', 't@one', 't@two')
+        assert {line.split()[0] for line in printed(machine, 't@one').splitlines()} == {'one'}
+        assert names(machine) == ['a', 'low@one', 'low@two', 'low@wanted', 't@wanted']
+
+
+def test_an_instance_that_nobody_names_is_forgotten_once_it_has_stopped():
+    with Machine() as machine:
+        instance(machine, needs=['low@%i'])
+        instance(machine, name='low@')
+        booted(machine)
+        for number in range(20):
+            machine.slc('start', f't@{number}')
+            machine.slc('stop', f't@{number}', f'low@{number}')
+            assert names(machine) == []
+        assert 'makes it' in refusal(machine, 'status', 't@5')
+        # What it has printed stays.
+        assert (machine.logs / 't@5' / 'current').exists()
+        # One whose need was stopped comes back with it, so it is not forgotten.
+        machine.slc('start', 't@x')
+        machine.slc('stop', 'low@x')
+        assert look(machine, 't@x')['state'] == 'stopped'
+        machine.slc('start', 'low@x')
+        wait(machine, 't@x', 'running')
+
+
+def test_of_tasks_and_failures_of_instances_only_the_newest_are_kept():
+    with Machine() as machine:
+        instance(machine, 'exit 0', type='task')
+        instance(machine, 'exit 3', name='bad@', restart='never')
+        booted(machine)
+        for begin in range(0, 1200, 100):
+            machine.slc('start', *(f't@{number}' for number in range(begin, begin + 100)))
+        machine.slc('start', 'bad@x', check=False)
+        assert look(machine, 'bad@x')['exit'] == {'code': 3}
+        until(lambda: len(names(machine)) == 1000, 'a thousand are left')
+        assert 'bad@x' in names(machine)
+        assert 't@1199' in names(machine) and 't@1' not in names(machine)
+
+
+def test_instances_that_name_longer_ones_come_to_an_end():
+    with Machine() as machine:
+        instance(machine, name='a@', wants=['b@%ix'])
+        instance(machine, name='b@', wants=['a@%iy'])
+        define(machine, 'c@', type='target', wants=['d@%i1', 'd@%i2'])
+        define(machine, 'd@', type='target', wants=['c@%i'])
+        define(machine, 'other', exec='sleep 100000')
+        booted(machine)
+        machine.slc('start', 'a@1')
+        machine.wait_console(r'An instance is not made.*16 deep')
+        found = names(machine)
+        assert 10 <= len(found) <= 20, found
+        machine.kill_launcher()
+        assert names(machine) == found
+        machine.slc('start', 'c@x')
+        assert len(names(machine)) - len(found) < 2000
+        assert look(machine, 'other')['state'] == 'running'
+
+
+def test_five_thousand_instances_load_fast():
+    with Machine() as machine:
+        count = 5000
+        instance(machine, enabled=False)
+        define(machine, 'all', type='target', enabled=False,
+               wants=[f't@{number}' for number in range(count)])
+        begun = time.monotonic()
+        booted(machine)
+        took = time.monotonic() - begun
+        assert len(names(machine)) == count + 1
+        # A quiet machine needs 0.2 s; nothing here may be quadratic.
+        assert took < 20, took
