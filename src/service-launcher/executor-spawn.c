@@ -235,7 +235,8 @@ static void add_default(struct surroundings *s, size_t *count, names_t given, co
 /* Adds what a file says, but what `later` says again, and what only we say. */
 static void add_entries(struct surroundings *s, size_t *count, names_t entries, names_t later)
 {
-    static const char *const own[] = {"SERVICE_NAME=", "SERVICE_INSTANCE=", "INVOCATION_ID=", "MAINPID="};
+    static const char *const own[] = {
+        "SERVICE_NAME=", "SERVICE_INSTANCE=", "INVOCATION_ID=", "MAINPID="};
     for (size_t i = 0; entries && entries[i]; i++) {
         const char *rest;
         bool ours = is_given(later, entries[i]);

@@ -1,13 +1,24 @@
 /* Services whose file is gone: they run on, and are forgotten once they have come to rest. */
 #include "service-launcher/load-internal.h"
+#include "service-launcher/templates.h"
 
 #include "log/log.h"
+#include "service/name.h"
 
 #include <string.h>
 
 static bool runs(const struct launcher *launcher, const struct service *service)
 {
     return !machine_states[service_state(&launcher->manager, service)].idle;
+}
+
+static bool is_needed(const struct launcher *launcher, const struct source *source)
+{
+    if (source->masked || strcmp(source->name, SYSTEM_SOURCE_NAME) == 0)
+        return true;
+    if (!service_name_is_template(source->name, strlen(source->name)))
+        return load_own_service(launcher, source->name);
+    return !source->gone || templates_have_instances(launcher, source->name);
 }
 
 /* Takes the texts of services that are forgotten out of what is in force. */
@@ -20,11 +31,12 @@ static int drop_forgotten(struct launcher *launcher)
         return failed;
     for (size_t i = 0; i < sources.count; i++) {
         const struct source *source = &sources.list[i];
-        if (source->masked || strcmp(source->name, SYSTEM_SOURCE_NAME) == 0 ||
-            load_own_service(launcher, source->name))
+        if (is_needed(launcher, source))
             sources.list[kept++] = *source;
     }
     failed = load_store_sources(launcher, sources.list, kept);
+    if (!failed)
+        failed = templates_put_in_force(launcher, sources.list, kept);
     sources_finish(&sources);
     return failed;
 }

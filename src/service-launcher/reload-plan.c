@@ -4,12 +4,14 @@
 #include "service-launcher/reload-plan.h"
 #include "service-launcher/load-internal.h"
 #include "service-launcher/state.h"
+#include "service-launcher/templates.h"
 
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "config/definition-parse.h"
 #include "config/keys.h"
 #include "log/log.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,7 +52,8 @@ static bool is_to_be_parsed(const struct plan *plan, const struct planned *name)
     const struct service *service = service_of(plan, name);
     if (is_gone(name))
         return false;
-    if (!name->before || !source_equal(name->before, name->now))
+    /* There are few, and what is wrong with one is said each time. */
+    if (name->template || !name->before || !source_equal(name->before, name->now))
         return true;
     return is_system(name) ? false : service && service->errors && service->definition;
 }
@@ -67,8 +70,64 @@ static void pair(struct plan *plan)
         struct planned *name = &plan->names[plan->count++];
         *name = (struct planned){.now = order <= 0 ? &now->list[i++] : NULL,
                                  .before = order >= 0 ? &before->list[j++] : NULL};
-        name->parse = is_to_be_parsed(plan, name);
+        name->template = service_name_is_template(name_of(name), strlen(name_of(name)));
     }
+}
+
+static int compare_planned(const void *a, const void *b)
+{
+    return strcmp(name_of(a), name_of(b));
+}
+
+/* The text of the instance's template among these, under the instance's name; NULL: none. */
+static const struct source *make_source(struct plan *plan, const struct sources *sources,
+                                        const char *name, bool gone)
+{
+    const struct source *template = templates_find(sources, name, gone);
+    if (!template)
+        return NULL;
+    struct source *source = &plan->made[plan->made_count++];
+    *source = *template;
+    source->name = name;
+    return source;
+}
+
+/* An instance without a file of its own is compared by the text that it comes from: its template's,
+ * before, now, or both. The first `paired` names are in order. */
+static void add_instance(struct plan *plan, const struct service *service, size_t paired)
+{
+    const char *name = service_name(&plan->launcher->manager, service);
+    const struct source key = {.name = name};
+    const struct planned sought = {.now = &key};
+    struct planned *planned = bsearch(&sought, plan->names, paired, sizeof sought, compare_planned);
+    const struct source *file = planned ? planned->now : NULL;
+    const struct source *before = planned ? planned->before : NULL, *now = file;
+
+    if (!service->from_template && (file || !before))
+        return;
+    if (service->from_template)
+        before = make_source(plan, &plan->before, name, true);
+    if (!file)
+        now = make_source(plan, &plan->reading->sources, name, false);
+    if (!before && !now)
+        return;
+    if (!planned)
+        planned = &plan->names[plan->count++];
+    *planned = (struct planned){.now = now, .before = before};
+    planned->instance = file ? file->masked : now || service->from_template;
+}
+
+static void add_instances(struct plan *plan)
+{
+    const struct manager *manager = &plan->launcher->manager;
+    size_t paired = plan->count;
+    for (uint32_t i = 0; i < manager->slots; i++)
+        if (manager->services[i].in_use && service_name_instance(manager->records[i].name))
+            add_instance(plan, &manager->services[i], paired);
+    if (plan->count)
+        qsort(plan->names, plan->count, sizeof *plan->names, compare_planned);
+    for (size_t i = 0; i < plan->count; i++)
+        plan->names[i].parse = is_to_be_parsed(plan, &plan->names[i]);
 }
 
 int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading)
@@ -78,15 +137,19 @@ int plan_begin(struct plan *plan, struct launcher *launcher, const struct readin
         launcher->definitions_fd < 0 ? 0 : sources_read(launcher->definitions_fd, &plan->before);
     if (failed)
         return failed;
-    size_t room = reading->sources.count + plan->before.count + 1;
+    size_t slots = launcher->manager.slots;
+    size_t room = reading->sources.count + plan->before.count + slots + 1;
     plan->names = calloc(room, sizeof *plan->names);
     plan->keep = calloc(room, sizeof *plan->keep);
     plan->fresh = calloc(room, sizeof *plan->fresh);
     plan->old = calloc(room, sizeof(*plan->old));
     plan->report.entries = calloc(room, sizeof *plan->report.entries);
-    if (!plan->names || !plan->keep || !plan->fresh || !plan->old || !plan->report.entries)
+    plan->made = calloc(slots * 2 + 1, sizeof *plan->made);
+    if (!plan->made || !plan->names || !plan->keep || !plan->fresh || !plan->old ||
+        !plan->report.entries)
         return -ENOMEM;
     pair(plan);
+    add_instances(plan);
     return 0;
 }
 
@@ -104,7 +167,10 @@ static void parse(struct plan *plan, struct planned *name)
         parse_system_file(plan, name->now);
         return;
     }
-    int failed = load_parse(name->now, &name->definition, &name->errors);
+    int failed = name->template   ? load_parse_template(name->now, &name->definition, &name->errors)
+                 : name->instance ? load_parse_instance(name->now, name_of(name), &name->definition,
+                                                        &name->errors)
+                                  : load_parse(name->now, &name->definition, &name->errors);
     name->broken = failed != 0;
     if (failed == -ENOMEM)
         name->errors = strdup("there is no memory to read it");
@@ -130,6 +196,13 @@ static void say(struct plan *plan, struct planned *name, enum reload_change chan
     *name->entry = (struct reload_entry){.change = change, .name = name_of(name)};
 }
 
+/* The text of an instance is its template's, which is kept under that one's name. */
+static void keep(struct plan *plan, const struct planned *name, const struct source *source)
+{
+    if (!name->instance || source->masked)
+        plan->keep[plan->kept++] = *source;
+}
+
 static bool needs_restart(uint64_t bits)
 {
     for (unsigned row = 0; row < KEY_COUNT; row++)
@@ -150,15 +223,15 @@ static void decide_gone(struct plan *plan, struct planned *name)
     const struct source *before = name->before;
     if (!before || before->masked || !service) {
         if (name->now)
-            plan->keep[plan->kept++] = *name->now;
+            keep(plan, name, name->now);
         return;
     }
     say(plan, name, RELOAD_GONE);
     name->entry->known = service_body(&plan->launcher->manager, service)->gone;
-    if (runs(plan, service))
-        plan->keep[plan->kept++] = *before;
+    if (runs(plan, service) && !name->instance)
+        keep(plan, name, before);
     else if (name->now)
-        plan->keep[plan->kept++] = *name->now;
+        keep(plan, name, name->now);
 }
 
 static void decide_broken(struct plan *plan, struct planned *name)
@@ -169,14 +242,14 @@ static void decide_broken(struct plan *plan, struct planned *name)
     name->entry->errors = name->errors;
     name->entry->known = service && same_words(service->errors, name->errors);
     /* What ran goes on under the text that loaded. */
-    plan->keep[plan->kept++] = keeps ? *name->before : *name->now;
+    keep(plan, name, keeps ? name->before : name->now);
 }
 
 static void decide_same(struct plan *plan, struct planned *name)
 {
     const struct service *service = service_of(plan, name);
     bool broken = service && !service->definition;
-    plan->keep[plan->kept++] = *name->now;
+    keep(plan, name, name->now);
     if (!service)
         return;
     bool back = service_body(&plan->launcher->manager, service)->gone;
@@ -192,12 +265,62 @@ static void decide_loads(struct plan *plan, struct planned *name)
     const struct service *service = service_of(plan, name);
     const struct source *before = name->before;
     bool known = service && service->definition && before && !before->masked;
-    plan->keep[plan->kept++] = *name->now;
+    keep(plan, name, name->now);
     say(plan, name, known || (service && before) ? RELOAD_CHANGED : RELOAD_NEW);
     if (!known)
         return;
     name->entry->keys = definition_diff(service->definition, name->definition);
     name->entry->needs_restart = runs(plan, service) && needs_restart(name->entry->keys);
+}
+
+/* What a template's file said; NULL: there was none, or it did not load. */
+static struct definition *parse_before(const struct planned *name)
+{
+    struct definition *definition = NULL;
+    char *errors = NULL;
+    if (name->before && !name->before->masked && !name->before->gone)
+        load_parse_template(name->before, &definition, &errors);
+    free(errors);
+    return definition;
+}
+
+/* Its file is gone, or masked. What it says is kept for the instances that are there. */
+static void decide_template_gone(struct plan *plan, struct planned *name)
+{
+    const struct source *before = name->before;
+    bool was = before && !before->masked;
+    if (was && !before->gone)
+        say(plan, name, RELOAD_GONE);
+    if (was && templates_have_instances(plan->launcher, before->name)) {
+        plan->keep[plan->kept] = *before;
+        plan->keep[plan->kept++].gone = true;
+    } else if (name->now) {
+        keep(plan, name, name->now);
+    }
+}
+
+/* A template is listed where there is something to say of its file; each instance speaks for
+ * itself. */
+static void decide_template(struct plan *plan, struct planned *name)
+{
+    if (is_gone(name)) {
+        decide_template_gone(plan, name);
+        return;
+    }
+    struct definition *before = parse_before(name);
+    bool same = name->before && source_equal(name->before, name->now);
+    if (name->broken) {
+        say(plan, name, RELOAD_BROKEN);
+        name->entry->errors = name->errors;
+        name->entry->known = same;
+    } else if (!name->before || name->before->masked || name->before->gone) {
+        say(plan, name, RELOAD_NEW);
+    } else if (!same) {
+        say(plan, name, RELOAD_CHANGED);
+        name->entry->keys = before ? definition_diff(before, name->definition) : 0;
+    }
+    keep(plan, name, name->broken && before ? name->before : name->now);
+    definition_destroy(before);
 }
 
 /* One that does not load leaves the one in force. */
@@ -215,6 +338,8 @@ static void decide(struct plan *plan, struct planned *name)
 {
     if (is_system(name))
         decide_system(plan, name);
+    else if (name->template)
+        decide_template(plan, name);
     else if (is_gone(name))
         decide_gone(plan, name);
     else if (name->broken)
@@ -233,7 +358,8 @@ static void refuse_too_many(struct plan *plan)
         used += plan->launcher->manager.services[i].in_use;
     for (size_t i = 0; i < plan->count; i++) {
         struct planned *name = &plan->names[i];
-        if (!name->entry || is_gone(name) || service_of(plan, name) || used++ < STATE_SLOTS_MAX)
+        if (!name->entry || name->template || is_gone(name) || service_of(plan, name) ||
+            used++ < STATE_SLOTS_MAX)
             continue;
         name->entry->change = RELOAD_BROKEN;
         name->entry->errors = "there is no room for another service";
@@ -283,10 +409,12 @@ static void put_no_room(struct planned *name)
 static void put_broken(struct plan *plan, struct planned *name)
 {
     struct service *service = load_service_for(plan->launcher, name_of(name));
-    if (!service)
+    if (!service) {
         put_no_room(name);
-    else
-        load_put_broken(plan->launcher, service, take_pointer(name->errors));
+        return;
+    }
+    service->from_template = name->instance;
+    load_put_broken(plan->launcher, service, take_pointer(name->errors));
 }
 
 /* The definition that was in force is kept until names and edges no longer point into it. */
@@ -302,6 +430,7 @@ static void put_in_force(struct plan *plan, struct planned *name)
     if (service->definition)
         plan->old[plan->old_count++] = (struct definition *)service->definition;
     service->definition = NULL;
+    service->from_template = name->instance;
     load_put_in_force(launcher, service, take_pointer(name->definition));
     if (!known)
         plan->fresh[plan->fresh_count++] = service->slot;
@@ -310,7 +439,7 @@ static void put_in_force(struct plan *plan, struct planned *name)
 static void put(struct plan *plan, struct planned *name)
 {
     struct service *service = service_of(plan, name);
-    if (is_system(name) || !name->entry)
+    if (is_system(name) || name->template || !name->entry)
         return;
     if (service)
         set_gone(plan->launcher, service, name->entry->change == RELOAD_GONE);
@@ -318,6 +447,19 @@ static void put(struct plan *plan, struct planned *name)
         put_in_force(plan, name);
     else if (name->broken && name->parse)
         put_broken(plan, name);
+}
+
+/* An instance that was made while files were parsed is not in the plan. */
+static void put_made_meanwhile(struct plan *plan)
+{
+    struct manager *manager = &plan->launcher->manager;
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        const struct source key = {.name = manager->records[i].name};
+        const struct planned sought = {.now = &key};
+        if (manager->services[i].in_use && manager->services[i].from_template &&
+            !bsearch(&sought, plan->names, plan->count, sizeof sought, compare_planned))
+            templates_define(plan->launcher, &manager->services[i]);
+    }
 }
 
 static int want_fresh(struct plan *plan)
@@ -339,8 +481,12 @@ int plan_carry_out(struct plan *plan, bool start)
     int failed = load_store_sources(launcher, plan->keep, plan->kept);
     if (failed)
         return failed;
+    failed = templates_put_in_force(launcher, plan->keep, plan->kept);
+    if (failed)
+        LOG(ERROR, "No memory to put templates in force: reload again");
     for (size_t i = 0; i < plan->count; i++)
         put(plan, &plan->names[i]);
+    put_made_meanwhile(plan);
     if (plan->system_changed) {
         system_file_finish(launcher->system_file);
         *launcher->system_file = plan->system_file;
@@ -373,6 +519,7 @@ void plan_finish(struct plan *plan)
     free(plan->report.warnings);
     free(plan->report.entries);
     free(plan->names);
+    free(plan->made);
     free(plan->keep);
     free(plan->fresh);
     free(plan->old);

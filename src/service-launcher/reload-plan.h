@@ -14,12 +14,15 @@
 #include "config/system-file.h"
 #include "service-launcher/launcher.h"
 
-/* One name: as it was read, and as it is in force. One of the two may be NULL. */
+/* One name: as it was read, and as it is in force. One of the two may be NULL. Of an instance
+ * without a file both are its template's text under its own name. */
 struct planned {
     const struct source *now, *before;
     struct definition *definition; /* what `now` says; NULL: not parsed, or it does not load */
     char *errors;                  /* why it does not load; from malloc */
     bool parse, broken;
+    bool template;              /* it is one, and no service */
+    bool instance;              /* what is in force afterwards is a template's */
     struct reload_entry *entry; /* NULL: there is nothing to say */
 };
 
@@ -29,6 +32,8 @@ struct plan {
     struct sources before;
     struct planned *names; /* in their order */
     size_t count, parsed;
+    struct source *made; /* texts of templates under the names of instances */
+    size_t made_count;
     struct reload_report report;
     struct source *keep; /* what is to be in force afterwards */
     size_t kept;

@@ -86,6 +86,17 @@ const struct source *templates_find(const struct sources *sources, const char *n
     return template && !template->masked && (gone || !template->gone) ? template : NULL;
 }
 
+bool templates_have_instances(const struct launcher *launcher, const char *template)
+{
+    const struct manager *manager = &launcher->manager;
+    size_t length = strlen(template);
+    for (uint32_t i = 0; i < manager->slots; i++)
+        if (manager->services[i].in_use && manager->services[i].from_template &&
+            strncmp(manager->records[i].name, template, length) == 0)
+            return true;
+    return false;
+}
+
 void templates_check(const struct source *template)
 {
     struct definition *definition = NULL;
@@ -142,17 +153,21 @@ int launcher_resolve(struct launcher *launcher)
     return load_resolve(launcher);
 }
 
+void templates_define(struct launcher *launcher, struct service *service)
+{
+    const struct source *template =
+        templates_find(launcher->templates, service_name(&launcher->manager, service), true);
+    if (template)
+        define(launcher, service, template);
+}
+
 void templates_define_again(struct launcher *launcher)
 {
     struct manager *manager = &launcher->manager;
     for (uint32_t i = 0; i < manager->slots; i++) {
         struct service *service = &manager->services[i];
-        if (!service->in_use || service->definition || service->errors)
-            continue;
-        const struct source *template =
-            templates_find(launcher->templates, service_name(manager, service), true);
-        if (template)
-            define(launcher, service, template);
+        if (service->in_use && !service->definition && !service->errors)
+            templates_define(launcher, service);
     }
 }
 
@@ -348,6 +363,8 @@ void launcher_forget_instances(struct launcher *launcher)
     size_t count = 0, room = 0, forgot = 0;
     bool left = false;
 
+    if (launcher->reloading)
+        return;
     for (uint32_t i = 0; i < manager->slots; i++) {
         struct service *service = &manager->services[i];
         if (!is_at_rest(manager, service))

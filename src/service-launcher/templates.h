@@ -25,6 +25,12 @@ void templates_check(const struct source *template);
  * file of its own that masks it. With `gone` one that is kept for what runs is as good. */
 const struct source *templates_find(const struct sources *sources, const char *name, bool gone);
 
+/* Whether there are instances of the template "agetty@" that have no file of their own. */
+bool templates_have_instances(const struct launcher *launcher, const char *template);
+
+/* Gives an instance what its template in force says. */
+void templates_define(struct launcher *launcher, struct service *service);
+
 /* Gives every service of a record that has neither a definition nor errors what its template says:
  * after a crash. */
 void templates_define_again(struct launcher *launcher);

@@ -1,6 +1,7 @@
 """Templates: NAME@.yml is no service, and NAME@INSTANCE is one as soon as somebody names it."""
 import json
 import os
+import json
 import time
 
 from harness import Machine, until
@@ -229,3 +230,146 @@ def test_five_thousand_instances_load_fast():
         assert len(names(machine)) == count + 1
         # A quiet machine needs 0.2 s; nothing here may be quadratic.
         assert took < 20, took
+
+
+def reload(machine, *arguments, code=0):
+    """The changes by name, without those that are unchanged."""
+    result = machine.slc('--json', 'reload', *arguments, check=False)
+    assert result.returncode == code, result
+    changes = json.loads(result.stdout)
+    return {change['name']: change for change in changes if change['change'] != 'unchanged'}
+
+
+def test_a_changed_template_changes_all_its_instances_and_each_says_so():
+    with Machine() as machine:
+        instance(machine, 'echo old %i; exec sleep 100000')
+        define(machine, 't@own', exec='sleep 100000', enabled=False)
+        define(machine, 'a', exec='sleep 100000', wants=['t@x', 't@own'])
+        booted(machine)
+        machine.slc('start', 't@y')
+        before = {service['name']: service['pid'] for service in machine.json('list')}
+        instance(machine, 'echo new %i; exec sleep 100000', description='New words')
+        dry = reload(machine, '--dry-run')
+        assert look(machine, 't@x')['description'] is None
+        changes = reload(machine)
+        assert changes == dry and set(changes) == {'t@', 't@x', 't@y'}, changes
+        for name, change in changes.items():
+            assert change['change'] == 'changed', change
+            assert change['keys'] == ['description', 'exec'], change
+            assert change['needs_restart'] == (name != 't@'), change
+        assert reload(machine) == {}
+        assert before == {service['name']: service['pid'] for service in machine.json('list')}
+        for name in ('t@x', 't@y'):
+            assert look(machine, name)['description'] == 'New words'
+        machine.kill_launcher()
+        assert look(machine, 't@y')['description'] == 'New words'
+        machine.slc('restart', 't@x')
+        machine.slc('stop', 't@x')
+        assert printed(machine, 't@x') == 'old x\nnew x\n'
+
+
+def test_a_template_that_no_longer_loads_leaves_what_was_in_force():
+    with Machine() as machine:
+        instance(machine, 'echo good; exec sleep 100000')
+        booted(machine)
+        machine.slc('start', 't@x')
+        machine.service('t@', 'exec: [unclosed')
+        for name, change in reload(machine, code=1).items():
+            assert name in ('t@', 't@x') and change['change'] == 'broken', change
+            assert 't@.yml:1:' in change['errors'][0], change
+        status = look(machine, 't@x')
+        assert status['state'] == 'running' and 't@.yml:' in status['errors'][0], status
+        machine.slc('start', 't@later')
+        machine.kill_launcher()
+        machine.slc('restart', 't@x')
+        machine.slc('stop', 't@x', 't@later')
+        assert printed(machine, 't@x') == 'good\ngood\n'
+        assert printed(machine, 't@later') == 'good\n'
+        instance(machine, 'echo better; exec sleep 100000')
+        assert reload(machine)['t@']['change'] == 'changed'
+        machine.slc('start', 't@x')
+        assert look(machine, 't@x')['errors'] == []
+
+
+def test_a_broken_template_is_told_by_each_reload_until_it_is_mended():
+    with Machine() as machine:
+        machine.service('t@', 'exec: sleep 100000\numsk: "077"')
+        define(machine, 'a', exec='sleep 100000', needs=['t@x'])
+        booted(machine)
+        for _ in range(2):
+            changes = reload(machine, code=1)
+            assert {c['change'] for c in changes.values()} == {'broken'}, changes
+            assert set(changes) == {'t@', 't@x'}, changes
+        machine.service('t@', 'exec: sleep 100000')
+        assert reload(machine)['t@x']['change'] == 'changed'
+        wait(machine, 'a', 'running')
+        assert look(machine, 't@x')['state'] == 'running'
+
+
+def test_instances_of_a_template_that_is_gone_run_on_until_they_stop():
+    with Machine() as machine:
+        instance(machine, 'echo %i; exec sleep 100000')
+        define(machine, 'a', exec='sleep 100000', wants=['t@idle', 't@x'])
+        booted(machine)
+        machine.slc('start', 't@y')
+        machine.slc('stop', 't@idle')
+        (machine.services / 't@.yml').unlink()
+        changes = reload(machine)
+        assert {n: c['change'] for n, c in changes.items()} == {
+            name: 'gone' for name in ('t@', 't@idle', 't@x', 't@y')}
+        assert names(machine) == ['a', 't@x', 't@y']
+        machine.kill_launcher()
+        assert names(machine) == ['a', 't@x', 't@y']
+        assert look(machine, 't@x')['state'] == 'running'
+        refusal(machine, 'start', 't@new')
+        machine.slc('stop', 't@x')
+        assert names(machine) == ['a', 't@y']
+        # It is back: what still runs is its instance again, and what is named is made.
+        instance(machine, 'echo %i; exec sleep 100000')
+        changes = reload(machine)
+        assert changes['t@']['change'] == 'new' and changes['t@y']['change'] == 'changed', changes
+        assert names(machine) == ['a', 't@idle', 't@x', 't@y']
+        machine.slc('stop', 't@y')
+        assert names(machine) == ['a', 't@idle', 't@x']
+
+
+def test_an_own_file_comes_goes_and_masks_at_a_reload():
+    with Machine() as machine:
+        instance(machine, 'echo template; exec sleep 100000')
+        define(machine, 'a', exec='sleep 100000', wants=['t@x'])
+        booted(machine)
+        define(machine, 't@x', exec=shell('echo own; exec sleep 100000'), nothing_like_it=1)
+        assert reload(machine, code=1)['t@x']['change'] == 'broken'
+        define(machine, 't@x', exec=shell('echo own; exec sleep 100000'))
+        assert reload(machine)['t@x']['keys'] == ['exec']
+        machine.slc('restart', 't@x')
+        assert look(machine, 't@x')['file'].endswith('/t@x.yml')
+        (machine.services / 't@x.yml').unlink()
+        change = reload(machine)['t@x']
+        assert change['change'] == 'changed' and change['keys'] == ['exec'], change
+        machine.kill_launcher()
+        assert look(machine, 't@x')['file'].endswith('/t@.yml')
+        machine.slc('restart', 't@x')
+        (machine.services / 't@x.yml').write_text('', encoding='utf-8')
+        assert reload(machine)['t@x']['change'] == 'gone'
+        assert look(machine, 't@x')['state'] == 'running'
+        machine.slc('stop', 't@x')
+        assert names(machine) == ['a']
+        refusal(machine, 'start', 't@x')
+        assert printed(machine, 't@x').splitlines() == ['template', 'own', 'template']
+
+
+def test_a_new_file_brings_the_instances_that_it_names():
+    with Machine() as machine:
+        instance(machine)
+        booted(machine)
+        define(machine, 'a', exec='sleep 100000', needs=['t@x'])
+        assert reload(machine)['a']['change'] == 'new'
+        wait(machine, 'a', 'running')
+        assert look(machine, 't@x')['state'] == 'running'
+        # Named no more it runs on, and is forgotten when it has stopped.
+        define(machine, 'a', exec='sleep 100000')
+        reload(machine)
+        assert look(machine, 't@x')['state'] == 'running'
+        machine.slc('stop', 't@x')
+        assert names(machine) == ['a']
