@@ -19,11 +19,8 @@
 
 #define SYSTEM_FOLDER "/system/"
 
-static const char *const places[] = {
-    SYSTEM_FOLDER "config.yaml",
-    SYSTEM_FOLDER "config.yml",
-    "/etc/conit.yml",
-    "/config.yml",
+const char *const system_file_places[] = {
+    SYSTEM_FOLDER "config.yaml", SYSTEM_FOLDER "config.yml", "/etc/conit.yml", "/config.yml", NULL,
 };
 
 int system_file_find(const char *root, char *ret_path, size_t size_bytes,
@@ -31,8 +28,8 @@ int system_file_find(const char *root, char *ret_path, size_t size_bytes,
 {
     const char *chosen = NULL;
     char path[PATH_MAX];
-    for (size_t i = 0; i < COUNT(places); i++) {
-        if (!text_format(path, sizeof path, "%s%s", root, places[i]))
+    for (size_t i = 0; system_file_places[i]; i++) {
+        if (!text_format(path, sizeof path, "%s%s", root, system_file_places[i]))
             return -ENAMETOOLONG;
         if (access(path, F_OK) < 0)
             continue;
@@ -45,7 +42,7 @@ int system_file_find(const char *root, char *ret_path, size_t size_bytes,
         if (strlen(path) >= size_bytes)
             return -ENAMETOOLONG;
         text_format(ret_path, size_bytes, "%s", path);
-        chosen = places[i];
+        chosen = system_file_places[i];
     }
     return chosen ? 0 : -ENOENT;
 }

@@ -29,6 +29,9 @@ struct system_file {
     struct arena arena;
 };
 
+/* The default places, the first one there counts; NULL-terminated. */
+extern const char *const system_file_places[];
+
 /* Finds the system file among the default places and says in `warnings` which one counts when
  * there are several. `root` is put before each ("" for the real ones).
  * Returns 0 with the path in *ret_path, -ENOENT when there is none, -ENAMETOOLONG, -ENOMEM. */

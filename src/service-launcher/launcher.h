@@ -24,7 +24,8 @@ struct launcher_options {
     bool services_given; /* else they are the default ones, which need not be there */
     const char *runtime, *logs, *config; /* config NULL: the default places */
     bool container;
-    bool read; /* this is no launcher but its child that reads (reader.h) */
+    bool read;  /* this is no launcher but its child that reads (reader.h) */
+    bool watch; /* or the one that watches (watch.h) */
 };
 
 struct launcher {
@@ -82,6 +83,7 @@ typedef void reload_done(struct reload_request *request, const struct reload_rep
 struct reload_request {
     struct list link;
     bool dry_run, start;
+    bool quiet;           /* whoever asks says what came of it */
     reload_done *on_done; /* NULL: nobody waits */
     void *context;
 };

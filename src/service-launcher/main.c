@@ -13,6 +13,7 @@
 #include "service-launcher/reader.h"
 #include "service-launcher/shut-down.h"
 #include "service-launcher/state.h"
+#include "service-launcher/watch.h"
 
 #include "base/clock.h"
 #include "base/signals.h"
@@ -448,11 +449,14 @@ int main(int argc, char **argv)
     options_parse(&launcher.options, argc, argv);
     if (launcher.options.read)
         reader_child(&launcher.options);
+    if (launcher.options.watch)
+        watch_child(&launcher.options);
     block_signals();
     launcher.started_at_ns = clock_now_ns();
     set_up();
     open_control();
     init_link_ready(&init_link);
+    watch_update(&launcher);
     give_back_memory();
 
     launcher.loop.on_turn = on_turn;

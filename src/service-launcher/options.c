@@ -26,7 +26,8 @@ static const struct {
     {{"container", no_argument, NULL, 'C'}, NULL, "init is in a container"},
     {{"log-level", required_argument, NULL, 'L'}, "LEVEL", "error, warn, info or debug"},
     {{"log-format", required_argument, NULL, 'F'}, "FORMAT", "text or json"},
-    {{"read", no_argument, NULL, 'R'}, NULL, NULL}, /* for the launcher's own child */
+    {{"read", no_argument, NULL, 'R'}, NULL, NULL}, /* for the launcher's own children */
+    {{"watch", no_argument, NULL, 'W'}, NULL, NULL},
     {{"help", no_argument, NULL, 'h'}, NULL, "print this"},
     {{"version", no_argument, NULL, 'V'}, NULL, "print the version"},
 };
@@ -90,6 +91,9 @@ static void take(struct parsed *parsed, int key)
         break;
     case 'R':
         options->read = true;
+        break;
+    case 'W':
+        options->watch = true;
         break;
     case 'h':
         print_help();

@@ -7,6 +7,7 @@
  * out all the same, unless it was a dry run. */
 #include "service-launcher/reader.h"
 #include "service-launcher/reload-plan.h"
+#include "service-launcher/watch.h"
 
 #include "base/clock.h"
 #include "log/log.h"
@@ -48,7 +49,7 @@ static void log_outcome(const struct reload_request *request, const struct reloa
     size_t counts[RELOAD_CHANGES] = {0};
     for (size_t i = 0; i < report->count; i++)
         counts[report->entries[i].change]++;
-    if (!request->dry_run)
+    if (!request->dry_run && !request->quiet)
         LOG(INFO, "Read the service files again", NUMBER("broken", counts[RELOAD_BROKEN]),
             NUMBER("changed", counts[RELOAD_CHANGED]), NUMBER("gone", counts[RELOAD_GONE]),
             NUMBER("new", counts[RELOAD_NEW]), NUMBER("unchanged", counts[RELOAD_UNCHANGED]));
@@ -66,8 +67,10 @@ static void end_request(struct reload_request *request, int failed)
         log_outcome(request, &reloads.plan.report);
     answer(request, failed ? NULL : &reloads.plan.report, failed ? strerror(-failed) : NULL);
     plan_finish(&reloads.plan);
-    if (!failed)
-        launcher_forget_gone(launcher);
+    if (failed)
+        return;
+    launcher_forget_gone(launcher);
+    watch_update(launcher);
 }
 
 /* ---- a round -------------------------------------------------------------------------------- */
