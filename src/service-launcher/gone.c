@@ -56,6 +56,10 @@ void launcher_forget_gone(struct launcher *launcher)
             left = true;
             continue;
         }
+        /* One that waits, or backs off, has a timer and a pipe: it stops as any other does. */
+        enum service_state state = service_state(manager, service);
+        if (state == STATE_WAITING || state == STATE_BACKING_OFF)
+            manager_event(manager, service, EVENT_STOP);
         LOG(INFO, "A service is gone with its file", TEXT("service", manager->records[i].name));
         load_forget(launcher, service);
         forgot = true;

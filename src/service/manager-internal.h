@@ -23,6 +23,13 @@ static inline bool is_running(const struct service_body *body)
     return body->state == STATE_RUNNING || body->state == STATE_RELOADING;
 }
 
+/* Whether it was only taken along by a restart, of a need or of a need's need: it comes up again.
+ */
+static inline bool is_taken_along(const struct service_body *body)
+{
+    return body->wanted && body->blocked && body->cause.code == REASON_NEED_RESTARTED;
+}
+
 static inline bool is_coming(enum service_state state)
 {
     return state == STATE_WAITING || machine_states[state].going_up;
@@ -37,8 +44,10 @@ void manager_mark_all(struct manager *manager);
 /* Makes manager_find() find a service that was added. Returns 0 or -ENOMEM. */
 int manager_add_name(struct manager *manager, const struct service *service);
 
-/* Settles one service: manager-settle.c. */
-void settle_service(struct manager *manager, struct service *service);
+/* manager-settle.c: settles whether a service is kept down by its needs; and, once that is known of
+ * all, gives it the event that follows from its wish. */
+void settle_wish(struct manager *manager, struct service *service);
+void settle_action(struct manager *manager, struct service *service);
 
 /* Looks whether pending requests are settled: manager-request.c. */
 void check_requests(struct manager *manager);

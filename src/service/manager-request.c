@@ -384,7 +384,7 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
     if (body->state != STATE_STOPPED || !must_go(manager, body))
         return OUTCOME_PENDING;
     /* What a restart has taken down comes back when its need has. */
-    if (item->taken_along && body->blocked && body->cause.code == REASON_NEED_RESTARTED)
+    if (item->taken_along && is_taken_along(body))
         return OUTCOME_PENDING;
     return OUTCOME_FAILED;
 }

@@ -1,6 +1,6 @@
-/* Settling: one service is looked at, with its neighbours' states and wishes, and given the event
- * that brings it nearer to its own wish. Each rule is a small function; the order of the rules is
- * in settle_service(). */
+/* Settling: one service is looked at, with its neighbours' states and wishes. First whether its
+ * needs keep it down, settle_wish(); once that is known of all that are dirty, it is given the
+ * event that brings it nearer to its own wish, settle_action(). Each rule is a small function. */
 #include "service/manager-internal.h"
 
 static struct service *other_of(const struct manager *manager, const struct edge *edge)
@@ -39,7 +39,7 @@ static struct reason why_gone(const struct manager *manager, const struct servic
 
     if (body->state == STATE_BROKEN)
         code = REASON_NEED_BROKEN;
-    else if (body->restarting)
+    else if (body->restarting || is_taken_along(body))
         code = REASON_NEED_RESTARTED;
     else if (body->state == STATE_FAILED)
         code = REASON_NEED_FAILED;
@@ -59,10 +59,12 @@ static bool ended_under(const struct manager *manager, const struct service *nee
            body->since_ns > dependant->since_ns;
 }
 
+/* The first need that is gone; one that is gone for good before one that comes back by itself. */
 static bool find_gone_need(const struct manager *manager, const struct service *service,
                            const struct service_body *body, struct reason *ret_why)
 {
     size_t count;
+    bool found = false;
     const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
     bool active = !is_idle(body);
 
@@ -76,11 +78,15 @@ static bool find_gone_need(const struct manager *manager, const struct service *
         const struct service *need = other_of(manager, &edges[i]);
         if (standing(manager, body, need) == STANDS_GONE ||
             (active && ended_under(manager, need, body))) {
-            *ret_why = why_gone(manager, need);
-            return true;
+            struct reason why = why_gone(manager, need);
+            if (!found || why.code != REASON_NEED_RESTARTED)
+                *ret_why = why;
+            if (why.code != REASON_NEED_RESTARTED)
+                return true;
+            found = true;
         }
     }
-    return false;
+    return found;
 }
 
 /* A run of its own has been judged, or it has nothing to start: needs mean nothing to it now. */
@@ -108,16 +114,15 @@ static void settle_needs(struct manager *manager, struct service *service)
     if (!body.wanted || manager->shutting_down || !needs_matter(&body))
         return;
     if (find_gone_need(manager, service, &body, &why)) {
-        bool was_blocked = body.blocked;
+        bool was_blocked = body.blocked, other_cause = body.cause.code != why.code;
         body.blocked = 1;
         body.cause = why;
         if (is_idle(&body))
             body.reason = why;
         manager_commit(manager, service, &body);
-        if (was_blocked)
-            return;
-        manager_mark_around(manager, service);
-        if (is_idle(&body))
+        if (!was_blocked || other_cause) /* it is what others are told, too */
+            manager_mark_around(manager, service);
+        if (!was_blocked && is_idle(&body))
             manager_event(manager, service, EVENT_BLOCKED);
     } else if (body.blocked) {
         body.blocked = 0;
@@ -131,15 +136,16 @@ static void settle_needs(struct manager *manager, struct service *service)
 
 /* ---- up ------------------------------------------------------------------------------------ */
 
-/* Whether an order edge to `other` still holds a start back: it is on its way up. One that backs
- * off has had its try. */
+/* Whether an order edge to `other` still holds a start back: it is on its way up, or still on its
+ * way down from where it is to come up again. One that backs off has had its try. */
 static bool is_coming_up(const struct manager *manager, const struct service *other)
 {
     const struct service_body *body = service_body(manager, other);
-    if (must_go(manager, body) && !(body->restarting && body->wanted && !body->blocked))
+    if (must_go(manager, body) && !(body->restarting && body->wanted && !body->blocked) &&
+        !is_taken_along(body))
         return false;
-    return machine_states[body->state].going_up || body->state == STATE_WAITING ||
-           body->state == STATE_STOPPED || body->restarting;
+    return machine_states[body->state].going_up || machine_states[body->state].going_down ||
+           body->state == STATE_WAITING || body->state == STATE_STOPPED || body->restarting;
 }
 
 /* The first service this one has to wait for before it starts; SLOT_NONE: none. */
@@ -311,11 +317,19 @@ static void break_member(struct manager *manager, struct service *service)
     struct service_body body;
     manager_edit(manager, service, &body);
     body.reason = reason_of(REASON_CYCLE, SLOT_NONE, 0);
+    body.restarting = 0; /* nobody is to wait for that any more */
     manager_commit(manager, service, &body);
     manager_event(manager, service, EVENT_BROKEN);
 }
 
-void settle_service(struct manager *manager, struct service *service)
+/* One that is not in the graph yet, or has nothing to start, is left alone. */
+static bool can_settle(const struct manager *manager, const struct service *service)
+{
+    return service->slot < manager->graph.nodes && service->definition &&
+           service_state(manager, service) != STATE_BROKEN;
+}
+
+void settle_wish(struct manager *manager, struct service *service)
 {
     if (service->slot >= manager->graph.nodes)
         return;
@@ -324,16 +338,21 @@ void settle_service(struct manager *manager, struct service *service)
         break_member(manager, service);
         return;
     }
-    if (!service->definition || service_state(manager, service) == STATE_BROKEN)
+    if (!can_settle(manager, service))
         return;
     settle_needs(manager, service);
 
     const struct service_body *body = service_body(manager, service);
-    bool idle = is_idle(body);
-    if (idle && body->restarting && body->state != STATE_DONE) {
+    if (is_idle(body) && body->restarting && body->state != STATE_DONE)
         end_restarting(manager, service);
-        body = service_body(manager, service);
-    }
+}
+
+void settle_action(struct manager *manager, struct service *service)
+{
+    if (!can_settle(manager, service))
+        return;
+    const struct service_body *body = service_body(manager, service);
+    bool idle = is_idle(body);
     if (must_go(manager, body) && idle)
         settle_idle_down(manager, service, body);
     else if (must_go(manager, body) && !machine_states[body->state].going_down)

@@ -43,30 +43,38 @@ void manager_finish(struct manager *manager)
     graph_finish(&manager->graph);
     free(manager->services);
     free(manager->queue);
+    free(manager->due);
     free(manager->names);
     free(manager->provided_names);
     manager->services = NULL;
-    manager->queue = NULL;
+    manager->queue = manager->due = NULL;
     manager->names = NULL;
     manager->provided_names = NULL;
     manager->slots = 0;
 }
 
-/* The ring is unrolled into the new one, so that what is queued stays queued. */
+/* The rings are unrolled into the new ones, so that what is queued stays queued. */
 int manager_grow(struct manager *manager, uint32_t slots)
 {
     struct service *services = reallocarray(manager->services, slots + 1, sizeof *services);
     if (!services)
         return -ENOMEM;
     manager->services = services;
-    uint32_t *queue = calloc(slots + 1, sizeof *queue);
-    if (!queue)
+    uint32_t *queue = calloc(slots + 1, sizeof *queue), *due = calloc(slots + 1, sizeof *due);
+    if (!queue || !due) {
+        free(queue);
+        free(due);
         return -ENOMEM;
+    }
     for (uint32_t i = 0; i < manager->queue_count; i++)
         queue[i] = manager->queue[(manager->queue_begin + i) % manager->slots];
+    for (uint32_t i = 0; i < manager->due_count; i++)
+        due[i] = manager->due[(manager->due_begin + i) % manager->slots];
     free(manager->queue);
+    free(manager->due);
     manager->queue = queue;
-    manager->queue_begin = 0;
+    manager->due = due;
+    manager->queue_begin = manager->due_begin = 0;
     for (uint32_t i = manager->slots; i < slots; i++)
         services[i] = (struct service){.slot = i, .in_use = manager->records[i].name[0] != 0};
     manager->slots = slots;
@@ -87,7 +95,8 @@ struct service *manager_add(struct manager *manager, const char *name)
         /* The name makes the record count, so it comes last. */
         memcpy(record->name + 1, name + 1, length);
         __atomic_store_n(&record->name[0], name[0], __ATOMIC_RELEASE);
-        *service = (struct service){.slot = service->slot, .in_use = true};
+        *service = (struct service){
+            .slot = service->slot, .dirty = service->dirty, .due = service->due, .in_use = true};
         if (manager_add_name(manager, service) < 0) {
             manager_forget(manager, service);
             return NULL;
@@ -98,10 +107,26 @@ struct service *manager_add(struct manager *manager, const char *name)
     return NULL;
 }
 
+/* A slot that is free, or another's, says nothing about what was asked of the one before. */
+static void settle_forgotten(struct manager *manager, uint32_t slot)
+{
+    list_for_each(node, &manager->requests)
+    {
+        struct request *request = container_of(node, struct request, link);
+        for (size_t i = 0; i < request->count; i++) {
+            struct request_item *item = &request->items[i];
+            if (item->slot == slot && item->outcome == OUTCOME_PENDING)
+                item->outcome = request->verb == REQUEST_STOP ? OUTCOME_DONE : OUTCOME_FAILED;
+        }
+    }
+}
+
 void manager_forget(struct manager *manager, struct service *service)
 {
+    settle_forgotten(manager, service->slot);
     __atomic_store_n(&manager->records[service->slot].name[0], 0, __ATOMIC_RELEASE);
-    *service = (struct service){.slot = service->slot, .dirty = service->dirty};
+    *service =
+        (struct service){.slot = service->slot, .dirty = service->dirty, .due = service->due};
     if (service->slot < manager->first_free)
         manager->first_free = service->slot;
 }
@@ -155,15 +180,38 @@ void manager_mark_all(struct manager *manager)
         manager_mark(manager, &manager->services[i]);
 }
 
+static void settle_first_dirty(struct manager *manager)
+{
+    struct service *service = &manager->services[manager->queue[manager->queue_begin]];
+    manager->queue_begin = (manager->queue_begin + 1) % manager->slots;
+    manager->queue_count--;
+    service->dirty = false;
+    if (!service->in_use)
+        return;
+    settle_wish(manager, service);
+    if (service->due)
+        return;
+    service->due = true;
+    manager->due[(manager->due_begin + manager->due_count++) % manager->slots] = service->slot;
+}
+
+static void settle_first_due(struct manager *manager)
+{
+    struct service *service = &manager->services[manager->due[manager->due_begin]];
+    manager->due_begin = (manager->due_begin + 1) % manager->slots;
+    manager->due_count--;
+    service->due = false;
+    if (service->in_use)
+        settle_action(manager, service);
+}
+
 void manager_settle(struct manager *manager)
 {
-    while (manager->queue_count) {
-        struct service *service = &manager->services[manager->queue[manager->queue_begin]];
-        manager->queue_begin = (manager->queue_begin + 1) % manager->slots;
-        manager->queue_count--;
-        service->dirty = false;
-        if (service->in_use)
-            settle_service(manager, service);
+    while (manager->queue_count || manager->due_count) {
+        if (manager->queue_count)
+            settle_first_dirty(manager);
+        else
+            settle_first_due(manager);
     }
     check_requests(manager);
 }

@@ -2,10 +2,11 @@
  * `struct manager_ops`, so whole lifecycles run in tests with a fake kernel and clock.
  *
  * Every service has a state (machine.h) and a wish (`wanted`, and the flags of record.h). A change
- * of either marks its neighbours in the graph as dirty; manager_settle() looks at each dirty one
- * and gives the machine the event that brings it nearer to its wish: START once nothing that comes
- * first is still on its way, STOP once nothing that must go first is still up. Nobody calls down
- * the graph: depth costs no stack.
+ * of either marks its neighbours in the graph as dirty; manager_settle() first looks at each dirty
+ * one's needs, until no wish changes any more, and only then gives the machine of each the event
+ * that brings it nearer to its wish: START once nothing that comes first is still on its way, STOP
+ * once nothing that must go first is still up. So nobody acts on a wish that is about to change.
+ * Nobody calls down the graph: depth costs no stack.
  *
  * Rules (docs/ordering.md tells them to users):
  *   - A need that is RUNNING, DONE or SKIPPED counts as started. One that is FAILED, BROKEN,
@@ -31,8 +32,8 @@ struct manager;
 struct text;
 
 struct service {
-    uint32_t slot; /* index in manager->services and of its record */
-    bool dirty, in_use;
+    uint32_t slot;                       /* index in manager->services and of its record */
+    bool dirty, due, in_use;             /* dirty: in manager->queue; due: in manager->due */
     const struct definition *definition; /* NULL while broken */
     const char *errors;       /* broken: its errors, one a line; owned by the launcher; else NULL */
     uint32_t request_serial;  /* of the newest request that named it */
@@ -129,6 +130,8 @@ struct manager {
     size_t cycle_count;
     uint32_t *queue; /* dirty slots, a ring of `slots` entries */
     uint32_t queue_begin, queue_count;
+    uint32_t *due; /* slots whose wish is settled and that may have to act; such a ring too */
+    uint32_t due_begin, due_count;
     struct list requests;
     uint32_t next_serial;
     bool shutting_down;
@@ -184,7 +187,8 @@ int manager_grow(struct manager *manager, uint32_t slots);
  * all are taken: manager_grow() first. */
 struct service *manager_add(struct manager *manager, const char *name);
 
-/* Forgets an idle service: its slot is free. */
+/* Forgets an idle service: its slot is free. Requests that wait for it have their answer in the
+ * next manager_settle(). */
 void manager_forget(struct manager *manager, struct service *service);
 
 /* What names find, after definitions have changed; manager_resolve() does it too. Returns 0 or

@@ -7,9 +7,10 @@ from services import booted, define, kill, look, printed, shell, sleeps, wait
 
 
 def logging(machine, name, **keys):
-    """A daemon that notes its start and its end in one file that all share."""
+    """A daemon that notes its start and its end in one file that all share. It counts as started
+    once it has: what an earlier run has left is removed before."""
     log = machine.folder / 'order'
-    define(machine, name, exec=shell(
+    define(machine, name, before_start=[shell(f'rm -f {log}.{name}')], exec=shell(
         f'echo up {name} >>{log}; trap "echo down {name} >>{log}; exit 0" TERM; : >{log}.{name}; '
         'while :; do sleep 100000 & wait $!; done'),
         after_start=[shell(f'while ! test -e {log}.{name}; do :; done')], **keys)

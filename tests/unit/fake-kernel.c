@@ -86,7 +86,10 @@ static bool conditions_met(void *context, const struct definition *definition, s
 
 static uint64_t now_ns(void *context)
 {
-    return ((struct fake *)context)->now_ns++;
+    struct fake *fake = context;
+    if (fake->crash_in && !--fake->crash_in)
+        longjmp(fake->crash, 1);
+    return fake->now_ns++;
 }
 
 static uint32_t no_random(void *context, uint32_t bound)
@@ -159,6 +162,8 @@ struct service *fake_add(struct fake *fake, const char *name, enum service_type 
         .wants = s->lists[WANTS],
         .after = s->lists[AFTER],
         .conflicts = s->lists[CONFLICTS],
+        .before = s->lists[BEFORE],
+        .provides = s->lists[PROVIDES],
     };
     service->definition = &s->definition;
     manager_event(&fake->manager, service, EVENT_LOADED);
@@ -220,6 +225,7 @@ static void end_main(struct fake *fake, struct service *service, enum exit_kind 
     manager_edit(&fake->manager, service, &body);
     body.exit_kind = (uint8_t)kind;
     body.exit_value = value;
+    body.ended = 1;
     manager_commit(&fake->manager, service, &body);
     of(fake, service)->runs = of(fake, service)->signalled = false;
     manager_event(&fake->manager, service, EVENT_EXITED);
@@ -265,6 +271,85 @@ void fake_run(struct fake *fake)
         for (uint32_t i = 0; i < FAKE_SLOTS; i++)
             moved |= fake_step(fake, i);
     }
+}
+
+static enum service_event resume(struct fake *fake, struct service *service)
+{
+    struct fake_service *s = of(fake, service);
+    const struct service_body *body = service_body(&fake->manager, service);
+    switch ((enum service_state)body->state) {
+    case STATE_RELOADING:
+        if (s->slow_reload)
+            return EVENT_NONE;
+        return EVENT_HOOKS_OK;
+    case STATE_PREPARING:
+    case STATE_SETTLING:
+    case STATE_LEAVING:
+    case STATE_FINISHING:
+        return EVENT_HOOKS_OK;
+    case STATE_STARTING:
+        if (s->runs)
+            return s->definition.type == TYPE_DAEMON ? EVENT_READY : EVENT_NONE;
+        return act(fake, service, ACTION_SPAWN);
+    case STATE_STOPPING:
+        return act_signal(fake, service);
+    case STATE_KILLING:
+        s->signalled = true;
+        return s->runs ? EVENT_NONE : EVENT_EXITED;
+    case STATE_SWEEPING:
+        return EVENT_EMPTY;
+    default:
+        return EVENT_NONE;
+    }
+}
+
+/* A timer is what the state should have; the old launcher's went with it. */
+static void resume_timer(struct fake *fake, struct service *service)
+{
+    struct fake_service *s = of(fake, service);
+    const struct service_body *body = service_body(&fake->manager, service);
+    const struct machine_state *state = &machine_states[body->state];
+    s->timer_ns = 0;
+    if (body->state == STATE_BACKING_OFF)
+        s->timer_ns = body->deadline_ns ? body->deadline_ns : 1;
+    else if ((state->going_up || body->state == STATE_RELOADING) &&
+             s->definition.start_timeout_ms != TIME_NEVER_MS)
+        s->timer_ns = fake->now_ns + s->definition.start_timeout_ms * NS_PER_MS;
+    else if (body->state == STATE_LEAVING || body->state == STATE_STOPPING ||
+             body->state == STATE_FINISHING)
+        s->timer_ns = fake->now_ns + s->definition.stop.timeout_ms * NS_PER_MS;
+}
+
+/* Its process has ended, and the launcher was killed before the machine knew. */
+static bool is_exit_owed(const struct fake_service *s, const struct service_body *body)
+{
+    return body->ended && !s->runs &&
+           (body->state == STATE_STARTING || body->state == STATE_SETTLING ||
+            body->state == STATE_RUNNING || body->state == STATE_RELOADING);
+}
+
+void fake_recover(struct fake *fake)
+{
+    manager_finish(&fake->manager);
+    manager_init(&fake->manager, &ops, fake, &fake->header, fake->records, FAKE_SLOTS);
+    for (uint32_t i = 0; i < FAKE_SLOTS; i++)
+        if (fake->manager.services[i].in_use)
+            fake->manager.services[i].definition = &fake->services[i].definition;
+    manager_resolve(&fake->manager, NULL, NULL);
+    for (uint32_t i = 0; i < FAKE_SLOTS; i++) {
+        struct service *service = &fake->manager.services[i];
+        if (!service->in_use)
+            continue;
+        fake->services[i].queued = false;
+        resume_timer(fake, service);
+        enum service_event event =
+            is_exit_owed(&fake->services[i], service_body(&fake->manager, service))
+                ? EVENT_EXITED
+                : resume(fake, service);
+        if (event != EVENT_NONE)
+            manager_event(&fake->manager, service, event);
+    }
+    manager_settle(&fake->manager);
 }
 
 bool fake_next_timer(struct fake *fake)

@@ -4,12 +4,16 @@
 
 #include "service/manager.h"
 
+#include <setjmp.h>
+
 #define FAKE_SLOTS 48
+
+enum { NEEDS, WANTS, AFTER, CONFLICTS, BEFORE, PROVIDES, FAKE_LISTS };
 
 struct fake_service {
     struct definition definition;
     char name[16];
-    char *lists[4][FAKE_SLOTS + 1]; /* needs, wants, after, conflicts */
+    char *lists[FAKE_LISTS][FAKE_SLOTS + 1];
     bool runs, queued, signalled;
     bool slow_reload;  /* its reload command runs until the test ends it */
     uint64_t timer_ns; /* 0: none */
@@ -27,9 +31,11 @@ struct fake {
     char order[4096];  /* "+a" started, "-a" told to stop, in order */
     /* Called before a start and before a stop, to check what must hold then; may be NULL. */
     void (*check)(struct fake *fake, struct service *service, bool start);
+    /* The launcher is killed at the `crash_in`th look at the clock from now on, which every change
+     * of a state takes: longjmp() to `crash`, and then it is fake_recover()'s turn. 0: never. */
+    unsigned crash_in;
+    jmp_buf crash;
 };
-
-enum { NEEDS, WANTS, AFTER, CONFLICTS };
 
 void fake_init(struct fake *fake);
 void fake_finish(struct fake *fake);
@@ -55,5 +61,8 @@ bool fake_step(struct fake *fake, uint32_t slot);
 
 /* The main process ends by itself. */
 void fake_exit(struct fake *fake, const char *name, enum exit_kind kind, int value);
+/* A new manager on the records that are there, as a launcher that was started again makes it; the
+ * requests of the old one are gone. What was queued is queued again, as executor-recover.c does. */
+void fake_recover(struct fake *fake);
 /* The clock goes to the next timer, which fires. Returns whether there was one. */
 bool fake_next_timer(struct fake *fake);

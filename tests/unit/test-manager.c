@@ -248,6 +248,20 @@ TEST(a_restart_takes_along_and_brings_back_in_order)
     end();
 }
 
+TEST(all_that_a_restart_takes_along_is_waited_for_however_far_up_it_is)
+{
+    chain_running();
+    struct request request = request_of(REQUEST_RESTART, "c");
+    CHECK_NUMBER(manager_request(&fake.manager, &request), 3);
+    fake_run(&fake);
+    CHECK_TEXT(fake.order, "-a -b -c +c +b +a ");
+    for (size_t i = 0; i < request.count; i++)
+        CHECK_NUMBER(request.items[i].outcome, OUTCOME_DONE);
+    CHECK_NUMBER(request.pending, 0);
+    free(request.items);
+    end();
+}
+
 TEST(a_restart_runs_a_done_task_again_and_a_start_does_not)
 {
     fake_init(&fake);
@@ -318,6 +332,70 @@ TEST(a_start_during_stopping_starts_again_after_the_stop)
     CHECK_TEXT(fake.order, "-a +a ");
     CHECK_TEXT(fake_shown(&fake, "a"), "running");
     free(stop.items);
+    end();
+}
+
+TEST(what_comes_after_one_that_stops_and_starts_again_waits_for_it)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_tie(&fake, "a", AFTER, "b");
+    fake_load(&fake);
+    ask(REQUEST_START, "b");
+    fake.order[0] = 0;
+    struct request stop = request_of(REQUEST_STOP, "b"), start = request_of(REQUEST_START, "b");
+    struct request other = request_of(REQUEST_START, "a");
+    manager_request(&fake.manager, &stop);
+    manager_settle(&fake.manager);
+    manager_request(&fake.manager, &start);
+    manager_request(&fake.manager, &other);
+    fake_run(&fake);
+    CHECK_TEXT(fake.order, "-b +b +a ");
+    CHECK_NUMBER(stop.items[0].outcome, OUTCOME_OVERTAKEN);
+    CHECK_NUMBER(start.items[0].outcome, OUTCOME_DONE);
+    CHECK_NUMBER(other.items[0].outcome, OUTCOME_DONE);
+    free(stop.items);
+    free(start.items);
+    free(other.items);
+    end();
+}
+
+TEST(what_comes_back_with_a_need_keeps_its_order_to_others_that_come_back_too)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_add(&fake, "c", TYPE_DAEMON);
+    fake_tie(&fake, "a", NEEDS, "c");
+    fake_tie(&fake, "b", NEEDS, "c");
+    fake_tie(&fake, "a", WANTS, "b");
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_run(&fake);
+    fake.order[0] = 0;
+    CHECK_NUMBER(ask(REQUEST_STOP, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake.order, "-a -b -c ");
+    fake.order[0] = 0;
+    CHECK_NUMBER(ask(REQUEST_START, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake.order, "+c +b +a ");
+    end();
+}
+
+TEST(a_request_about_a_service_that_is_forgotten_has_its_answer)
+{
+    chain();
+    struct request start = request_of(REQUEST_START, "a");
+    answers = 0;
+    manager_request(&fake.manager, &start);
+    manager_settle(&fake.manager);
+    CHECK_TEXT(fake_shown(&fake, "a"), "waiting");
+    manager_forget(&fake.manager, fake_find(&fake, "a"));
+    fake_load(&fake);
+    CHECK_NUMBER(answers, 1);
+    CHECK_NUMBER(start.items[0].outcome, OUTCOME_FAILED);
+    free(start.items);
+    fake_run(&fake);
     end();
 }
 
@@ -420,158 +498,4 @@ TEST(a_wish_is_kept_through_a_new_manager_on_the_same_records)
      * something that is neither. */
     CHECK(record->body[!record->live].state < SERVICE_STATES);
     end();
-}
-
-/* ---- at random ----------------------------------------------------------------------------- */
-
-static uint32_t seed;
-
-static uint32_t random_below(uint32_t bound)
-{
-    seed = seed * 1664525u + 1013904223u;
-    return (seed >> 8) % bound;
-}
-
-/* What must hold whenever a run begins, and whenever one is told to end. */
-static void check_order(struct fake *f, struct service *service, bool start)
-{
-    size_t count;
-    const struct edge *edges = start ? graph_after(&f->manager.graph, service->slot, &count)
-                                     : graph_before(&f->manager.graph, service->slot, &count);
-    for (size_t i = 0; i < count; i++) {
-        const struct service *other = &f->manager.services[edges[i].slot];
-        enum service_state state = service_state(&f->manager, other);
-        if (edges[i].kind == EDGE_NEED && start)
-            CHECK(machine_states[state].up);
-        /* A start that timed out is ended at once, whoever runs on an earlier run. */
-        if (edges[i].kind == EDGE_NEED && !start && service_body(&f->manager, service)->asked)
-            CHECK(machine_states[state].idle);
-        if (edges[i].kind == EDGE_CONFLICT && start)
-            CHECK(machine_states[state].idle);
-    }
-}
-
-#define RANDOM_SERVICES 12
-
-static void random_services(void)
-{
-    static const char *const names[RANDOM_SERVICES] = {"a", "b", "c", "d", "e", "f",
-                                                       "g", "h", "i", "j", "k", "l"};
-    fake_init(&fake);
-    fake.check = check_order;
-    fake.ends_reloads = true;
-    for (int i = 0; i < RANDOM_SERVICES; i++) {
-        static const enum service_type types[] = {TYPE_DAEMON, TYPE_DAEMON, TYPE_TASK, TYPE_TARGET};
-        fake_add(&fake, names[i], types[random_below(4)]);
-        /* A task that is to run always never comes to rest. */
-        bool task = fake.services[i].definition.type == TYPE_TASK;
-        fake.services[i].definition.restart.policy =
-            (enum restart_policy)(task ? 1 + random_below(2) : random_below(3));
-        if (random_below(3) == 0)
-            fake.services[i].definition.restart.limit = random_below(4);
-        fake.services[i].definition.reload_signal = random_below(2) ? 1 : 0;
-        fake.services[i].slow_reload = random_below(2) == 0;
-    }
-    for (int i = 0; i < 14; i++) {
-        uint32_t from = 1 + random_below(RANDOM_SERVICES - 1), to = random_below(from);
-        int list = random_below(12) == 0 ? CONFLICTS : (int)random_below(3);
-        fake_tie(&fake, names[from], list, names[to]);
-    }
-    fake_load(&fake);
-}
-
-#define PENDING_MAX 6
-static struct request pending[PENDING_MAX];
-
-static void random_request(void)
-{
-    struct request *request = &pending[random_below(PENDING_MAX)];
-    manager_cancel(&fake.manager, request);
-    free(request->items);
-    *request = (struct request){.verb = (enum request_verb)random_below(REQUEST_VERBS),
-                                .count = 1,
-                                .on_done = on_done,
-                                .items = calloc(1, sizeof *request->items)};
-    request->items[0].slot = random_below(RANDOM_SERVICES);
-    manager_request(&fake.manager, request);
-    manager_settle(&fake.manager);
-}
-
-static void random_event(void)
-{
-    uint32_t slot = random_below(RANDOM_SERVICES);
-    switch (random_below(8)) {
-    case 0:
-        random_request();
-        break;
-    case 1:
-        if (fake.services[slot].runs)
-            fake_exit(&fake, fake.services[slot].name, EXIT_CODE, (int)random_below(3));
-        break;
-    case 2:
-        fake_next_timer(&fake);
-        break;
-    default:
-        fake_step(&fake, slot);
-    }
-}
-
-/* Nothing moves any more: what is must be what is wanted, or say why not. */
-static void check_at_rest(void)
-{
-    for (uint32_t i = 0; i < RANDOM_SERVICES; i++) {
-        const struct service *service = &fake.manager.services[i];
-        const struct service_body *body = service_body(&fake.manager, service);
-        const struct machine_state *state = &machine_states[body->state];
-        CHECK(!state->going_up && !state->going_down);
-        CHECK(body->state != STATE_WAITING && body->state != STATE_BACKING_OFF);
-        CHECK_NUMBER(fake.services[i].runs,
-                     state->has_main && fake.services[i].definition.type != TYPE_TARGET);
-        if (!body->wanted || body->blocked)
-            CHECK(state->idle);
-        if (body->wanted && !body->blocked && body->state == STATE_STOPPED)
-            CHECK(false); /* forgotten: wanted, free to start, and not started */
-    }
-}
-
-static void settle_all(void)
-{
-    /* A service that fails for ever goes from timer to timer: bounded by its limit or by this. */
-    for (int i = 0; i < 200; i++) {
-        fake_run(&fake);
-        if (!fake_next_timer(&fake))
-            break;
-    }
-    fake_run(&fake);
-}
-
-TEST(any_order_of_requests_and_events_keeps_the_rules_and_comes_to_rest)
-{
-    for (uint32_t round = 0; round < 3000; round++) {
-        int before = test_failures;
-        seed = round;
-        random_services();
-        for (int i = 0; i < PENDING_MAX; i++)
-            list_init(&pending[i].link);
-        fake_boot(&fake);
-        for (int i = 0; i < 120; i++)
-            random_event();
-        settle_all();
-        check_at_rest();
-        for (int i = 0; i < PENDING_MAX; i++) {
-            CHECK_NUMBER(pending[i].pending, 0);
-            manager_cancel(&fake.manager, &pending[i]);
-            free(pending[i].items);
-            pending[i] = (struct request){0};
-        }
-        manager_shut_down(&fake.manager);
-        settle_all();
-        CHECK_NUMBER(fake.manager.active, 0);
-        CHECK_NUMBER(fake.manager.coming, 0);
-        end();
-        if (test_failures != before) {
-            fprintf(stderr, "in the round with seed %u\n", round);
-            break;
-        }
-    }
 }
