@@ -26,5 +26,6 @@ enum start_step {
     STEP_USER,
     STEP_DIR,
     STEP_EXECUTE,
+    STEP_FOLLOW,
     STEPS
 };

@@ -95,6 +95,14 @@ static void check_program(struct parse *p, const struct node *root)
                 "service that only groups others");
 }
 
+static void check_forks(struct parse *p)
+{
+    if (given(p, KEY_FORKS) && p->draft.type != TYPE_FORKING)
+        parse_error(p, p->values[KEY_FORKS]->key,
+                    "'forks' has a meaning only for a program that goes to the background by "
+                    "itself: write 'type: forking' too, or remove it");
+}
+
 static void check_terminal(struct parse *p)
 {
     const struct node *input = p->values[KEY_STDIN];
@@ -214,8 +222,10 @@ static void parse_root(struct parse *p, const struct node *root)
     } else {
         if (!(there & ~good & who))
             parse_identity(p);
-        if (!(there & ~good & KEY_BIT(KEY_TYPE)))
+        if (!(there & ~good & KEY_BIT(KEY_TYPE))) {
             check_program(p, root);
+            check_forks(p);
+        }
     }
     check_terminal(p);
     fill_defaults(p);

@@ -19,11 +19,6 @@ bool value_type(struct parse *p, const char *key, const struct node *value, void
     unsigned type;
     if (!value_word(p, key, value, service_type_names, SERVICE_TYPES, &type))
         return false;
-    if (type == TYPE_FORKING)
-        return parse_error(p, value,
-                           "'%s: forking' is not built yet: let the program stay in the "
-                           "foreground, and remove 'type'",
-                           key);
     p->draft.type = (enum service_type)type;
     return true;
 }

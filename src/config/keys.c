@@ -117,8 +117,10 @@ const struct key keys[KEY_COUNT] = {
                     "{}", "resource limits, by ulimit's names", .built = true,
                     .needs_restart = true},
     [KEY_RESOURCES] = {"resources", &kind_not_built, 0, "mapping", NULL, "cgroup limits"},
-    [KEY_FORKS] = {"forks", &kind_not_built, 0, "mapping", NULL,
-                   "which process of a forking service is the main one"},
+    [KEY_FORKS] = {"forks", &kind_forks, AT(forks), "mapping: `pid-file`, `main`", NULL,
+                   "which process of a forking service is the main one; without it, the oldest "
+                   "left when the first has ended",
+                   .built = true},
     [KEY_LOG] = {"log", &kind_not_built, 0, "mapping", NULL, "its journal's quota"},
 };
 _Static_assert(KEY_COUNT <= 64, "keys_given has a bit for each row");

@@ -275,9 +275,11 @@ static void signal_process(void *context, int32_t pid)
         signalling->count++;
 }
 
-static int signal_tree(int cgroup_fd, struct signalling *signalling, int depth)
+/* The same for those below it, too. */
+static int for_each_below(int cgroup_fd, void (*each)(void *context, int32_t pid), void *context,
+                          int depth)
 {
-    int result = for_each_process(cgroup_fd, signal_process, signalling);
+    int result = for_each_process(cgroup_fd, each, context);
     int fd = openat(cgroup_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (!folder) {
@@ -289,8 +291,9 @@ static int signal_tree(int cgroup_fd, struct signalling *signalling, int depth)
         if (entry->d_type != DT_DIR || entry->d_name[0] == '.' || depth >= REMOVE_DEPTH)
             continue;
         AUTO_CLOSE int below = openat(fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (below >= 0)
-            signal_tree(below, signalling, depth + 1);
+        int found = below < 0 ? 0 : for_each_below(below, each, context, depth + 1);
+        if (found > 0 && result >= 0)
+            result += found;
     }
     closedir(folder);
     return result;
@@ -299,7 +302,7 @@ static int signal_tree(int cgroup_fd, struct signalling *signalling, int depth)
 int cgroup_signal(int cgroup_fd, int signal)
 {
     struct signalling signalling = {.signal = signal};
-    int result = signal_tree(cgroup_fd, &signalling, 0);
+    int result = for_each_below(cgroup_fd, signal_process, &signalling, 0);
     return result < 0 ? result : signalling.count;
 }
 
@@ -318,7 +321,7 @@ static void collect(void *context, int32_t pid)
 int cgroup_processes(int cgroup_fd, int32_t *pids, size_t room)
 {
     struct collection collection = {.pids = pids, .room = room};
-    return for_each_process(cgroup_fd, collect, &collection);
+    return for_each_below(cgroup_fd, collect, &collection, 0);
 }
 
 /* The part of a cgroup's path that nobody else's has: our folder's random name and the service's.

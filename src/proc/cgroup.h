@@ -35,7 +35,7 @@ int cgroup_renew(int folder_fd, const char *service);
 /* A signal to every process in it and below it, one by one. Returns how many got it, or -errno. */
 int cgroup_signal(int cgroup_fd, int signal);
 
-/* The pids in it (not below): at most `room` are stored. Returns how many there are, or -errno. */
+/* The pids in it and below it: at most `room` are stored. Returns how many there are, or -errno. */
 int cgroup_processes(int cgroup_fd, int32_t *pids, size_t room);
 
 /* Whether the process, a zombie too, is in it or below it. Not known counts as no. */

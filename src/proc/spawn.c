@@ -11,19 +11,23 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define FD_STDIN  (SPAWN_FD_FIRST + 0)
-#define FD_OUTPUT (SPAWN_FD_FIRST + 1)
-#define FD_TTY    (SPAWN_FD_FIRST + 2)
+#define FD_STDIN   (SPAWN_FD_FIRST + 0)
+#define FD_OUTPUT  (SPAWN_FD_FIRST + 1)
+#define FD_TTY     (SPAWN_FD_FIRST + 2)
+#define FD_ENTRIES (SPAWN_FD_FIRST + 3)
+#define FD_BELL    (SPAWN_FD_FIRST + 4)
 
 /* The child lives on this until it executes. Used by one child at a time: the parent waits. */
 #define STACK_BYTES 65536
 static char child_stack[STACK_BYTES] __attribute__((aligned(64)));
+static char followed_stack[STACK_BYTES] __attribute__((aligned(64)));
 
 static int null_fd = -1;
 static bool fd_used[SPAWN_FD_LAST + 1];
@@ -277,16 +281,66 @@ static const struct {
     {STEP_EXECUTE, execute},
 };
 
-CHILD void run_child(void *argument)
+CHILD void run_steps(struct child *child, size_t first)
 {
-    struct child *child = argument;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+    for (size_t i = first; i < sizeof steps / sizeof *steps; i++) {
         int error = steps[i].run(child->spawn);
         if (!error)
             continue;
         child->error = error;
         child->step = steps[i].step;
         break;
+    }
+    _exit(127);
+}
+
+CHILD void run_followed(void *argument)
+{
+    run_steps(argument, 1); /* its descriptors are its own already, the follower's copied */
+}
+
+/* Where the kernel's vfork makes this one wait, too, the program's steps report as they always do:
+ * the memory is the same for all three. */
+CHILD void make_followed(struct child *child)
+{
+    const struct spawn_follow *follow = child->spawn->follow;
+    static char *const no_environment[] = {NULL};
+    struct clone3_arguments arguments = {
+        .flags = CLONE_VM | CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND,
+        .parent_tid = (uint64_t)(uintptr_t)follow->first_pid,
+        .exit_signal = SIGCHLD,
+        .stack = (uint64_t)(uintptr_t)followed_stack,
+        .stack_size = sizeof followed_stack,
+    };
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    setsid(); /* no signal to the program's group or terminal is meant for it */
+    pid_t pid = syscall_clone3(&arguments, run_followed, child);
+    if (pid < 0) {
+        child->error = -pid;
+        child->step = STEP_CLONE;
+        return;
+    }
+    if (child->error)
+        return;
+    *follow->main_pid = pid;
+    if (dup2(FD_ENTRIES, SPAWN_FD_FIRST) >= 0 && dup2(FD_BELL, SPAWN_FD_FIRST + 1) >= 0)
+        execve(follow->argv[0], follow->argv, no_environment);
+    child->error = errno;
+    child->step = STEP_FOLLOW;
+    kill(pid, SIGKILL); /* a child of this one that nobody has waited for */
+}
+
+CHILD void run_child(void *argument)
+{
+    struct child *child = argument;
+    int error = child->spawn->follow ? own_descriptors(child->spawn) : 0;
+    if (!child->spawn->follow)
+        run_steps(child, 0);
+    if (error) {
+        child->error = error;
+        child->step = STEP_DESCRIPTORS;
+    } else {
+        make_followed(child);
     }
     _exit(127);
 }
@@ -306,6 +360,10 @@ int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_f
         failed = place(FD_OUTPUT, spawn->output_fd);
     if (!failed)
         failed = place(FD_TTY, spawn->tty_fd);
+    if (!failed)
+        failed = place(FD_ENTRIES, spawn->follow ? spawn->follow->entries_fd : -1);
+    if (!failed)
+        failed = place(FD_BELL, spawn->follow ? spawn->follow->bell_fd : -1);
     if (failed)
         return fail(ret_failure, STEP_DESCRIPTORS, -failed);
 
@@ -337,5 +395,7 @@ int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_f
         ;
     close(pidfd);
     *spawn->parent_tid = 0;
+    if (spawn->follow)
+        *spawn->follow->first_pid = 0;
     return fail(ret_failure, child.step, child.error);
 }

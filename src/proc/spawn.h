@@ -34,6 +34,16 @@ struct spawn_priorities {
     char autogroup[8];     /* as it is written into /proc/self/autogroup, with `nice` */
 };
 
+/* A process between the parent and the program: it is made first, makes the other one, and then
+ * executes this. It is the program's parent, and as a child subreaper that of all that the program
+ * leaves behind (prctl(2)). It keeps the parent's user, descriptors 0 to 2 and no environment. */
+struct spawn_follow {
+    char *const *argv;       /* argv[0] with a slash */
+    int entries_fd, bell_fd; /* it finds these at 3 and 4 */
+    int32_t *first_pid;      /* the kernel writes the program's pid here before that runs */
+    int32_t *main_pid;       /* and we here, before the follower is executed */
+};
+
 /* What is to be executed, and how. Nothing is owned. */
 struct spawn {
     char *const *argv; /* argv[0] without a slash is looked up on `path` */
@@ -54,6 +64,7 @@ struct spawn {
     size_t limit_count;
     struct spawn_priorities priorities;
     int32_t *parent_tid; /* the kernel writes the pid here before the child runs; not NULL */
+    const struct spawn_follow *follow; /* NULL: none; else *parent_tid is the follower's */
 };
 
 struct spawn_failure {

@@ -86,6 +86,8 @@ enum hand_over_key {
     KEY_STATE = 1,         /* memfd: one record a service */
     KEY_DEFINITIONS = 2,   /* memfd: the service files in force */
     KEY_CGROUP = 3,        /* the locked folder of our cgroups */
+    KEY_FOLLOW = 4,        /* memfd: one entry a service for follow-forks (follow.h) */
+    KEY_FOLLOW_BELL = 5,   /* its eventfd */
     KEY_JOURNAL_STATE = 8, /* the journal's memfd */
     KEY_JOURNAL_SPOOL = 9,
     KEY_SERVICE_FIRST = 16, /* + slot: the service's output pipe, opened O_RDWR */

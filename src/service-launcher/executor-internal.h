@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "config/arena.h"
+#include "loop/watch-path.h"
 #include "proc/cgroup.h"
 #include "proc/pidref.h"
 #include "proc/spawn.h"
@@ -18,9 +19,11 @@
 struct process {
     struct executor *executor;
     uint32_t slot;
-    struct pidref main, hook;
-    struct loop_fd main_source, hook_source, events_source; /* events: its cgroup's; owns its fd */
+    struct pidref main, hook, follower;
+    struct loop_fd main_source, hook_source, follower_source;
+    struct loop_fd events_source;         /* of what follows it (tracker.c); owns its fd */
     struct loop_timer timer, watch_timer; /* watch: for what could not be watched */
+    struct looking *looking;              /* for its main process; NULL: not */
     struct list spawn_link;               /* in executor->spawn_queue */
     struct list rest_link;                /* in executor->rest_queue */
     int output_fd;                        /* the writing end of its pipe; -1: none yet */
@@ -33,12 +36,31 @@ struct process {
     bool registering;    /* the journal has not got its pipe yet */
 };
 
+/* A service that forks: its first process has ended, the main one is looked for. On the heap. */
+struct looking {
+    struct process *process;
+    struct watch_path pid_file;
+    struct loop_timer timer; /* for what no event tells: a program that executes another */
+    unsigned warned;         /* bits of what was said already */
+};
+
+/* A child of ours that was a main process and is not any more: only to be reaped. */
+struct former {
+    struct executor *executor;
+    struct pidref process;
+    struct loop_fd source;
+};
+
 struct executor {
     struct launcher *launcher;
     struct process **processes; /* [slots]; NULL: at rest */
     uint32_t slots;
     struct list spawn_queue, rest_queue;
-    struct rlimit nofile; /* what services get */
+    struct rlimit nofile;                /* what services get */
+    struct follow_entry *follow_entries; /* [ENTRIES], mapped; NULL: there are no followers */
+    int follow_fd, bell_fd;
+    struct loop_fd bell_source;
+    struct watch_paths paths;
     int cgroup_folder;
     uint64_t random_state;
     bool no_room; /* init's socket is full: nothing is spawned until it is not */
@@ -55,9 +77,41 @@ struct process *executor_need_process(struct executor *executor, uint32_t slot);
 int executor_watch(struct process *process, bool hook);
 void executor_check_empty(struct process *process);
 
-/* An adopted main process is gone: it is init's child. Its pid stays in the record until init says
- * how it ended. */
+/* An adopted main process is gone. Where somebody can say at once how it ended, that is what
+ * happens next; else its pid stays in the record until init or its follower says it. */
 void executor_main_gone(struct process *process);
+
+/* The main process has ended, and how is known. */
+void executor_main_ended(struct process *process, enum exit_kind kind, int value);
+
+/* A run that never got a main process, nor ever will. */
+void executor_main_lost(struct process *process);
+
+/* Takes note that there is no main process, and its zombie away. */
+void executor_release_main(struct process *process);
+
+/* executor-forks.c: what is different where a service forks. */
+
+/* The end of the process in main_pid is not the end of the run: the first process has done its
+ * part, or another one takes over. */
+bool executor_forks_goes_on(struct process *process, enum exit_kind kind, int value);
+
+/* The first process has ended, the main one is not known, and something is left of it. */
+bool executor_is_leaderless(const struct process *process);
+
+/* Looks for the main process, if that is what is to be done now. */
+void executor_look_for_main(struct process *process);
+void executor_stop_looking(struct process *process);
+
+/* Makes that process the main one, if it is the service's. Returns 0, -ESRCH when it has ended,
+ * -EPERM when it is not the service's, or -errno. */
+int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stage);
+
+/* The service begins: what the pid file is now is stale. */
+struct file_mark executor_stale_mark(const struct definition *definition);
+
+/* Whether a start waits for something else than `ready`: the main process is to be found first. */
+bool executor_forks_holds_ready(const struct process *process);
 
 /* executor.c: sets the timer to a deadline that the record has already, or to a new one; 0: none.
  */

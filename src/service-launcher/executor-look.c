@@ -1,6 +1,8 @@
 /* Looking without changing: conditions, and what a service is made of right now. */
 #include "service-launcher/executor-internal.h"
+#include "service-launcher/tracker.h"
 
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
 
@@ -73,10 +75,11 @@ size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pid
     const struct service_record *record = &executor->launcher->manager.records[slot];
     size_t count = 0;
 
-    if (process && process->cgroup_fd >= 0) {
-        int found = cgroup_processes(process->cgroup_fd, pids, room);
-        if (found > 0)
-            return (size_t)found;
+    AUTO_FREE pid_t *living = NULL;
+    ssize_t found = process ? tracker_processes(process, &living) : 0;
+    if (found > 0) {
+        memcpy(pids, living, ((size_t)found < room ? (size_t)found : room) * sizeof *pids);
+        return (size_t)found;
     }
     const int32_t known[] = {record->main_pid, record->hook_pid};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {

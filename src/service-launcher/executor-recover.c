@@ -1,6 +1,7 @@
 /* Recovery: a new launcher goes on where a dead one was. Every service of the state is taken up as
  * its record says; what the dead one may have left undone is done again, and harms nobody then. */
 #include "service-launcher/executor-internal.h"
+#include "service-launcher/follow.h"
 #include "service-launcher/journal-client.h"
 
 #include "base/clock.h"
@@ -91,9 +92,15 @@ static enum service_event resume(struct process *process)
         return EVENT_EXITED;
     if (record->hook_pid && state != STATE_SWEEPING && state != STATE_KILLING)
         return EVENT_NONE;
+    if (state == STATE_STARTING && executor_is_leaderless(process)) {
+        executor_look_for_main(process);
+        return EVENT_NONE;
+    }
     if (state == STATE_STARTING && record->main_pid)
-        return definition->type != TYPE_TASK && definition->ready.kind == READY_EXEC ? EVENT_READY
+        return definition->type != TYPE_TASK && !executor_forks_holds_ready(process) ? EVENT_READY
                                                                                      : EVENT_NONE;
+    if (state == STATE_STARTING && record->follower_pid)
+        return EVENT_NONE; /* it is about to make the first process */
     /* A list of hooks goes on at its place, it does not begin again. */
     if (undone[state] == ACTION_HOOKS)
         return executor_next_hook(process);
@@ -170,6 +177,9 @@ static void recover_one(struct executor *executor, struct service *service)
     open_service_cgroup(process);
     register_again(process);
     process->hook_cancelled = record->hook_pid && !waits_for_hook(record, body);
+    if (body->forked == FORK_LOOKING) /* main_pid was the first process's, or not believed yet */
+        record->main_pid = 0;
+    follow_watch(process);
     bool gone = adopt(process, false) == -ESRCH;
     adopt(process, true);
     resume_timer(process, body);

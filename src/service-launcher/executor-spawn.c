@@ -2,6 +2,7 @@
  * programs are executed. So a program never runs whose output nobody would find again, whoever is
  * killed in between. */
 #include "service-launcher/executor-internal.h"
+#include "service-launcher/follow.h"
 #include "service-launcher/journal-client.h"
 
 #include "base/cleanup.h"
@@ -199,6 +200,7 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
 /* ---- what a program finds ------------------------------------------------------------------ */
 
 struct surroundings {
+    struct follow_command follow;
     char **environment;
     const char *path;
     char texts[6][SERVICE_NAME_MAX_BYTES + 32]; /* HOME= USER= … as far as they are short */
@@ -407,8 +409,14 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
     spawn_->tty_fd = tty_fd;
     spawn_->limits = s->limits;
     spawn_->limit_count = build_limits(s, process);
-    spawn_->parent_tid = hook ? &record->hook_pid : &record->main_pid;
     struct pidref *which = hook ? &process->hook : &process->main;
+    spawn_->parent_tid = hook ? &record->hook_pid : &record->main_pid;
+    if (!hook && follow_is_wanted(process)) {
+        follow_prepare(process, &s->follow);
+        spawn_->follow = &s->follow.spawn;
+        spawn_->parent_tid = &record->follower_pid;
+        which = &process->follower;
+    }
     record->spawning = hook ? 2 : 1;
     int failed = spawn(spawn_, &which->fd, failure);
     if (is_removed_cgroup(failure, failed) && reopen_cgroup(process) == 0) {
@@ -478,15 +486,18 @@ static void run_one(struct process *process)
     }
     process_record(process)->spawning = 0;
     process->spawn_hook = false;
+    follow_watch(process);
     int failed = executor_watch(process, hook);
-    if (failed)
+    if (failed && failed != -ESRCH)
         LOG(ERROR, "Cannot watch a process yet",
             TEXT("service", service_name(&launcher->manager, service)),
             TEXT("error", strerror(-failed)));
     if (hook)
         return;
     manager_event(&launcher->manager, service, EVENT_SPAWNED);
-    if (service->definition->type != TYPE_TASK && service->definition->ready.kind == READY_EXEC)
+    if (failed == -ESRCH) /* its follower has taken its zombie away already */
+        executor_main_gone(process);
+    else if (service->definition->type != TYPE_TASK && !executor_forks_holds_ready(process))
         manager_event(&launcher->manager, service, EVENT_READY);
 }
 

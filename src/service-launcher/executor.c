@@ -3,10 +3,13 @@
  * A service that is not idle has a `struct process`: what is watched for it. What must survive this
  * program is in its record, not here. */
 #include "service-launcher/executor-internal.h"
+#include "service-launcher/follow.h"
 #include "service-launcher/journal-client.h"
+#include "service-launcher/tracker.h"
 
 #include "base/clock.h"
 #include "log/log.h"
+#include "proc/processes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +47,9 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
         return -ENOMEM;
     executor->launcher = launcher;
     executor->nofile = *nofile;
-    executor->cgroup_folder = -1;
+    executor->cgroup_folder = executor->follow_fd = executor->bell_fd = -1;
+    executor->bell_source.fd = -1;
+    watch_paths_init(&executor->paths, &launcher->loop);
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
     list_init(&executor->rest_queue);
@@ -77,8 +82,9 @@ struct process *executor_need_process(struct executor *executor, uint32_t slot)
         return NULL;
     process->executor = executor;
     process->slot = slot;
-    process->main = process->hook = PIDREF_NONE;
-    process->main_source.fd = process->hook_source.fd = process->events_source.fd = -1;
+    process->main = process->hook = process->follower = PIDREF_NONE;
+    process->main_source.fd = process->hook_source.fd = -1;
+    process->follower_source.fd = process->events_source.fd = -1;
     process->output_fd = process->pipe_fd = process->cgroup_fd = -1;
     list_init(&process->spawn_link);
     list_init(&process->rest_link);
@@ -93,15 +99,6 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
-static void unwatch_events(struct process *process)
-{
-    int fd = process->events_source.fd;
-    if (fd < 0)
-        return;
-    loop_remove(&process->executor->launcher->loop, &process->events_source);
-    close(fd);
-}
-
 static void forget_pid(struct process *process, struct pidref *which, struct loop_fd *source)
 {
     loop_remove(&process->executor->launcher->loop, source);
@@ -113,7 +110,9 @@ static void destroy_process(struct process *process)
     struct executor *executor = process->executor;
     forget_pid(process, &process->main, &process->main_source);
     forget_pid(process, &process->hook, &process->hook_source);
-    unwatch_events(process);
+    follow_forget(process);
+    executor_stop_looking(process);
+    tracker_unwatch(process);
     loop_clear_timer(&executor->launcher->loop, &process->timer);
     loop_clear_timer(&executor->launcher->loop, &process->watch_timer);
     list_remove(&process->spawn_link);
@@ -254,23 +253,49 @@ static enum exit_kind kind_of_code(int code)
     return code == CLD_EXITED ? EXIT_CODE : EXIT_SIGNAL;
 }
 
+void executor_release_main(struct process *process)
+{
+    process_record(process)->main_pid = 0;
+    if (pidref_is_set(&process->main))
+        pidref_reap(&process->main);
+    forget_pid(process, &process->main, &process->main_source);
+}
+
 /* The main process has ended, and how is known, or never will be: first into the record, then the
  * zombie goes. */
 static void end_main(struct process *process, enum exit_kind kind, int value)
 {
     struct launcher *launcher = process->executor->launcher;
     note_exit(process, kind, value);
-    process_record(process)->main_pid = 0;
-    if (pidref_is_set(&process->main)) {
-        /* Where no cgroup follows it, its group is all we know of; the zombie still keeps the
-         * group's number from being anybody else's. */
-        if (process->cgroup_fd < 0)
-            kill(-process->main.pid, SIGKILL);
-        pidref_reap(&process->main);
-    }
-    forget_pid(process, &process->main, &process->main_source);
+    /* Where nothing follows it, its group is all we know of; the zombie still keeps the group's
+     * number from being anybody else's. */
+    if (!tracker_follows(process) && pidref_is_set(&process->main) &&
+        pidref_signal(&process->main, 0) == 0)
+        kill(-process->main.pid, SIGKILL);
+    executor_release_main(process);
     journal_client_run_ended(launcher->journal, process->slot);
     manager_event(&launcher->manager, process_service(process), EVENT_EXITED);
+}
+
+void executor_main_ended(struct process *process, enum exit_kind kind, int value)
+{
+    if (!executor_forks_goes_on(process, kind, value))
+        end_main(process, kind, value);
+}
+
+void executor_main_lost(struct process *process)
+{
+    enum service_state state = service_state(manager_of(process), process_service(process));
+    if (state == STATE_STARTING && !executor_is_leaderless(process))
+        end_main(process, EXIT_UNKNOWN, 0);
+}
+
+static void main_ended_with(struct process *process, int status)
+{
+    if (WIFEXITED(status))
+        executor_main_ended(process, EXIT_CODE, WEXITSTATUS(status));
+    else
+        executor_main_ended(process, EXIT_SIGNAL, WTERMSIG(status));
 }
 
 static void on_main_ended(struct loop_fd *source, uint32_t events)
@@ -281,16 +306,34 @@ static void on_main_ended(struct loop_fd *source, uint32_t events)
 
     if (failed == -EAGAIN)
         return;
-    if (!failed) {
-        end_main(process, kind_of_code(code), status);
-        return;
-    }
-    executor_main_gone(process);
+    if (!failed)
+        executor_main_ended(process, kind_of_code(code), status);
+    else
+        executor_main_gone(process);
+}
+
+/* Whether somebody who has not said it yet will say how the main process ended. */
+static bool end_will_be_told(const struct process *process)
+{
+    const struct service *service = process_service(process);
+    const struct service_body *body = service_body(manager_of(process), service);
+    /* The first process of one that forks is a child of init or of the follower. */
+    return process_record(process)->follower_pid ||
+           (service->definition->type == TYPE_FORKING && body->state == STATE_STARTING &&
+            body->forked == FORK_FIRST);
 }
 
 void executor_main_gone(struct process *process)
 {
+    int status;
+    if (follow_knows_end(process, &status) ||
+        (pidref_is_set(&process->main) && pidref_end_status(&process->main, &status) == 0)) {
+        main_ended_with(process, status);
+        return;
+    }
     forget_pid(process, &process->main, &process->main_source);
+    if (end_will_be_told(process))
+        return;
     manager_event(manager_of(process), process_service(process), EVENT_GONE);
     if (service_state(manager_of(process), process_service(process)) == STATE_ENDING)
         set_time_out(process, STATUS_WAIT_MS);
@@ -371,7 +414,7 @@ void executor_on_ended(struct executor *executor, pid_t pid, int status)
         if (!process || !record->name[0])
             continue;
         if (record->main_pid == pid && !is_own_child(&process->main))
-            end_main(process, kind, value);
+            executor_main_ended(process, kind, value);
         else if (record->hook_pid == pid && !is_own_child(&process->hook))
             end_hook(process, kind, value);
         else
@@ -392,6 +435,7 @@ static enum service_event act_begin_run(struct process *process)
     body.invocation[0] = executor_random_number(executor);
     body.invocation[1] = executor_random_number(executor);
     body.hook = 0;
+    body.pid_file = executor_stale_mark(service->definition);
     manager_commit(manager_of(process), service, &body);
     set_time_out(process, service->definition->start_timeout_ms);
     return EVENT_NONE;
@@ -447,17 +491,17 @@ static bool send_signal(struct process *process, int signal, enum kill_mode mode
     bool hook = pidref_is_set(&process->hook) && !process->hook_cancelled;
     const struct pidref *main = &process->main;
 
-    if (mode == KILL_ALL && process->cgroup_fd >= 0 &&
-        cgroup_signal(process->cgroup_fd, signal) > 0)
+    if ((mode == KILL_ALL || executor_is_leaderless(process)) &&
+        tracker_signal(process, signal) > 0)
         return true;
     if (hook)
         pidref_signal(&process->hook, signal);
     if (!pidref_is_set(main))
         return hook;
-    /* Each main process leads a session and group of its own. While its zombie is not reaped its
-     * number is its group's and nobody else's. */
-    if (mode != KILL_MAIN && pidref_signal(main, 0) == 0)
-        kill(-main->pid, signal);
+    /* While its zombie is not reaped its number, and so its group's, is nobody else's. */
+    pid_t group = mode != KILL_MAIN && pidref_signal(main, 0) == 0 ? getpgid(main->pid) : 0;
+    if (group > 1 && group != getpgrp())
+        kill(-group, signal);
     else
         pidref_signal(main, signal);
     return true;
@@ -478,6 +522,12 @@ static enum service_event act_signal(struct process *process)
         process->spawn_hook = false;
         return EVENT_SPAWN_FAILED; /* it was still to come: there is nothing to end */
     }
+    executor_stop_looking(process);
+    if (executor_is_leaderless(process) && !tracker_watch(process)) {
+        send_signal(process, stop->signal, KILL_ALL);
+        send_signal(process, SIGCONT, KILL_ALL);
+        return EVENT_NONE; /* executor_check_empty() tells when none is left */
+    }
     if (!has_process(process))
         return EVENT_EXITED; /* what may be left of it is swept */
     /* Adopted, and its end was seen: its status is on its way. */
@@ -497,29 +547,15 @@ int executor_signal(struct executor *executor, uint32_t slot, int signal, bool a
     return pidref_is_set(&process->main) ? pidref_signal(&process->main, signal) : -ESRCH;
 }
 
-static int kill_cgroup(struct process *process)
-{
-    if (process->cgroup_fd < 0)
-        return -ENOENT;
-    process->cgroup_killed = true;
-    return cgroup_kill(process->cgroup_fd);
-}
-
 static enum service_event act_kill(struct process *process)
 {
-    if (!has_process(process))
+    if (!has_process(process) && !executor_is_leaderless(process))
         return EVENT_EXITED;
-    if (kill_cgroup(process) < 0)
+    if (tracker_kill(process) < 0)
         send_signal(process, SIGKILL, KILL_GROUP);
     else /* it may have left its cgroup */
         pidref_signal(&process->main, SIGKILL);
-    return EVENT_NONE;
-}
-
-static void on_cgroup_event(struct loop_fd *source, uint32_t events)
-{
-    (void)events;
-    executor_check_empty(container_of(source, struct process, events_source));
+    return executor_is_leaderless(process) && tracker_watch(process) ? EVENT_EXITED : EVENT_NONE;
 }
 
 /* Whether nothing of the service is left; else it is watched until there is nothing. */
@@ -527,42 +563,36 @@ static bool is_empty(struct process *process)
 {
     if (pidref_is_set(&process->hook) || process_record(process)->hook_pid)
         return false;
-    if (process->cgroup_fd < 0 || cgroup_is_populated(process->cgroup_fd) != 1)
-        return true;
-    if (process->events_source.fd >= 0)
-        return false;
-    int fd = cgroup_open_events(process->cgroup_fd);
-    if (fd < 0)
-        return true;
-    if (loop_add(&process->executor->launcher->loop, &process->events_source, fd,
-                 EPOLLPRI | EPOLLERR, on_cgroup_event) < 0) {
-        close(fd);
-        return true;
-    }
-    /* It may have become empty before it was watched. */
-    return cgroup_is_populated(process->cgroup_fd) != 1;
+    return tracker_watch(process);
 }
 
 /* What comes next, a hook or another run, needs a cgroup that was never killed. */
 static void end_sweep(struct process *process)
 {
     process->sweeping = false;
-    unwatch_events(process);
-    if (!process->cgroup_killed || process->cgroup_fd < 0)
-        return;
-    process->cgroup_killed = false;
-    int fd = cgroup_renew(process->executor->cgroup_folder, process_record(process)->name);
-    if (fd < 0) {
-        LOG(ERROR, "Cannot make a cgroup anew: what starts in it may be killed at once",
-            TEXT("service", process_record(process)->name), TEXT("error", strerror(-fd)));
+    tracker_unwatch(process);
+    tracker_renew(process);
+}
+
+/* The run of a service that has no main process ends when nothing is left of it. */
+static void check_leaderless(struct process *process)
+{
+    enum service_state state = service_state(manager_of(process), process_service(process));
+    if (state == STATE_STARTING) {
+        executor_look_for_main(process);
         return;
     }
-    close(process->cgroup_fd);
-    process->cgroup_fd = fd;
+    if ((state != STATE_STOPPING && state != STATE_KILLING) || !tracker_watch(process))
+        return;
+    note_exit(process, EXIT_CODE, 0); /* that of the first process */
+    journal_client_run_ended(process->executor->launcher->journal, process->slot);
+    manager_event(manager_of(process), process_service(process), EVENT_EXITED);
 }
 
 void executor_check_empty(struct process *process)
 {
+    if (!process->sweeping && executor_is_leaderless(process))
+        check_leaderless(process);
     if (!process->sweeping || !is_empty(process))
         return;
     end_sweep(process);
@@ -574,8 +604,9 @@ static enum service_event act_sweep(struct process *process)
     process->sweeping = true;
     if (pidref_is_set(&process->hook))
         pidref_signal(&process->hook, SIGKILL);
-    if (process->cgroup_fd >= 0 && cgroup_is_populated(process->cgroup_fd) == 1)
-        kill_cgroup(process);
+    executor_stop_looking(process);
+    if (!tracker_watch(process))
+        tracker_kill(process);
     if (!is_empty(process))
         return EVENT_NONE;
     end_sweep(process);

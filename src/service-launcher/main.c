@@ -4,6 +4,7 @@
  * with init, what a former launcher left, the boot, and then the loop. */
 #include "service-launcher/control.h"
 #include "service-launcher/executor.h"
+#include "service-launcher/follow.h"
 #include "service-launcher/init-link.h"
 #include "service-launcher/journal-client.h"
 #include "service-launcher/launcher.h"
@@ -38,14 +39,14 @@
 
 /* What init has given us of the time before; -1: nothing. */
 static struct {
-    int state, definitions, control, cgroup;
+    int state, definitions, control, cgroup, follow, bell;
     struct {
         uint32_t slot;
         int fd;
     } * pipes; /* from malloc */
     size_t pipe_count, pipe_room;
     bool done;
-} held = {.state = -1, .definitions = -1, .control = -1, .cgroup = -1};
+} held = {.state = -1, .definitions = -1, .control = -1, .cgroup = -1, .follow = -1, .bell = -1};
 
 static struct launcher launcher = {.definitions_fd = -1};
 static struct init_link init_link;
@@ -81,6 +82,8 @@ static void on_held(void *context, uint32_t key, int fd)
                  : key == KEY_DEFINITIONS    ? &held.definitions
                  : key == KEY_CONTROL_SOCKET ? &held.control
                  : key == KEY_CGROUP         ? &held.cgroup
+                 : key == KEY_FOLLOW         ? &held.follow
+                 : key == KEY_FOLLOW_BELL    ? &held.bell
                                              : NULL;
     (void)context;
     if (place)
@@ -325,10 +328,16 @@ static void open_cgroups(void)
         if (fd >= 0)
             store(KEY_CGROUP, fd);
         else
-            LOG(INFO, "No writable cgroup v2: a service is followed by its process group",
+            LOG(INFO,
+                "No writable cgroup v2: a service that forks is followed by follow-forks, any "
+                "other by its process group",
                 TEXT("why", strerror(-fd)));
     }
     executor_set_cgroup_folder(launcher.executor, fd < 0 ? -1 : fd);
+    int failed = fd < 0 ? follow_begin(launcher.executor, held.follow, held.bell) : 0;
+    if (failed)
+        LOG(ERROR, "Services that fork can be followed by their process group only",
+            TEXT("error", strerror(-failed)));
 }
 
 static void take_pipes(void)

@@ -320,6 +320,8 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.failed_start = body.timed_out = body.retry = body.asked = 0;
         body.ready_ns = 0;
         body.ended = 0;
+        body.forked = FORK_FIRST;
+        body.by_mark = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }
     if (actions & ACTION_FAILED_START)

@@ -54,6 +54,7 @@ static const struct {
     [REASON_RELOAD_SIGNALED] = {SIGNAL, "its reload command was ended by %s"},
     [REASON_RELOAD_STEP] = {STEP, "its reload command could not be run: %s: %s"},
     [REASON_RELOAD_TIME_OUT] = {MS, "its reload command was not done after %s and was killed"},
+    [REASON_NOTHING_LEFT] = {WORDS, "its first process ended and left nothing running"},
 };
 
 static void add_ms(struct text *text, uint32_t ms)
@@ -209,6 +210,7 @@ static const char *const steps[STEPS] = {
     [STEP_STDIN] = "cannot open its stdin",
     [STEP_TTY] = "cannot open its tty",
     [STEP_CLONE] = "cannot make a process",
+    [STEP_FOLLOW] = "cannot execute follow-forks",
     [STEP_DESCRIPTORS] = "cannot set up its descriptors",
     [STEP_SESSION] = "cannot make its session",
     [STEP_CONTROL_TTY] = "cannot make its tty the controlling one",

@@ -7,6 +7,7 @@
  * before the child runs. Times are absolute CLOCK_BOOTTIME in nanoseconds. */
 #pragma once
 
+#include "base/file-mark.h"
 #include "base/start-step.h"
 #include "service/definition.h"
 
@@ -57,6 +58,7 @@ enum reason_code {
     REASON_RELOAD_SIGNALED,
     REASON_RELOAD_STEP,     /* its reload command could not be run: step, errno */
     REASON_RELOAD_TIME_OUT, /* its reload command was not done in N ms and was killed */
+    REASON_NOTHING_LEFT,    /* forking: its first process ended and left nothing */
     REASON_CODES
 };
 
@@ -67,6 +69,14 @@ struct reason {
     uint16_t step; /* enum start_step of REASON_STEP_FAILED */
     uint32_t service;
     int32_t number;
+};
+
+/* Whose number main_pid is, where a service forks. */
+enum fork_stage {
+    FORK_FIRST,   /* the first process, which is to end with 0 */
+    FORK_LOOKING, /* nobody's: that has ended, and which is the main one is not known yet */
+    FORK_FOUND,   /* the main process */
+    FORK_GUESSED  /* the oldest of several that are equal: when it ends the next one is */
 };
 
 struct service_body {
@@ -82,24 +92,29 @@ struct service_body {
     uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
     uint8_t asked;        /* this run was told to stop: its end is no failure */
     uint8_t reload;       /* a reload of this run was asked for and has not begun */
+    uint8_t forked;       /* enum fork_stage: of a service that forks, whom main_pid names */
+    uint8_t by_mark;      /* its follower was killed: it is followed by its mark */
     int32_t exit_value;
-    struct reason reason;   /* of the state, for people */
-    struct reason cause;    /* why it is kept or taken down, while it is */
-    uint32_t restarts;      /* since a person last started it */
-    uint32_t in_row;        /* restarts since it was last up for reset-after */
-    uint32_t hook;          /* which hook of this step runs */
-    uint32_t ended;         /* 1: this run's main process has ended: it has run, once */
-    uint64_t since_ns;      /* the state began */
-    uint64_t ready_ns;      /* this run got ready; 0: has not */
-    uint64_t deadline_ns;   /* the state's timer; 0: none */
-    uint64_t invocation[2]; /* this run's id */
+    struct reason reason;      /* of the state, for people */
+    struct reason cause;       /* why it is kept or taken down, while it is */
+    uint32_t restarts;         /* since a person last started it */
+    uint32_t in_row;           /* restarts since it was last up for reset-after */
+    uint32_t hook;             /* which hook of this step runs */
+    uint32_t ended;            /* 1: this run's main process has ended: it has run, once */
+    uint64_t since_ns;         /* the state began */
+    uint64_t ready_ns;         /* this run got ready; 0: has not */
+    uint64_t deadline_ns;      /* the state's timer; 0: none */
+    uint64_t invocation[2];    /* this run's id */
+    struct file_mark pid_file; /* forks.pid-file when this run began: it is stale */
 };
 
 struct service_record {
     char name[SERVICE_NAME_MAX_BYTES + 8]; /* "": the slot is free */
     uint32_t live;                         /* 0 or 1 */
     int32_t main_pid, hook_pid;            /* written by the kernel; 0: none */
-    uint32_t spawning; /* 1: main, 2: hook: set before clone3, cleared when it is settled */
+    uint32_t spawning;    /* 1: main, 2: hook: set before clone3, cleared when it is settled */
+    int32_t follower_pid; /* its follow-forks, written by the kernel; 0: none */
+    uint32_t reserved;
     struct service_body body[2];
 };
 

@@ -2,12 +2,30 @@
 import json
 import os
 import signal
+import sys
 
-from harness import Skip, children_of, inner_pid
+from harness import Machine, Skip, children_of, inner_pid
 
 PYTHON = '/usr/bin/python3'
 # Unmounts nothing: the machine's own mount namespace shows no cgroup v2 any more.
 WITHOUT_CGROUP = 'mount -t tmpfs none /sys/fs/cgroup'
+
+
+def both_ways(test):
+    """Two tests out of one of a machine that is not booted yet, named after what follows its
+    services: NAME_by_cgroup, and NAME_by_follower where cgroup v2 is hidden."""
+    def by_cgroup():
+        with Machine() as machine:
+            need_cgroup(machine)
+            test(machine)
+
+    def by_follower():
+        with Machine(before=WITHOUT_CGROUP) as machine:
+            test(machine)
+    for one in (by_cgroup, by_follower):
+        one.__name__ = f'{test.__name__}_{one.__name__}'
+        setattr(sys.modules[test.__module__], one.__name__, one)
+    return test
 
 
 def define(machine, name, **keys):

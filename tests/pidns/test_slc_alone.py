@@ -197,7 +197,8 @@ def test_check_of_a_folder_reads_the_service_that_it_is():
 
 
 def test_every_program_explains_itself_and_refuses_what_it_does_not_know():
-    for program in ('init', 'service-launcher', 'service-journal', 'slc', 'run-on-pid-ns'):
+    for program in ('init', 'service-launcher', 'service-journal', 'slc', 'run-on-pid-ns',
+                    'follow-forks'):
         def run(*words):
             return subprocess.run([str(BUILD / program), *words], stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True, timeout=60, check=False)

@@ -200,16 +200,32 @@ TEST(what_is_not_built_yet_is_refused_by_name)
     static const struct bad list[] = {
         {FILE_OF("exec: a\nresources: {memory: 1G}\n"),
          "2:1: 'resources' is not built yet: remove it"},
-        {FILE_OF("exec: a\ntype: forking\n"), "2:7: 'type: forking' is not built yet: let the "
-                                              "program stay in the foreground, and remove 'type'"},
         {FILE_OF("exec: a\nready: notify\n"),
          "2:8: 'ready: notify' is not built yet: remove it; a service then counts as started once "
          "its program was executed"},
         {FILE_OF("exec: a\nready: {tcp: 'x:80'}\n"),
          "2:9: 'ready: {tcp: \342\200\246}' is not built yet: remove it; a service then counts as "
          "started once its program was executed"},
-        {FILE_OF("exec: a\nlog: {}\nforks: {}\n"), "2:1: 'log' is not built yet: remove it\n"
-                                                   "3:1: 'forks' is not built yet: remove it"},
+        {FILE_OF("exec: a\nlog: {}\n"), "2:1: 'log' is not built yet: remove it"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(which_process_is_the_main_one_is_said_well_or_refused)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nforks: {pid-file: /run/a}\n"),
+         "2:1: 'forks' has a meaning only for a program that goes to the background by itself: "
+         "write 'type: forking' too, or remove it"},
+        {FILE_OF("exec: a\ntype: forking\nforks: /run/a\n"),
+         "3:8: 'forks' is a mapping, not one value: write 'forks: {pid-file: /run/NAME.pid}'"},
+        {FILE_OF("exec: a\ntype: forking\nforks: {pidfile: /run/a}\n"),
+         "3:9: 'forks' has no key 'pidfile': did you mean 'pid-file'?"},
+        {FILE_OF("exec: a\ntype: forking\nforks: {pid-file: a.pid}\n"),
+         "3:19: 'forks.pid-file' is a whole path, from '/', not 'a.pid'"},
+        {FILE_OF("exec: a\ntype: forking\nforks: {main: /sbin/a}\n"),
+         "3:15: 'forks.main' is the name of a program without its folder, as dhclient, not "
+         "'/sbin/a'"},
     };
     CHECK_ALL(list);
 }

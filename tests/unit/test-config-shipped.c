@@ -109,6 +109,6 @@ TEST(the_examples_on_the_page_load)
         error_list_finish(&errors);
         count++;
     }
-    CHECK_NUMBER(count, 3);
+    CHECK_NUMBER(count, 4);
     free(page);
 }

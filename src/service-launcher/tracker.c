@@ -1,0 +1,266 @@
+/* What lives of a service: by its cgroup, below its follower, or by marks. */
+#include "service-launcher/tracker.h"
+#include "service-launcher/executor-internal.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "log/log.h"
+#include "proc/processes.h"
+#include "protocol/follow.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PIDS_AT_FIRST 64
+
+static const struct service_body *body_of(const struct process *process)
+{
+    return service_body(&process->executor->launcher->manager, process_service(process));
+}
+
+static bool has_cgroup(const struct process *process)
+{
+    return process->cgroup_fd >= 0;
+}
+
+static bool has_follower(const struct process *process)
+{
+    return process_record(process)->follower_pid != 0;
+}
+
+/* ---- marks --------------------------------------------------------------------------------- */
+
+struct marked {
+    char entry[64];
+    pid_t *pids; /* from malloc */
+    size_t count, room;
+};
+
+static bool add_pid(struct marked *marked, pid_t pid)
+{
+    if (marked->count == marked->room) {
+        size_t room = marked->room ? marked->room * 2 : PIDS_AT_FIRST;
+        pid_t *grown = reallocarray(marked->pids, room, sizeof *grown);
+        if (!grown)
+            return false;
+        marked->pids = grown;
+        marked->room = room;
+    }
+    marked->pids[marked->count++] = pid;
+    return true;
+}
+
+static bool add_marked(void *context, const struct process_stat *stat)
+{
+    struct marked *marked = context;
+    bool lives = stat->state != 'Z' && stat->state != 'X' && stat->pid != getpid();
+    return !lives || !process_has_environment(stat->pid, marked->entry) ||
+           add_pid(marked, stat->pid);
+}
+
+static ssize_t find_marked(const struct process *process, pid_t **ret)
+{
+    const struct service_body *body = body_of(process);
+    struct marked marked = {.count = 0};
+    text_format(marked.entry, sizeof marked.entry, "INVOCATION_ID=%016llx%016llx",
+                (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
+    int failed = processes_each(add_marked, &marked);
+    if (failed) {
+        free(marked.pids);
+        return failed;
+    }
+    *ret = marked.pids;
+    return (ssize_t)marked.count;
+}
+
+/* ---- which --------------------------------------------------------------------------------- */
+
+bool tracker_follows(const struct process *process)
+{
+    return has_cgroup(process) || has_follower(process) || body_of(process)->by_mark;
+}
+
+static ssize_t cgroup_pids(const struct process *process, pid_t **ret)
+{
+    size_t room = PIDS_AT_FIRST;
+    for (;; room *= 2) {
+        pid_t *pids = malloc(room * sizeof *pids);
+        if (!pids)
+            return -ENOMEM;
+        int found = cgroup_processes(process->cgroup_fd, pids, room);
+        if (found >= 0 && (size_t)found <= room) {
+            *ret = pids;
+            return found;
+        }
+        free(pids);
+        if (found < 0)
+            return found;
+    }
+}
+
+ssize_t tracker_processes(const struct process *process, pid_t **ret)
+{
+    if (has_cgroup(process))
+        return cgroup_pids(process, ret);
+    if (has_follower(process))
+        return processes_below(process_record(process)->follower_pid, ret);
+    if (body_of(process)->by_mark)
+        return find_marked(process, ret);
+    return -ENOTSUP;
+}
+
+bool tracker_has(const struct process *process, pid_t pid)
+{
+    if (has_cgroup(process))
+        return cgroup_contains(process->cgroup_fd, pid);
+    if (!tracker_follows(process)) { /* then what is left is the session of the main process */
+        struct process_stat stat;
+        int32_t main_pid = process_record(process)->main_pid;
+        return main_pid && process_read_stat(pid, &stat) == 0 && stat.session == main_pid;
+    }
+    AUTO_FREE pid_t *pids = NULL;
+    ssize_t count = tracker_processes(process, &pids);
+    for (ssize_t i = 0; i < count; i++)
+        if (pids[i] == pid)
+            return true;
+    return false;
+}
+
+/* Between reading a number and opening the process it may have ended and the number be another's:
+ * so the list is made again when all are open, and only who is in both gets the signal. */
+static int signal_each(const struct process *process, int signal)
+{
+    AUTO_FREE pid_t *pids = NULL;
+    AUTO_FREE pid_t *again = NULL;
+    ssize_t count = tracker_processes(process, &pids), now;
+    int reached = 0;
+    if (count <= 0)
+        return (int)count;
+    AUTO_FREE struct pidref *refs = calloc((size_t)count, sizeof *refs);
+    if (!refs)
+        return -ENOMEM;
+    for (ssize_t i = 0; i < count; i++) {
+        refs[i] = PIDREF_NONE;
+        pidref_open(pids[i], &refs[i]);
+    }
+    now = tracker_processes(process, &again);
+    for (ssize_t i = 0; i < count; i++) {
+        for (ssize_t k = 0; k < now; k++)
+            if (again[k] == pids[i] && pidref_signal(&refs[i], signal) == 0) {
+                reached++;
+                break;
+            }
+        pidref_close(&refs[i]);
+    }
+    return reached;
+}
+
+int tracker_signal(const struct process *process, int signal)
+{
+    if (has_cgroup(process))
+        return cgroup_signal(process->cgroup_fd, signal);
+    return tracker_follows(process) ? signal_each(process, signal) : -ENOTSUP;
+}
+
+int tracker_kill(struct process *process)
+{
+    if (has_cgroup(process)) {
+        process->cgroup_killed = true;
+        return cgroup_kill(process->cgroup_fd);
+    }
+    if (has_follower(process) && pidref_is_set(&process->follower))
+        return pidref_signal(&process->follower, FOLLOW_SIGNAL_KILL);
+    if (body_of(process)->by_mark) {
+        int reached = signal_each(process, SIGKILL);
+        return reached < 0 ? reached : 0;
+    }
+    return -ENOTSUP;
+}
+
+/* ---- empty --------------------------------------------------------------------------------- */
+
+static void on_event(struct loop_fd *source, uint32_t events)
+{
+    struct process *process = container_of(source, struct process, events_source);
+    (void)events;
+    if (body_of(process)->by_mark)
+        tracker_unwatch(process); /* that one has ended: who is next? */
+    executor_check_empty(process);
+}
+
+void tracker_unwatch(struct process *process)
+{
+    int fd = process->events_source.fd;
+    if (fd < 0)
+        return;
+    loop_remove(&process->executor->launcher->loop, &process->events_source);
+    close(fd);
+}
+
+static bool watch_fd(struct process *process, int fd, uint32_t events)
+{
+    if (fd >= 0 && loop_add(&process->executor->launcher->loop, &process->events_source, fd, events,
+                            on_event) == 0)
+        return true;
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
+static bool watch_cgroup(struct process *process)
+{
+    if (cgroup_is_populated(process->cgroup_fd) != 1)
+        return true;
+    if (process->events_source.fd >= 0)
+        return false;
+    int fd = cgroup_open_events(process->cgroup_fd);
+    if (!watch_fd(process, fd, EPOLLPRI | EPOLLERR))
+        return true;
+    /* It may have become empty before it was watched. */
+    return cgroup_is_populated(process->cgroup_fd) != 1;
+}
+
+/* The first that is found is waited for, then it is looked again. */
+static bool watch_marked(struct process *process)
+{
+    AUTO_FREE pid_t *pids = NULL;
+    if (process->events_source.fd >= 0)
+        return false;
+    ssize_t count = find_marked(process, &pids);
+    for (ssize_t i = 0; i < count; i++) {
+        struct pidref one;
+        if (process->sweeping)
+            signal_each(process, SIGKILL); /* what was born meanwhile */
+        if (pidref_open(pids[i], &one) == 0 && watch_fd(process, one.fd, EPOLLIN))
+            return false;
+    }
+    return true;
+}
+
+bool tracker_watch(struct process *process)
+{
+    if (has_cgroup(process))
+        return watch_cgroup(process);
+    if (has_follower(process)) /* its end is watched anyway, and tells */
+        return false;
+    return body_of(process)->by_mark ? watch_marked(process) : true;
+}
+
+void tracker_renew(struct process *process)
+{
+    if (!process->cgroup_killed || process->cgroup_fd < 0)
+        return;
+    process->cgroup_killed = false;
+    int fd = cgroup_renew(process->executor->cgroup_folder, process_record(process)->name);
+    if (fd < 0) {
+        LOG(ERROR, "Cannot make a cgroup anew: what starts in it may be killed at once",
+            TEXT("service", process_record(process)->name), TEXT("error", strerror(-fd)));
+        return;
+    }
+    close(process->cgroup_fd);
+    process->cgroup_fd = fd;
+}
