@@ -80,10 +80,18 @@ static bool keep_text(struct parse *p, const char *text, size_t length, const ch
     return true;
 }
 
+/* In a template % stands for what it does elsewhere; else a percent sign is one. */
 bool value_text(struct parse *p, const char *key, const struct node *value, void *field)
 {
-    return value_need(p, key, value, NODE_TEXT, "some words") &&
-           keep_text(p, value->text, value->length, field);
+    size_t percent = 0;
+    if (!value_need(p, key, value, NODE_TEXT, "some words"))
+        return false;
+    if (!service_name_instance(p->source->name))
+        return keep_text(p, value->text, value->length, field);
+    const char *text = value_expand(p, value, value->text, &percent);
+    if (text)
+        *(const char **)field = text;
+    return text != NULL;
 }
 
 bool value_user(struct parse *p, const char *key, const struct node *value, void *field)

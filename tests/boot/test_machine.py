@@ -7,12 +7,12 @@ import booting
 
 TIMEOUT = 60  # each; the first waits for the boot
 
-RUNNING = ['crond', 'dhcp-client', 'httpd', 'klogd', 'login-ttyS0', 'networking', 'syslogd']
+RUNNING = ['crond', 'getty@ttyS0', 'httpd', 'klogd', 'logins', 'networking', 'syslogd', 'udhcpc@eth0']
 DONE = ['hostname', 'loopback', 'modules']
 # Instead of the one that is shipped: says on the console what it has got, so that a test can wait.
 FILES = {
-    '/etc/yml-services/dhcp-client.yml': 'exec: udhcpc -f -i eth0 -s /etc/udhcpc/default.script\n'
-                                         'wants: [modules, hostname]\nconsole: yes\n',
+    '/etc/yml-services/udhcpc@.yml': 'exec: udhcpc -f -i %i -s /etc/udhcpc/default.script\n'
+                                     'wants: [modules, hostname]\nconsole: yes\n',
     '/etc/yml-services/admin.yml': 'exec: httpd -f -p 81 -h /srv/admin\nneeds: [networking]\n',
     '/srv/admin/cgi-bin/restart': '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\n'
                                   'for n in $(seq 60); do slc restart crond >/dev/null || exit; done\n'
@@ -108,9 +108,17 @@ def test_dhcp_gives_an_address_and_the_web_server_answers_the_host(machine):
 
 
 def test_the_journal_has_what_a_service_printed(machine):
-    text = machine.check('slc journal dhcp-client')
+    text = machine.check('slc journal udhcpc@eth0')
     assert 'eth0 has 10.0.2.15/24' in text, text
-    assert len(machine.check('slc journal -n 1 dhcp-client').splitlines()) == 1
+    assert len(machine.check('slc journal -n 1 udhcpc@eth0').splitlines()) == 1
+
+
+def test_an_instance_of_a_template_is_listed_and_the_template_is_not(machine):
+    listed = booting.services(machine)
+    assert 'getty@' not in listed and 'udhcpc@' not in listed, sorted(listed)
+    assert machine.run('slc start getty@')[0] == 4
+    assert 'SERVICE_INSTANCE=eth0' in machine.check(
+        "tr '\\0' '\\n' < /proc/$(pidof udhcpc)/environ")
 
 
 def test_hostname_is_the_first_word_that_is_no_comment(machine):

@@ -49,7 +49,7 @@ def test_services_of_gonits_layout_start_in_the_order_of_its_list():
     files = {
         '/system/config.yaml': 'version: 0.1\ntitle: Gonit based OS\nservices:\n'
                                '  - name: zebra\n    description: Comes first\n'
-                               '  - name: antelope\n  - name: login-ttyS0\n',
+                               '  - name: antelope\n  - name: getty@ttyS0\n',
         '/system/services/zebra/config.yaml': 'console: yes\n',
         '/system/services/zebra/bin': '#!/bin/sh\necho zebra is up\nexec sleep 1000\n',
         '/system/services/antelope/config.yaml': 'type: task\n',

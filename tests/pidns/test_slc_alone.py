@@ -179,6 +179,32 @@ def test_check_of_one_file_knows_the_others_by_name():
     assert (error['file'], error['line'], error['column']) == ('a.yml', 2, 12), error
 
 
+def test_check_makes_the_instances_that_are_named_and_looks_at_templates_without_one():
+    files = {'t@.yml': 'exec: true\nneeds: ["low@%i", missing, "%i-own"]\n',
+             'low@.yml': 'exec: true\nwants: ["t@%i"]\n',
+             'one-own.yml': 'exec: true\n',
+             'a.yml': 'exec: true\nneeds: ["t@one", "t@two"]\nafter: ["t@three", "u@x"]\n',
+             'alone@.yml': 'exec: true\nenv: {A: "%q"}\nneeds: ["missing@%i"]\n',
+             'system': 'start: ["low@three", "u@y"]\n'}
+    result = check(files, '--config', 'system')
+    assert result.returncode == 1, result
+    for line in ("t@.yml:2:19: 'needs' names 'missing'", "t@.yml:2:28: 'needs' names 'two-own'",
+                 "a.yml:3:20: 'after' names 'u@x'", "alone@.yml:2:11: '%q' stands for nothing",
+                 'in a cycle, each after the next: t@one, low@one, t@one',
+                 'in a cycle, each after the next: low@INSTANCE, t@INSTANCE, low@INSTANCE',
+                 "system:1:22: 'start' names 'u@y'"):
+        assert line in result.stdout, (line, result.stdout)
+    assert 'one-own' not in result.stdout and "'t@three'" not in result.stdout, result.stdout
+    assert result.stdout.count("names 'missing'") == 1, result.stdout
+    files = {'t@.yml': 'exec: true %i\nready: exec\n', 'a.yml': 'exec: true\nneeds: ["t@x"]\n'}
+    result = check(files)
+    assert result.returncode == 0 and '2 services loaded, 0 errors' in result.stdout, result
+    assert check(files, 't@.yml').returncode == 0
+    result = check({'a@.yml': 'exec: true\nwants: ["b@%ix"]\n',
+                    'b@.yml': 'exec: true\nwants: ["a@%ix"]\n'})
+    assert result.returncode == 1 and 'longer and longer names' in result.stdout, result
+
+
 def test_check_of_a_folder_reads_the_service_that_it_is():
     with tempfile.TemporaryDirectory() as top:
         folder = pathlib.Path(top).resolve() / 'web'

@@ -127,6 +127,50 @@ def test_an_own_file_outranks_the_template_and_an_empty_one_masks_the_instance()
         assert printed(machine, 't@x') == 'template\n'
 
 
+def test_a_template_that_is_a_folder_brings_its_program_and_journals():
+    with Machine() as machine:
+        folder = machine.services / 't@'
+        (folder / 'bin').mkdir(parents=True)
+        (folder / 'logs').mkdir()
+        (folder / 'config.yaml').write_text('args: ["%i"]\n', encoding='utf-8')
+        (folder / 'bin' / 't').write_text('#!/bin/sh\necho $1 is here\nexec sleep 100000\n',
+                                          encoding='utf-8')
+        (folder / 'bin' / 't').chmod(0o755)
+        booted(machine)
+        machine.slc('start', 't@one', 't@two')
+        for name in ('one', 'two'):
+            journal = folder / 'logs' / f't@{name}'
+            assert look(machine, f't@{name}')['journal'] == str(journal)
+            machine.slc('stop', f't@{name}')
+            machine.slc('journal')  # drains it
+            assert f'{name} is here' in (journal / 'current').read_text(encoding='utf-8')
+
+
+def test_names_and_conditions_and_the_rest_say_which_instance_it_is():
+    with Machine() as machine:
+        there = machine.folder / 'there'
+        there.write_text('', encoding='utf-8')
+        define(machine, 't@', exec='sleep 100000', description='%i stays', provides=['also-%i'],
+               when=[{'exists': f'{machine.folder}/%i'}], dir='/proc', env={'WHO': '%i'},
+               conflicts=['against@%i'], enabled=False,
+               before_start=f'touch {machine.folder}/hook-%i')
+        define(machine, 'against@', exec='sleep 100000')
+        define(machine, 'a', exec='sleep 100000', needs=['also-there'], enabled=False)
+        booted(machine)
+        machine.slc('start', 't@there', 't@missing')
+        assert look(machine, 't@there')['state'] == 'running'
+        assert look(machine, 't@there')['description'] == 'there stays'
+        assert look(machine, 't@missing')['state'] == 'skipped'
+        assert f'{machine.folder}/missing' in look(machine, 't@missing')['reason']
+        assert (machine.folder / 'hook-there').exists()
+        assert look(machine, 'also-there')['name'] == 't@there'
+        machine.slc('start', 'a')
+        machine.slc('start', 'against@missing')
+        assert look(machine, 't@there')['state'] == 'running'
+        machine.slc('start', 'against@there')
+        assert 't@there' not in names(machine)  # stopped, and nobody names it
+
+
 def test_a_template_that_does_not_load_is_told_and_breaks_its_instances_at_its_place():
     with Machine() as machine:
         machine.service('t@', 'exec: sleep 100000\numsk: "077"')

@@ -54,6 +54,7 @@ static void check_bad(const char *template, const char *name, const char *text, 
 TEST(an_instance_has_its_own_name_wherever_a_percent_may_stand)
 {
     struct definition *d = load("web@", "web@8080",
+                                "description: On %i, 100%%\n"
                                 "exec: prog --port %i --name=%n --of %p 100%%\n"
                                 "args: ['%i']\n"
                                 "before-start: [[check, '%n']]\n"
@@ -68,6 +69,7 @@ TEST(an_instance_has_its_own_name_wherever_a_percent_may_stand)
                                 "when: [{exists: /run/%i}]\n");
     CHECK_TEXT(d->name, "web@8080");
     CHECK_TEXT(d->path, "t.yml");
+    CHECK_TEXT(d->description, "On 8080, 100%");
     CHECK_TEXT(d->argv[2], "8080");
     CHECK_TEXT(d->argv[3], "--name=web@8080");
     CHECK_TEXT(d->argv[5], "web");
