@@ -351,10 +351,14 @@ void executor_look_for_main(struct process *process)
                        clock_now_ns() + NAME_AGAIN_MS * NS_PER_MS, on_look_time);
 }
 
+bool executor_main_is_known(const struct process *process)
+{
+    return !forks(process) || body_of(process)->forked >= FORK_FOUND;
+}
+
 bool executor_forks_holds_ready(const struct process *process)
 {
-    return definition_of(process)->ready.kind != READY_EXEC ||
-           (forks(process) && body_of(process)->forked < FORK_FOUND);
+    return definition_of(process)->ready.kind != READY_EXEC || !executor_main_is_known(process);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */

@@ -57,7 +57,7 @@ struct executor {
     uint32_t slots;
     struct list spawn_queue, rest_queue;
     struct rlimit nofile;                /* what services get */
-    struct follow_entry *follow_entries; /* [ENTRIES], mapped; NULL: there are no followers */
+    struct follow_entry *follow_entries; /* [STATE_SLOTS_MAX], mapped; NULL: there are no followers */
     int follow_fd, bell_fd;
     struct loop_fd bell_source;
     struct watch_paths paths;
@@ -110,7 +110,10 @@ int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stag
 /* The service begins: what the pid file is now is stale. */
 struct file_mark executor_stale_mark(const struct definition *definition);
 
-/* Whether a start waits for something else than `ready`: the main process is to be found first. */
+/* Whether main_pid is the main process's: at once, but where a service forks. */
+bool executor_main_is_known(const struct process *process);
+
+/* Whether a start is not over yet: the main process is to be found first, or `ready` says more. */
 bool executor_forks_holds_ready(const struct process *process);
 
 /* executor.c: sets the timer to a deadline that the record has already, or to a new one; 0: none.

@@ -2,6 +2,7 @@
 #include "service-launcher/follow.h"
 #include "service-launcher/executor-internal.h"
 #include "service-launcher/journal-client.h"
+#include "service-launcher/state.h"
 
 #include "base/text.h"
 #include "log/log.h"
@@ -17,8 +18,7 @@
 #include <unistd.h>
 
 #define PROGRAM       "follow-forks"
-#define ENTRIES       (KEY_MAX - KEY_SERVICE_FIRST)
-#define ENTRIES_BYTES ((size_t)ENTRIES * FOLLOW_ENTRY_BYTES)
+#define ENTRIES_BYTES ((size_t)STATE_SLOTS_MAX * FOLLOW_ENTRY_BYTES)
 
 static struct manager *manager_of(const struct process *process)
 {

@@ -1,6 +1,8 @@
 """Services that go to the background by themselves: followed wherever they fork. Each test runs
 twice: followed by a cgroup, and where none can be had, by follow-forks."""
+import contextlib
 import os
+import random
 import re
 import signal
 
@@ -525,6 +527,34 @@ def test_a_daemon_that_dies_without_a_launcher_has_its_status_told(machine):
     without_launcher(machine, act)
     assert wait(machine, 'd', 'failed')['exit'] == {'code': 5}
     nobody_is_left(machine)
+
+
+@both_ways
+def test_kills_while_thirty_start_start_each_once_and_forget_none(machine):
+    for number in range(30):
+        daemon(machine, f's{number}', 'print("first", os.getpid(), flush=True); '
+               'fork(); os.setsid(); fork(); stay()', stop={'timeout': '500ms'})
+    machine.boot()
+    dice = random.Random(os.getpid())
+    for _ in range(8):
+        pid = until(lambda: machine.pid_of('service-launcher'), 'a launcher runs')
+        # Somewhere in the middle of what it does.
+        with contextlib.suppress(AssertionError):
+            until(lambda: False, 'some time has passed', deadline=dice.random() * 0.4)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    for number in range(30):
+        name = f's{number}'
+        status = wait(machine, name, 'running')
+        assert status['restarts'] == 0, status
+        [pid] = said(machine, name)
+        assert len(said(machine, name, 'first')) == 1, printed(machine, name)
+        until(lambda n=name, p=pid: look(machine, n)['pid'] == p, 'its daemon is the main one')
+        assert look(machine, name)['processes'] == [pid]
+    machine.slc('stop', *(f's{number}' for number in range(30)))
+    nobody_is_left(machine)
+    until(lambda: not [c for c in machine.children().values() if c[1] == 'Z'], 'no zombie')
 
 
 # Stopping, at each stage.

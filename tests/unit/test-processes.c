@@ -1,0 +1,170 @@
+/* Processes as /proc shows them, and ends of those that are nobody's children. */
+#include "proc/processes.h"
+#include "test.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A child that waits until it is killed. It has set itself up when this returns. */
+static pid_t make_child(const char *name, int depth)
+{
+    int ends[2];
+    char byte;
+    if (pipe(ends) < 0)
+        abort();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (name)
+            prctl(PR_SET_NAME, name);
+        close(ends[0]);
+        if (depth)
+            make_child(NULL, depth - 1);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (write(ends[1], "x", 1) != 1)
+            _exit(1);
+        close(ends[1]);
+        for (;;)
+            pause();
+    }
+    close(ends[1]);
+    if (read(ends[0], &byte, 1) != 1)
+        abort();
+    close(ends[0]);
+    return pid;
+}
+
+static void end_child(pid_t pid)
+{
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+}
+
+static void wait_for_end(const struct pidref *process)
+{
+    struct pollfd ended = {.fd = process->fd, .events = POLLIN};
+    poll(&ended, 1, -1);
+}
+
+TEST(a_name_that_looks_like_fields_is_a_name)
+{
+    pid_t pid = make_child("x) Z 1 (y", 0);
+    struct process_stat stat;
+    CHECK_NUMBER(process_read_stat(pid, &stat), 0);
+    CHECK_NUMBER(stat.pid, pid);
+    CHECK_NUMBER(stat.parent, getpid());
+    CHECK_NUMBER(stat.session, getsid(0));
+    CHECK(stat.state == 'S' || stat.state == 'R');
+    CHECK(stat.start_ticks > 0);
+    CHECK(process_is_called(pid, "x) Z 1 (y"));
+    CHECK(process_is_called(pid, "test-processes"));
+    CHECK(!process_is_called(pid, "test-process"));
+    CHECK(!process_is_called(pid, ""));
+    end_child(pid);
+    CHECK_NUMBER(process_read_stat(pid, &stat), -ESRCH);
+    CHECK(!process_is_called(pid, "test-processes"));
+}
+
+TEST(a_long_name_is_compared_as_far_as_the_kernel_keeps_it)
+{
+    pid_t pid = make_child("0123456789abcdefgh", 0);
+    CHECK(process_is_called(pid, "0123456789abcdefgh"));
+    CHECK(process_is_called(pid, "0123456789abcde"));
+    CHECK(!process_is_called(pid, "0123456789abcd"));
+    end_child(pid);
+}
+
+TEST(descendants_are_found_however_far_away_and_zombies_are_not)
+{
+    pid_t pid = make_child(NULL, 3), *found = NULL;
+    pid_t zombie = fork();
+    if (zombie == 0)
+        _exit(0);
+    siginfo_t info;
+    waitid(P_PID, (id_t)zombie, &info, WEXITED | WNOWAIT);
+    CHECK_NUMBER(processes_below(getpid(), &found), 4);
+    CHECK_NUMBER(found[0], pid);
+    free(found);
+    found = NULL;
+    CHECK_NUMBER(processes_below(pid, &found), 3);
+    free(found);
+    waitpid(zombie, NULL, 0);
+    end_child(pid);
+}
+
+TEST(an_entry_of_the_environment_is_found_whole)
+{
+    int ends[2];
+    char byte;
+    if (pipe(ends) < 0)
+        abort();
+    pid_t pid = fork();
+    if (pid == 0) {
+        char *const argv[] = {(char *)"sh", (char *)"-c", (char *)"echo; read x", NULL};
+        char *const environment[] = {(char *)"A=1", (char *)"MARK=abc", (char *)"B=", NULL};
+        int input[2];
+        if (pipe(input) < 0)
+            _exit(1);
+        dup2(input[0], 0);
+        dup2(ends[1], 1);
+        execve("/bin/sh", argv, environment);
+        _exit(127);
+    }
+    close(ends[1]);
+    CHECK_NUMBER(read(ends[0], &byte, 1), 1);
+    CHECK(process_has_environment(pid, "MARK=abc"));
+    CHECK(process_has_environment(pid, "B="));
+    CHECK(!process_has_environment(pid, "MARK=ab"));
+    CHECK(!process_has_environment(pid, "MARK=abcd"));
+    CHECK(!process_has_environment(pid, "ARK=abc"));
+    end_child(pid);
+    close(ends[0]);
+    CHECK(!process_has_environment(pid, "MARK=abc"));
+}
+
+static void check_end(int how)
+{
+    struct pidref process;
+    int gate[2], status = -1, after = -1;
+    if (pipe(gate) < 0)
+        abort();
+    pid_t pid = fork();
+    if (pid == 0) {
+        char byte;
+        close(gate[1]);
+        if (read(gate[0], &byte, 1) < 0)
+            _exit(99);
+        if (how < 0)
+            kill(getpid(), -how);
+        _exit(how);
+    }
+    CHECK_NUMBER(pidref_open(pid, &process), 0);
+    CHECK_NUMBER(pidref_end_status(&process, &status), -EAGAIN);
+    close(gate[0]);
+    close(gate[1]);
+    wait_for_end(&process);
+    CHECK_NUMBER(pidref_end_status(&process, &status), 0);
+    waitpid(pid, NULL, 0);
+    /* Reaped by somebody: then only a kernel that keeps it can say. */
+    int failed = pidref_end_status(&process, &after);
+    CHECK(failed == 0 || failed == -ENODATA);
+    if (!failed)
+        CHECK_NUMBER(after, status);
+    if (how >= 0)
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == how);
+    else
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == -how);
+    pidref_close(&process);
+}
+
+TEST(how_a_process_ended_is_known_without_waiting_for_it)
+{
+    check_end(0);
+    check_end(7);
+    check_end(255);
+    check_end(-SIGKILL);
+    check_end(-SIGTERM);
+}
