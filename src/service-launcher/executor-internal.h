@@ -56,8 +56,9 @@ struct executor {
     struct process **processes; /* [slots]; NULL: at rest */
     uint32_t slots;
     struct list spawn_queue, rest_queue;
-    struct rlimit nofile;                /* what services get */
-    struct follow_entry *follow_entries; /* [STATE_SLOTS_MAX], mapped; NULL: there are no followers */
+    struct rlimit nofile; /* what services get */
+    struct follow_entry
+        *follow_entries; /* [STATE_SLOTS_MAX], mapped; NULL: there are no followers */
     int follow_fd, bell_fd;
     struct loop_fd bell_source;
     struct watch_paths paths;
