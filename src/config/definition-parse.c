@@ -25,7 +25,7 @@ static const struct definition defaults = {
     .enabled = true,
     .umask = 022,
     .priorities = {.io = IO_NOT_GIVEN, .sched_policy = SCHED_NOT_GIVEN},
-    .quota = {.max_size_bytes = 16 << 20, .keep = 4},
+    .quota = {.max_size_bytes = 16 << 20, .keep = 4}, /* QUOTA_DEFAULT */
 };
 
 static bool given(const struct parse *p, enum key_row row)

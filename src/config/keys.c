@@ -121,7 +121,8 @@ const struct key keys[KEY_COUNT] = {
                    "which process of a forking service is the main one; without it, the oldest "
                    "left when the first has ended",
                    .built = true},
-    [KEY_LOG] = {"log", &kind_not_built, 0, "mapping", NULL, "its journal's quota"},
+    [KEY_LOG] = {"log", &kind_log, AT(quota), "mapping: `max-size`, `keep`, `max-age`, `rate`",
+                 "16M, 4, never, none", "its journal's quota", .built = true},
 };
 _Static_assert(KEY_COUNT <= 64, "keys_given has a bit for each row");
 

@@ -95,7 +95,7 @@ struct key_kind {
 extern const struct key_kind kind_text, kind_type, kind_exec, kind_args, kind_script, kind_commands,
     kind_reload, kind_bool, kind_names, kind_when, kind_ready, kind_time, kind_stop, kind_restart,
     kind_user, kind_group, kind_groups, kind_path, kind_umask, kind_env, kind_stdin, kind_tty,
-    kind_limits, kind_forks, kind_not_built;
+    kind_limits, kind_forks, kind_log, kind_not_built;
 
 /* config/key-surroundings.c */
 extern const struct key_kind kind_nice, kind_oom_score_adj, kind_cpus, kind_io, kind_sched,

@@ -15,6 +15,7 @@ struct unit {
 static const struct unit time_units[] = {
     {"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1},
 };
+static const struct unit age_units[] = {{"d", 86400}, {"h", 3600}, {"min", 60}, {"s", 1}};
 static const struct unit size_units[] = {{"G", 1u << 30}, {"M", 1u << 20}, {"K", 1u << 10}};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -100,6 +101,71 @@ void units_format_time(uint32_t time_ms, struct text *text)
 int units_parse_size(const char *string, uint64_t *ret_bytes)
 {
     return parse_with_unit(string, size_units, COUNT(size_units), 1, ret_bytes);
+}
+
+void units_format_size(uint64_t bytes, struct text *text)
+{
+    format_with_unit(bytes, size_units, COUNT(size_units), text);
+}
+
+int units_parse_age(const char *string, uint32_t *ret_s)
+{
+    uint64_t age_s;
+    if (strcmp(string, "never") == 0) {
+        *ret_s = AGE_NEVER_S;
+        return 0;
+    }
+    int failed = parse_with_unit(string, age_units, COUNT(age_units), 1, &age_s);
+    if (failed)
+        return failed;
+    if (age_s >= AGE_NEVER_S)
+        return -ERANGE;
+    *ret_s = (uint32_t)age_s;
+    return 0;
+}
+
+void units_format_age(uint32_t age_s, struct text *text)
+{
+    if (age_s == AGE_NEVER_S)
+        text_add(text, "never");
+    else
+        format_with_unit(age_s, age_units, COUNT(age_units), text);
+}
+
+int units_parse_rate(const char *string, uint32_t *ret_count, uint32_t *ret_interval_ms)
+{
+    uint64_t count, interval_ms = 0;
+    const char *rest;
+    int failed = parse_digits(string, &count, &rest);
+    if (failed)
+        return failed;
+    if (*rest++ != '/')
+        return -EINVAL;
+    for (size_t i = 0; i < COUNT(time_units); i++)
+        if (strcmp(rest, time_units[i].name) == 0)
+            interval_ms = time_units[i].factor;
+    if (!interval_ms)
+        failed = parse_with_unit(rest, time_units, COUNT(time_units), 0, &interval_ms);
+    if (failed)
+        return failed;
+    if (count > UINT32_MAX || interval_ms > UINT32_MAX)
+        return -ERANGE;
+    *ret_count = (uint32_t)count;
+    *ret_interval_ms = (uint32_t)interval_ms;
+    return 0;
+}
+
+void units_format_rate(uint32_t count, uint32_t interval_ms, struct text *text)
+{
+    text_add_unsigned(text, count);
+    text_add_char(text, '/');
+    for (size_t i = 0; i < COUNT(time_units); i++) {
+        if (time_units[i].factor == interval_ms) {
+            text_add(text, time_units[i].name);
+            return;
+        }
+    }
+    format_with_unit(interval_ms, time_units, COUNT(time_units), text);
 }
 
 int units_parse_factor(const char *string, uint32_t *ret_percent)

@@ -17,6 +17,17 @@ void units_format_time(uint32_t time_ms, struct text *text);
 /* `4096` `64K` `16M` `1G`: powers of 1024, in bytes. */
 int units_parse_size(const char *string, uint64_t *ret_bytes);
 
+void units_format_size(uint64_t bytes, struct text *text);
+
+/* `90` `12h` `30d` in seconds, or `never`: longer than a time can be, and no shorter than 1 s. */
+#define AGE_NEVER_S UINT32_MAX
+int units_parse_age(const char *string, uint32_t *ret_s);
+void units_format_age(uint32_t age_s, struct text *text);
+
+/* `1000/s` `5000/10s` `100/min`: a number, and the time in which. */
+int units_parse_rate(const char *string, uint32_t *ret_count, uint32_t *ret_interval_ms);
+void units_format_rate(uint32_t count, uint32_t interval_ms, struct text *text);
+
 /* `1` `1.5` `2.25` in percent: 100, 150, 225. At most two places. */
 int units_parse_factor(const char *string, uint32_t *ret_percent);
 void units_format_factor(uint32_t percent, struct text *text);

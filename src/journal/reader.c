@@ -1,11 +1,12 @@
 /* Reads a journal.
  *
- * The newest file is opened first: when it is rotated between two opens, the file that is
- * `previous` then is the one we have already, and only the new `current` is missing. */
+ * `current` is opened before the sealed files are listed, and is the same afterwards, or all is
+ * done again: so none is missing, and none is there twice. */
 #include "journal/reader.h"
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "journal/store.h"
+#include "journal/folder.h"
+#include "journal/seek-table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,69 +21,117 @@
 #define ENTRY_BYTES (JOURNAL_LINE_BYTES + JOURNAL_PREFIX_BYTES + 1)
 #define OPEN_TRIES  8 /* a journal is not rotated that often in between */
 
+/* Going backwards, a piece of this many bytes is one frame, decompressed once. */
+_Static_assert(BUFFER_BYTES == JOURNAL_FRAME_BYTES, "the buffer holds a frame");
+
+struct journal_reader_file {
+    int fd; /* `current`, or one that was given; -1: opened in its turn, by its name */
+    bool packed;
+    size_t folder; /* in reader.folders */
+    uint64_t time_ns;
+};
+
 /* ---- opening ------------------------------------------------------------------------------- */
 
 /* Returns a descriptor, -ENOENT for what is no file, or -errno. */
-static int open_one(const char *folder, const char *leaf, struct stat *ret_stat)
+static int open_one(int folder, const char *leaf, struct stat *ret_stat)
 {
-    char path[PATH_MAX];
-    if (!text_format(path, sizeof path, "%s/%s", folder, leaf))
-        return -ENAMETOOLONG;
     /* Non-blocking: what lies there may be a FIFO. */
-    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    AUTO_CLOSE int fd = openat(folder, leaf, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0)
-        return errno == ENOTDIR ? -ENOENT : -errno;
+        return -errno;
     if (fstat(fd, ret_stat) < 0)
         return -errno;
     return S_ISREG(ret_stat->st_mode) ? take_fd(&fd) : -ENOENT;
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
+static int add_files(struct journal_reader *reader, const struct journal_list *list, int current)
 {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+    size_t room = reader->file_count + list->count + 1;
+    struct journal_reader_file *files = reallocarray(reader->files, room, sizeof *files);
+    if (!files)
+        return -ENOMEM;
+    reader->files = files;
+    for (size_t i = 0; i < list->count; i++)
+        if (!journal_sealed_is_litter(&list->files[i]))
+            files[reader->file_count++] = (struct journal_reader_file){
+                -1, false, reader->folder_count, list->files[i].time_ns};
+    if (current >= 0)
+        files[reader->file_count++] =
+            (struct journal_reader_file){current, false, reader->folder_count, 0};
+    return 0;
 }
 
-/* Opens the files of a folder. Returns how many, or -errno. */
-static int open_folder(struct journal_reader *reader, const char *folder)
+/* Finds the files of a folder, as they are at one moment. Returns 0, -EAGAIN when they have changed
+ * meanwhile, or another -errno. */
+static int find_files(struct journal_reader *reader, int folder)
 {
-    struct stat current_stat, previous_stat;
+    struct journal_list list;
+    struct stat opened, named;
 
-    for (int tries = 0; tries < OPEN_TRIES; tries++) {
-        AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, &current_stat);
-        AUTO_CLOSE int previous = open_one(folder, JOURNAL_FILE_PREVIOUS, &previous_stat);
-        if (current < 0 && current != -ENOENT)
-            return current;
-        if (previous < 0 && previous != -ENOENT)
-            return previous;
-        if (current >= 0 && previous >= 0 && is_same_file(&current_stat, &previous_stat))
-            continue;
-        size_t before = reader->file_count;
-        if (previous >= 0)
-            reader->fds[reader->file_count++] = take_fd(&previous);
-        if (current >= 0)
-            reader->fds[reader->file_count++] = take_fd(&current);
-        return (int)(reader->file_count - before);
-    }
-    return -EBUSY;
+    AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, &opened);
+    if (current < 0 && current != -ENOENT)
+        return current;
+    int failed = journal_list_read(&list, folder);
+    if (failed)
+        return failed;
+    bool is_there = fstatat(folder, JOURNAL_FILE_CURRENT, &named, 0) == 0 && S_ISREG(named.st_mode);
+    if (is_there != (current >= 0) ||
+        (is_there && (named.st_dev != opened.st_dev || named.st_ino != opened.st_ino)))
+        failed = -EAGAIN;
+    if (!failed)
+        failed = add_files(reader, &list, current);
+    if (!failed)
+        take_fd(&current);
+    journal_list_finish(&list);
+    return failed;
+}
+
+static int open_folder(struct journal_reader *reader, const char *path)
+{
+    size_t before = reader->file_count;
+    int failed = -EAGAIN;
+
+    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    for (int tries = 0; failed == -EAGAIN && tries < OPEN_TRIES; tries++)
+        failed = find_files(reader, folder);
+    if (!failed && reader->file_count > before)
+        reader->folders[reader->folder_count++] = take_fd(&folder);
+    return failed == -EAGAIN ? -EBUSY : failed;
 }
 
 int journal_reader_open(struct journal_reader *reader, const char *const *folders, size_t count)
 {
     int failed = 0;
-    *reader = (struct journal_reader){0};
-    if (count > JOURNAL_READER_FILES / 2)
+    *reader = (struct journal_reader){.source = JOURNAL_SOURCE_NONE};
+    if (count > JOURNAL_READER_FOLDERS)
         return -E2BIG;
-    for (size_t i = 0; i < count && !failed; i++) {
-        int opened = open_folder(reader, folders[i]);
-        failed = opened < 0 ? opened : 0;
-    }
+    for (size_t i = 0; i < count && !failed; i++)
+        failed = open_folder(reader, folders[i]);
     if (!failed && !reader->file_count)
         failed = -ENOENT;
     if (!failed && !(reader->buffer = malloc(BUFFER_BYTES)))
         failed = -ENOMEM;
+    reader->source_file = reader->file_count;
     if (failed)
         journal_reader_close(reader);
     return failed;
+}
+
+int journal_reader_open_file(struct journal_reader *reader, int fd, bool packed)
+{
+    *reader = (struct journal_reader){.source = JOURNAL_SOURCE_NONE, .source_file = 1};
+    reader->files = calloc(1, sizeof *reader->files);
+    reader->buffer = malloc(BUFFER_BYTES);
+    if (!reader->files || !reader->buffer) {
+        close(fd);
+        journal_reader_close(reader);
+        return -ENOMEM;
+    }
+    reader->files[reader->file_count++] = (struct journal_reader_file){fd, packed, 0, 0};
+    return 0;
 }
 
 int journal_reader_open_service(struct journal_reader *reader, const char *logs,
@@ -105,10 +154,52 @@ int journal_reader_open_service(struct journal_reader *reader, const char *logs,
 
 void journal_reader_close(struct journal_reader *reader)
 {
+    if (reader->files || reader->buffer) /* else it is all zeros */
+        journal_source_close(&reader->source);
     for (size_t i = 0; i < reader->file_count; i++)
-        close(reader->fds[i]);
+        if (reader->files[i].fd >= 0)
+            close(reader->files[i].fd);
+    for (size_t i = 0; i < reader->folder_count; i++)
+        close(reader->folders[i]);
+    free(reader->files);
     free(reader->buffer);
-    *reader = (struct journal_reader){0};
+    *reader = (struct journal_reader){.source = JOURNAL_SOURCE_NONE};
+}
+
+/* Opens a sealed file. It may be compressed just now, and be there under its other name. */
+static int open_sealed(const struct journal_reader *reader, const struct journal_reader_file *file,
+                       bool *ret_packed)
+{
+    char name[JOURNAL_SEALED_BYTES];
+    struct stat stat;
+
+    journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
+    int fd = open_one(reader->folders[file->folder], name, &stat);
+    *ret_packed = fd == -ENOENT;
+    if (fd != -ENOENT)
+        return fd;
+    journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
+    return open_one(reader->folders[file->folder], name, &stat);
+}
+
+/* Makes this file the one that is open. One that is gone is empty. Returns 0 or -errno. */
+static int open_source(struct journal_reader *reader, size_t number)
+{
+    const struct journal_reader_file *file = &reader->files[number];
+    bool packed = file->packed;
+
+    if (reader->source_file == number)
+        return 0;
+    journal_source_close(&reader->source);
+    reader->source_file = reader->file_count;
+    int fd =
+        file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0) : open_sealed(reader, file, &packed);
+    if (fd == -1 && file->fd >= 0)
+        fd = -errno;
+    int failed = fd == -ENOENT ? 0 : fd < 0 ? fd : journal_source_open(&reader->source, fd, packed);
+    if (!failed)
+        reader->source_file = number;
+    return failed;
 }
 
 /* ---- forwards ------------------------------------------------------------------------------ */
@@ -129,10 +220,13 @@ static ssize_t fill(struct journal_reader *reader)
         reader->end -= reader->begin;
         reader->begin = 0;
     }
-    ssize_t count = pread(reader->fds[reader->file], reader->buffer + reader->end,
-                          BUFFER_BYTES - reader->end, reader->at);
+    int failed = open_source(reader, reader->file);
+    if (failed)
+        return failed;
+    ssize_t count = journal_source_read(&reader->source, reader->buffer + reader->end,
+                                        BUFFER_BYTES - reader->end, reader->at);
     if (count < 0)
-        return -errno;
+        return count;
     reader->end += (size_t)count;
     reader->at += count;
     return count;
@@ -158,6 +252,10 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
         const char *line = reader->buffer + reader->begin;
         const char *end = memchr(line, '\n', used < ENTRY_BYTES ? used : ENTRY_BYTES);
 
+        if (end == line && !reader->in_long) { /* nobody writes one */
+            reader->begin++;
+            continue;
+        }
         if (end) {
             give(reader, (size_t)(end - line), 1, ret);
             reader->in_long = false;
@@ -186,48 +284,104 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
 
 /* ---- backwards ----------------------------------------------------------------------------- */
 
-/* Whether the line that begins at `at` is the rest of another. */
-static bool is_continued(int fd, off_t at)
+/* Whether a line that begins so is the rest of another. */
+static bool is_rest(const char *beginning, size_t count)
 {
-    char beginning[JOURNAL_PREFIX_BYTES];
+    char line[JOURNAL_PREFIX_BYTES];
     struct journal_entry entry;
 
     /* Anything as text: it is the beginning that counts. */
-    memset(beginning, ' ', sizeof beginning);
-    ssize_t count = pread(fd, beginning, sizeof beginning, at);
-    return count > JOURNAL_TIME_BYTES + 1 && beginning[JOURNAL_TIME_BYTES + 1] == '-' &&
-           journal_parse_line(beginning, (size_t)count, &entry);
+    memset(line, ' ', sizeof line);
+    memcpy(line, beginning, count < sizeof line ? count : sizeof line);
+    return count > JOURNAL_TIME_BYTES + 1 && line[JOURNAL_TIME_BYTES + 1] == '-' &&
+           journal_parse_line(line, count < sizeof line ? count : sizeof line, &entry);
+}
+
+/* The same for the line at this place, as far as it may lie behind what is in the buffer. */
+static bool is_rest_at(struct journal_reader *reader, off_t at)
+{
+    char beginning[JOURNAL_PREFIX_BYTES];
+    size_t used = 0;
+    while (used < sizeof beginning) {
+        ssize_t got = journal_source_read(&reader->source, beginning + used,
+                                          sizeof beginning - used, at + (off_t)used);
+        if (got <= 0)
+            break;
+        used += (size_t)got;
+    }
+    return is_rest(beginning, used);
+}
+
+/* A piece of the file, whole. Returns how many bytes it has: fewer only at the end of the file. */
+static ssize_t read_piece(struct journal_reader *reader, off_t from, size_t count)
+{
+    size_t used = 0;
+    while (used < count) {
+        ssize_t got = journal_source_read(&reader->source, reader->buffer + used, count - used,
+                                          from + (off_t)used);
+        if (got < 0)
+            return got;
+        if (got == 0)
+            break;
+        used += (size_t)got;
+    }
+    return (ssize_t)used;
+}
+
+/* The lines that begin in a piece of the file, from its end. */
+struct backwards {
+    off_t size, from; /* of the file; of the piece */
+    size_t bytes;
+    char next; /* the byte behind the piece */
+};
+
+/* Whether an entry begins at this place of the piece. */
+static bool begins_entry(struct journal_reader *reader, const struct backwards *piece, size_t at)
+{
+    off_t place = piece->from + (off_t)at;
+    size_t there = at < piece->bytes ? piece->bytes - at : 0;
+
+    if (place >= piece->size || (there ? reader->buffer[at] : piece->next) == '\n')
+        return false;
+    if (there >= JOURNAL_PREFIX_BYTES || place + (off_t)there == piece->size)
+        return !is_rest(reader->buffer + at, there);
+    return !is_rest_at(reader, place);
 }
 
 /* Looks for the last `*count` entries of the file; *count is lowered by those it has. Returns 1
  * when *ret_at is where they begin, 0 when there are too few, or -errno. */
-static int seek_in_file(struct journal_reader *reader, int fd, uint64_t *count, off_t *ret_at)
+static int seek_in_file(struct journal_reader *reader, size_t file, uint64_t *count, off_t *ret_at)
 {
-    off_t size = lseek(fd, 0, SEEK_END), until = size;
+    int failed = open_source(reader, file);
+    if (failed)
+        return failed;
+    struct backwards piece = {.size = journal_source_size(&reader->source)};
+    off_t until = piece.size;
 
     while (until > 0) {
-        off_t from = until > BUFFER_BYTES ? until - BUFFER_BYTES : 0;
-        ssize_t got = pread(fd, reader->buffer, (size_t)(until - from), from);
+        piece.from = (until - 1) / BUFFER_BYTES * BUFFER_BYTES;
+        ssize_t got = read_piece(reader, piece.from, (size_t)(until - piece.from));
         if (got < 0)
-            return -errno;
-        for (size_t left = (size_t)got; left > 0;) {
+            return (int)got;
+        piece.bytes = (size_t)got;
+        for (size_t left = piece.bytes; left > 0;) {
             const char *end = memrchr(reader->buffer, '\n', left);
             if (!end)
                 break;
             left = (size_t)(end - reader->buffer);
-            off_t begin = from + (off_t)left + 1;
-            if (begin >= size || is_continued(fd, begin) || --*count)
+            if (!begins_entry(reader, &piece, left + 1) || --*count)
                 continue;
-            *ret_at = begin;
+            *ret_at = piece.from + (off_t)left + 1;
             return 1;
         }
-        until = from;
+        until = piece.from;
+        piece.next = piece.bytes ? reader->buffer[0] : '\n';
     }
-    if (size <= 0)
-        return size < 0 ? -errno : 0;
-    /* The first line has no line end before it. */
+    if (piece.size <= 0)
+        return (int)piece.size;
+    /* The first line has no line end before it, and is in the buffer. */
     *ret_at = 0;
-    return !is_continued(fd, 0) && --*count == 0;
+    return begins_entry(reader, &piece, 0) && --*count == 0;
 }
 
 int journal_reader_seek_last(struct journal_reader *reader, uint64_t count)
@@ -235,12 +389,13 @@ int journal_reader_seek_last(struct journal_reader *reader, uint64_t count)
     off_t at = 0;
     if (!count) {
         size_t last = reader->file_count - 1;
-        off_t size = lseek(reader->fds[last], 0, SEEK_END);
+        int failed = open_source(reader, last);
+        off_t size = failed ? failed : journal_source_size(&reader->source);
         stand_at(reader, last, size < 0 ? 0 : size);
-        return 0;
+        return failed;
     }
     for (size_t file = reader->file_count; file-- > 0;) {
-        int found = seek_in_file(reader, reader->fds[file], &count, &at);
+        int found = seek_in_file(reader, file, &count, &at);
         if (found < 0)
             return found;
         if (found) {

@@ -1,23 +1,31 @@
 /* Reads a journal: the entries of all its files, oldest first, as if it were one.
  *
- * The files are opened once, so a journal that is rotated meanwhile is read as it was. Memory is
- * one buffer of fixed size, whatever is in the files: a line longer than an entry can be comes in
- * pieces. Nothing in a file can make this fail but an error of the disk. */
+ * Which files there are is looked at once, and `current` is opened then, so a journal that is
+ * rotated meanwhile is read as it was; of sealed files one at a time is open, and one that the
+ * quota has removed before its turn is passed over. Memory is one buffer of fixed size and one
+ * frame of a compressed file, whatever is in the files: a line longer than an entry can be comes in
+ * pieces, and an empty one not at all. Nothing in a file can make this fail but an error of the
+ * disk. */
 #pragma once
 
 #include "journal/format.h"
+#include "journal/source.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define JOURNAL_READER_FILES 8 /* two a folder */
+#define JOURNAL_READER_FOLDERS 4
 
 struct journal_reader {
-    int fds[JOURNAL_READER_FILES]; /* oldest first */
-    size_t file_count, file;       /* `file` is the one being read */
-    off_t at;                      /* where in it the buffer's end is */
+    struct journal_reader_file *files; /* oldest first */
+    size_t file_count, file;           /* `file` is the one being read */
+    int folders[JOURNAL_READER_FOLDERS];
+    size_t folder_count;
+    struct journal_source source; /* of `source_file` */
+    size_t source_file;           /* `file_count`: none */
+    off_t at;                     /* where in the file the buffer's end is */
     char *buffer;
     size_t begin, end;
     bool in_long; /* in the middle of a line that comes in pieces */
@@ -32,6 +40,9 @@ int journal_reader_open(struct journal_reader *reader, const char *const *folder
  * where it is while LOGS cannot be written. `runtime` may be NULL. */
 int journal_reader_open_service(struct journal_reader *reader, const char *logs,
                                 const char *runtime, const char *name, const char *folder);
+
+/* One file alone; `fd` is taken in every case. 0 or -errno. */
+int journal_reader_open_file(struct journal_reader *reader, int fd, bool packed);
 
 /* Accepts one that was not opened, zeroed. */
 void journal_reader_close(struct journal_reader *reader);

@@ -3,7 +3,8 @@
  * A file stays open while it is used, and is the first to be closed when descriptors get short.
  * Whether it is still the one in its folder is looked at with each block (removed: no link left)
  * and by name once a second (moved away). */
-#include "journal/store.h"
+#include "journal/store-internal.h"
+
 #include "base/cleanup.h"
 #include "base/group.h"
 #include "base/text.h"
@@ -32,7 +33,6 @@ void journal_store_init(struct journal_store *store, const char *logs, const cha
         .logs = logs,
         .fallback = fallback,
         .group = (gid_t)-1,
-        .file_bytes = JOURNAL_FILE_BYTES,
         .pool = {BACKLOG_POOL_BYTES},
         .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
     };
@@ -54,12 +54,12 @@ void journal_store_finish(struct journal_store *store)
 
 void journal_file_init(struct journal_file *file, const char *name, const char *folder)
 {
-    *file = (struct journal_file){.name = name, .folder = folder, .fd = -1};
+    *file = (struct journal_file){.name = name, .folder = folder, .fd = -1, .quota = QUOTA_DEFAULT};
     list_init(&file->open_node);
     list_init(&file->waiting_node);
 }
 
-static void close_file(struct journal_file *file)
+void store_close_file(struct journal_file *file)
 {
     list_remove(&file->open_node);
     if (file->fd >= 0)
@@ -69,7 +69,7 @@ static void close_file(struct journal_file *file)
 
 void journal_file_finish(struct journal_store *store, struct journal_file *file)
 {
-    close_file(file);
+    store_close_file(file);
     list_remove(&file->waiting_node);
     if (file->backlog.used)
         backlog_consume(&file->backlog, &store->pool, file->backlog.used);
@@ -79,7 +79,7 @@ bool journal_store_give_up_descriptor(struct journal_store *store)
 {
     if (list_empty(&store->open))
         return false;
-    close_file(container_of(store->open.next, struct journal_file, open_node));
+    store_close_file(container_of(store->open.next, struct journal_file, open_node));
     return true;
 }
 
@@ -127,9 +127,8 @@ int journal_store_probe(const struct journal_store *store)
     return failed;
 }
 
-/* The path of a file of the journal. Returns false when it is too long. */
-static bool get_path(const struct journal_store *store, const struct journal_file *file,
-                     bool on_fallback, const char *leaf, char path[static PATH_MAX])
+bool store_path(const struct journal_store *store, const struct journal_file *file,
+                bool on_fallback, const char *leaf, char *path)
 {
     if (file->folder && !on_fallback)
         return text_format(path, PATH_MAX, "%s/%s", file->folder, leaf);
@@ -137,8 +136,7 @@ static bool get_path(const struct journal_store *store, const struct journal_fil
                        file->name, leaf);
 }
 
-/* open(2), at any price in descriptors. */
-static int open_hard(struct journal_store *store, const char *path, int flags)
+int store_open_hard(struct journal_store *store, const char *path, int flags)
 {
     for (;;) {
         int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
@@ -159,9 +157,9 @@ static int open_in(struct journal_store *store, struct journal_file *file, bool 
     const char *base = on_fallback ? store->fallback : file->folder ? file->folder : store->logs;
     const int flags = O_RDWR | O_APPEND | O_CREAT;
 
-    if (!get_path(store, file, on_fallback, JOURNAL_FILE_CURRENT, path))
+    if (!store_path(store, file, on_fallback, JOURNAL_FILE_CURRENT, path))
         return -ENAMETOOLONG;
-    int fd = open_hard(store, path, flags);
+    int fd = store_open_hard(store, path, flags);
     if (fd == -ENOENT) {
         char *slash = strrchr(path, '/');
         *slash = 0;
@@ -169,7 +167,7 @@ static int open_in(struct journal_store *store, struct journal_file *file, bool 
         *slash = '/';
         if (failed)
             return failed;
-        fd = open_hard(store, path, flags);
+        fd = store_open_hard(store, path, flags);
     }
     return fd;
 }
@@ -246,14 +244,14 @@ static bool is_still_there(const struct journal_store *store, struct journal_fil
     file->checked_at_ns = now_ns;
     /* From time to time also whether the right place can be written meanwhile. */
     return !file->on_fallback &&
-           get_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path) &&
+           store_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path) &&
            stat(path, &stat_) == 0 && stat_.st_dev == file->device && stat_.st_ino == file->inode;
 }
 
 static int ensure_open(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
 {
     if (file->fd >= 0 && !is_still_there(store, file, now_ns))
-        close_file(file);
+        store_close_file(file);
     if (file->fd < 0)
         return open_file(store, file, now_ns);
     list_remove(&file->open_node);
@@ -266,7 +264,7 @@ static void settle_descriptors(struct journal_store *store, struct journal_file 
 {
     if (store->reserve_fd >= 0)
         return;
-    close_file(file);
+    store_close_file(file);
     store->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
@@ -284,6 +282,19 @@ static size_t whole_lines(const struct iovec *pieces, int count, size_t done)
         before += here;
     }
     return whole;
+}
+
+/* Up to the first line end, or all. */
+static size_t first_line(const struct iovec *pieces, int count)
+{
+    size_t before = 0;
+    for (int i = 0; i < count; i++) {
+        const char *end = memchr(pieces[i].iov_base, '\n', pieces[i].iov_len);
+        if (end)
+            return before + (size_t)(end - (const char *)pieces[i].iov_base) + 1;
+        before += pieces[i].iov_len;
+    }
+    return before;
 }
 
 /* Returns how many bytes were written; on fewer than there are file->error says why. Then they are
@@ -322,16 +333,45 @@ static bool write_all(struct journal_file *file, const char *bytes, size_t count
     return write_some(file, &piece, 1) == count;
 }
 
-/* Puts `current` aside. When that fails it goes on growing, and the next block tries again. */
-static int rotate(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+/* Shortens the pieces to what `current` may still get: whole lines, as far as they fit; or what
+ * ends a line that has begun, or is longer than a file. Returns false when it has to be sealed
+ * first. */
+static bool fit_pieces(const struct journal_file *file, struct iovec *pieces, int *count)
 {
-    char path[PATH_MAX], aside[PATH_MAX];
-    if (!get_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path) ||
-        !get_path(store, file, file->on_fallback, JOURNAL_FILE_PREVIOUS, aside) ||
-        rename(path, aside) < 0)
-        return 0;
-    close_file(file);
-    return open_file(store, file, now_ns);
+    const uint64_t most = file->quota.max_size_bytes;
+    const uint64_t room = file->size_bytes < most ? most - file->size_bytes : 0;
+    size_t total = pieces[0].iov_len + (*count > 1 ? pieces[1].iov_len : 0);
+    if (total <= room)
+        return true;
+    size_t fit = whole_lines(pieces, *count, (size_t)room);
+    if (!fit && file->size_bytes && !file->mid_line)
+        return false;
+    if (!fit)
+        fit = first_line(pieces, *count);
+    if (fit <= pieces[0].iov_len) {
+        pieces[0].iov_len = fit;
+        *count = 1;
+    } else {
+        pieces[1].iov_len = fit - pieces[0].iov_len;
+    }
+    return true;
+}
+
+/* Writes some of the pieces, into a new file where `current` is full. When that cannot be put aside
+ * it goes on growing, and the next block tries again. Returns as write_some(). */
+static size_t write_next(struct journal_store *store, struct journal_file *file,
+                         struct iovec *pieces, int count, uint64_t now_ns)
+{
+    if (!fit_pieces(file, pieces, &count)) {
+        bool sealed = journal_store_seal(store, file) == 0;
+        /* It is closed also where its descriptor was needed. */
+        file->error = file->fd < 0 ? open_file(store, file, now_ns) : 0;
+        if (file->error)
+            return 0;
+        if (sealed)
+            fit_pieces(file, pieces, &count);
+    }
+    return write_some(file, pieces, count);
 }
 
 static size_t write_out(struct journal_store *store, struct journal_file *file, const char *bytes,
@@ -340,16 +380,8 @@ static size_t write_out(struct journal_store *store, struct journal_file *file, 
     size_t done = 0;
     file->error = ensure_open(store, file, now_ns);
     while (!file->error && done < count) {
-        struct iovec piece = {(char *)bytes + done, count - done};
-        if (file->size_bytes >= store->file_bytes) {
-            const char *end = file->mid_line ? memchr(piece.iov_base, '\n', piece.iov_len) : NULL;
-            if (end)
-                piece.iov_len = (size_t)(end - (char *)piece.iov_base) + 1;
-            else if (!file->mid_line)
-                file->error = rotate(store, file, now_ns);
-        }
-        if (!file->error)
-            done += write_some(file, &piece, 1);
+        struct iovec pieces[2] = {{(char *)bytes + done, count - done}};
+        done += write_next(store, file, pieces, 1, now_ns);
     }
     return done;
 }
@@ -406,15 +438,14 @@ static bool write_backlog(struct journal_store *store, struct journal_file *file
     int count, reason = file->error;
 
     int failed = ensure_open(store, file, now_ns);
-    if (!failed && file->size_bytes >= store->file_bytes && !file->mid_line)
-        failed = rotate(store, file, now_ns);
     if (failed || !write_dropped(file, reason, now_ns)) {
         file->error = failed ? failed : file->error;
         return false;
     }
     while ((count = backlog_pieces(&file->backlog, pieces)) > 0) {
         file->error = 0;
-        backlog_consume(&file->backlog, &store->pool, write_some(file, pieces, count));
+        backlog_consume(&file->backlog, &store->pool,
+                        write_next(store, file, pieces, count, now_ns));
         if (file->error)
             return false;
     }
@@ -430,7 +461,7 @@ bool journal_store_retry(struct journal_store *store, uint64_t now_ns)
         if (write_backlog(store, file, now_ns))
             list_remove(&file->waiting_node);
         else
-            close_file(file); /* opened anew each time: an error may stick to a description */
+            store_close_file(file); /* opened anew each time: an error may stick to a description */
         settle_descriptors(store, file);
     }
     return !list_empty(&store->waiting);
@@ -479,32 +510,6 @@ int journal_store_cut(struct journal_store *store, struct journal_file *file, si
         return size < 0 ? -errno : -EINVAL;
     file->mid_line = false;
     return 0;
-}
-
-/* Whether the file with this name is the one that is looked for, and as long as it should be. */
-static bool is_wanted(const struct journal_store *store, const struct journal_file *file,
-                      bool on_fallback, const char *leaf, dev_t device, ino_t inode, char *path)
-{
-    struct stat found;
-    return get_path(store, file, on_fallback, leaf, path) && stat(path, &found) == 0 &&
-           found.st_dev == device && found.st_ino == inode;
-}
-
-int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
-                         ino_t inode, uint64_t bytes)
-{
-    char path[PATH_MAX], aside[PATH_MAX];
-    close_file(file);
-    const int places = store->fallback ? 2 : 1;
-    for (int on_fallback = 0; on_fallback < places; on_fallback++) {
-        bool found = is_wanted(store, file, on_fallback, JOURNAL_FILE_CURRENT, device, inode, path);
-        if (!found &&
-            is_wanted(store, file, on_fallback, JOURNAL_FILE_PREVIOUS, device, inode, aside))
-            found = rename(aside, path) == 0;
-        if (found)
-            return truncate(path, (off_t)bytes) < 0 ? -errno : 0;
-    }
-    return -ENOENT;
 }
 
 void journal_store_sync(struct journal_store *store, bool whole)

@@ -5,20 +5,19 @@
 
 #include "base/list.h"
 #include "journal/backlog.h"
+#include "journal/folder.h"
 #include "journal/format.h"
+#include "service/quota.h"
 
 #include <sys/types.h>
 
-#define JOURNAL_FILE_CURRENT  "current"
-#define JOURNAL_FILE_PREVIOUS "previous"
-#define JOURNAL_FILE_BYTES    (16u << 20) /* `current` is put aside when it is this long */
+#define JOURNAL_WORK_MOST 16 /* files compressed by one process */
 
 struct journal_store {
     const char *logs;     /* not owned, no slash at the end */
     const char *fallback; /* used where `logs` cannot be; NULL: nothing */
     gid_t group;          /* of what is made; (gid_t)-1: leave it */
     bool makes_in_group;  /* the kernel gives it that group by itself */
-    uint64_t file_bytes;  /* JOURNAL_FILE_BYTES, less in tests */
     struct backlog_pool pool;
     struct list open;    /* journal_file.open_node, least recently used first */
     struct list waiting; /* journal_file.waiting_node: has a backlog */
@@ -31,12 +30,21 @@ struct journal_file {
     const char *folder; /* not owned; NULL: below the store's */
     int fd;             /* -1: not open */
     bool on_fallback;
-    bool mid_line; /* the last byte written was no line end */
+    bool mid_line;      /* the last byte written was no line end */
+    bool sealed;        /* since journal_store_tidy(): that is due, once the block is done */
+    struct quota quota; /* the owner's to change; the rate is not looked at here */
     uint64_t size_bytes, checked_at_ns;
     dev_t device;
     ino_t inode;
     int error; /* why there is a backlog; -errno */
     struct backlog backlog;
+};
+
+/* Sealed files that are to be compressed. */
+struct journal_work {
+    int folder; /* -1: none; the receiver's */
+    char names[JOURNAL_WORK_MOST][JOURNAL_SEALED_BYTES];
+    size_t count;
 };
 
 /* `logs` and `fallback` outlive the store. */
@@ -60,10 +68,23 @@ void journal_store_append(struct journal_store *store, struct journal_file *file
  * it has a backlog, so that nothing is written to it now; or another -errno. */
 int journal_store_prepare(struct journal_store *store, struct journal_file *file, uint64_t now_ns);
 
-/* Makes the file as long as it was when it was this one, also when it was put aside since. 0 or
+/* Makes the file as long as it was when it was this one. If it was sealed since it gets its name
+ * back, and what was begun since is removed: all that was in the block it was written for. 0 or
  * -errno. */
 int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
                          ino_t inode, uint64_t bytes);
+
+/* Gives `current` the name of a sealed file. Not in the middle of a line, and not while nothing is
+ * in it (-ENOENT). 0 or -errno. */
+int journal_store_seal(struct journal_store *store, struct journal_file *file);
+
+/* Whether the first entry of `current` is older than the quota allows. */
+bool journal_store_is_old(struct journal_store *store, struct journal_file *file, uint64_t now_ns);
+
+/* Removes what is more or older than the quota allows, and says what is to be compressed. Never
+ * while a block is being written: what was sealed in it may have to come back. */
+void journal_store_tidy(struct journal_store *store, struct journal_file *file, uint64_t now_ns,
+                        struct journal_work *work);
 
 /* Tries again to write all backlogs. Returns true when one is left. */
 bool journal_store_retry(struct journal_store *store, uint64_t now_ns);

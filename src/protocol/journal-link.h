@@ -9,18 +9,21 @@
  * goes on counting from there, and sends what it has again.
  *
  *   launcher → journal                               journal → launcher
- *   REGISTER  id, name, flags, folder, descriptor    HELLO    sequence: highest carried out
+ *   REGISTER  id, name, flags, quota, folder, fd     HELLO    sequence: highest carried out
  *   EVENT     id, level, text                        ACK      sequence
  *   RUN_ENDED id                                     DRAINED  id: the token
  *   FORGET    id: name is free, nothing more comes   NOTE     text: for the launcher's log
  *   DRAIN     id: a token that comes back
+ *   SETTINGS  id, flags, quota: others from now on
  */
 #pragma once
+
+#include "service/quota.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOURNAL_LINK_VERSION 1
+#define JOURNAL_LINK_VERSION 2
 
 enum journal_link_type {
     JOURNAL_REGISTER = 1,
@@ -28,6 +31,7 @@ enum journal_link_type {
     JOURNAL_RUN_ENDED = 3,
     JOURNAL_FORGET = 4,
     JOURNAL_DRAIN = 5,
+    JOURNAL_SETTINGS = 6,
     JOURNAL_HELLO = 16,
     JOURNAL_ACK = 17,
     JOURNAL_DRAINED = 18,
@@ -51,6 +55,7 @@ struct journal_link_message {
     uint64_t sequence;
     uint32_t flags;
     uint32_t level;                     /* syslog's 0 to 7 */
+    struct quota quota;                 /* REGISTER, SETTINGS; max_size_bytes 0: QUOTA_DEFAULT */
     char name[JOURNAL_LINK_NAME_BYTES]; /* REGISTER; ends in NUL */
     char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME */
 };

@@ -25,11 +25,32 @@ static char block[BLOCK_BYTES], formatted[FORMATTED_BYTES];
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
+static void keep_quota(struct journal *journal, struct service *service);
+
+/* Tries to write what waits. Returns true when some still does. */
+static bool retry_all(struct journal *journal)
+{
+    if (list_empty(&journal->store.waiting))
+        return false;
+    bool left = journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME));
+    for (uint32_t id = 0; id < journal->service_count; id++)
+        if (journal->services[id])
+            keep_quota(journal, journal->services[id]);
+    return left;
+}
+
 static void on_retry(struct loop_timer *timer)
 {
     struct journal *journal = container_of(timer, struct journal, retry);
-    if (journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME)))
+    if (retry_all(journal))
         loop_set_timer(&journal->loop, timer, clock_now_ns() + RETRY_NS, on_retry);
+}
+
+/* What was sealed meanwhile is the keeper's, where a kill cannot make it come back. */
+static void keep_quota(struct journal *journal, struct service *service)
+{
+    if (service->file.sealed && !journal->in_block)
+        keeper_sealed(&journal->keeper, service);
 }
 
 static void append(struct journal *journal, struct service *service, const char *bytes,
@@ -38,6 +59,7 @@ static void append(struct journal *journal, struct service *service, const char 
     if (!count)
         return;
     journal_store_append(&journal->store, &service->file, bytes, count, now_ns);
+    keep_quota(journal, service);
     if (!list_empty(&journal->store.waiting) && !journal->retry.set)
         loop_set_timer(&journal->loop, &journal->retry, clock_now_ns() + RETRY_NS, on_retry);
 }
@@ -84,8 +106,96 @@ static void show(const struct service *service, const char *bytes, size_t count)
     }
 }
 
-static void write_block(struct journal *journal, struct service_pipe *pipe, const char *bytes,
-                        size_t count)
+/* ---- the rate ------------------------------------------------------------------------------ */
+
+/* A line that the service did not print. */
+static void write_event(struct journal *journal, struct service *service, enum journal_level level,
+                        const char *text, size_t bytes)
+{
+    char line[JOURNAL_PREFIX_BYTES + JOURNAL_LINK_TEXT_BYTES + 2], time[CLOCK_RFC3339_BYTES];
+    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
+    size_t used = 0;
+
+    clock_format_rfc3339(time, now_ns);
+    if (service->in)
+        used = journal_splitter_cut(&service->in->splitter, line);
+    used += journal_format_prefix(
+        line + used, time, service == &journal->own ? JOURNAL_OUTPUT : JOURNAL_EVENT_MARK, level);
+    memcpy(line + used, text, bytes);
+    used += bytes;
+    line[used++] = '\n';
+    append(journal, service, line, used, now_ns);
+}
+
+static void add_interval(struct text *text, uint32_t interval_ms)
+{
+    static const struct {
+        uint32_t ms;
+        const char *unit;
+    } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+    while (interval_ms % units[i].ms)
+        i++;
+    if (interval_ms != units[i].ms)
+        text_add_unsigned(text, interval_ms / units[i].ms);
+    text_add(text, units[i].unit);
+}
+
+/* Says how many lines are missing here. */
+static void say_dropped(struct journal *journal, struct service *service, uint32_t dropped)
+{
+    char storage[120];
+    struct text text;
+    if (!dropped)
+        return;
+    text_init(&text, storage, sizeof storage);
+    text_printf(&text, "dropped lines=%u reason=\"rate %u/", dropped,
+                service->file.quota.rate_lines);
+    add_interval(&text, service->file.quota.rate_interval_ms);
+    text_add_char(&text, '"');
+    write_event(journal, service, JOURNAL_WARNING, text.data, text.used_bytes);
+}
+
+/* Whether or not the interval is over. */
+static void say_dropped_now(struct journal *journal, struct service *service)
+{
+    uint32_t dropped = service->rate.dropped;
+    if (!dropped)
+        return;
+    service->rate.dropped = 0;
+    say_dropped(journal, service, dropped);
+    journal_state_write_dropped(&journal->state, service->id, 0, false);
+}
+
+static void on_rates(struct loop_timer *timer)
+{
+    struct journal *journal = container_of(timer, struct journal, rates);
+    uint64_t now_ns = clock_now_ns(), next_ns = 0;
+    for (uint32_t id = 0; id < journal->service_count; id++) {
+        struct service *service = journal->services[id];
+        if (!service || !service->rate.dropped)
+            continue;
+        uint64_t at_ns = service->rate.since_ns + service->file.quota.rate_interval_ms * NS_PER_MS;
+        if (at_ns <= now_ns)
+            say_dropped_now(journal, service);
+        else if (!next_ns || at_ns < next_ns)
+            next_ns = at_ns;
+    }
+    if (next_ns)
+        loop_set_timer(&journal->loop, timer, next_ns, on_rates);
+}
+
+static void wait_for_rate(struct journal *journal, const struct service *service)
+{
+    uint64_t at_ns = service->rate.since_ns + service->file.quota.rate_interval_ms * NS_PER_MS;
+    if (service->rate.dropped && (!journal->rates.set || at_ns < journal->rates.at_ns))
+        loop_set_timer(&journal->loop, &journal->rates, at_ns, on_rates);
+}
+
+/* ---- blocks -------------------------------------------------------------------------------- */
+
+static void write_run(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                      size_t count)
 {
     struct service *service = pipe->service;
     char time[CLOCK_RFC3339_BYTES];
@@ -102,6 +212,41 @@ static void write_block(struct journal *journal, struct service_pipe *pipe, cons
     }
 }
 
+/* Leaves out the lines that are too many. */
+static void write_limited(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                          size_t count)
+{
+    struct service *service = pipe->service;
+    const struct quota *quota = &service->file.quota;
+    const uint32_t dropped = service->rate.dropped;
+    const bool dropping = pipe->dropping;
+
+    say_dropped(journal, service, rate_begin(&service->rate, quota, clock_now_ns()));
+    while (count) {
+        const struct journal_splitter *splitter = &pipe->splitter;
+        bool in_line = splitter->state != LINE_NONE || splitter->held_bytes, drop;
+        size_t run = rate_run(&service->rate, quota, in_line, &pipe->dropping, bytes, count, &drop);
+        if (!drop)
+            write_run(journal, pipe, bytes, run);
+        bytes += run;
+        count -= run;
+    }
+    if (service->rate.dropped == dropped && pipe->dropping == dropping)
+        return;
+    journal_state_write_dropped(&journal->state, service->id, service->rate.dropped,
+                                pipe->dropping);
+    wait_for_rate(journal, service);
+}
+
+static void write_block(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                        size_t count)
+{
+    if (pipe->service->file.quota.rate_lines || pipe->dropping)
+        write_limited(journal, pipe, bytes, count);
+    else
+        write_run(journal, pipe, bytes, count);
+}
+
 static void end_line(struct journal *journal, struct service_pipe *pipe)
 {
     struct service *service = pipe->service;
@@ -114,6 +259,7 @@ static void end_line(struct journal *journal, struct service_pipe *pipe)
     append(journal, service, end, journal_splitter_end(&pipe->splitter, time, end), now_ns);
     if (service->in == pipe)
         service->in = NULL;
+    pipe->dropping = false;
     if (service->console && buffer_used(service->console))
         show_line(service, service->console);
 }
@@ -143,6 +289,9 @@ static void note_block(struct journal *journal, struct service_pipe *pipe)
     note->file_inode = open ? file->inode : 0;
     note->file_bytes = open ? file->size_bytes : 0;
     note->splitter = pipe->splitter;
+    note->rate = pipe->service->rate;
+    note->dropping = pipe->dropping;
+    journal->in_block = true;
     __atomic_store_n(&note->active, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -151,6 +300,15 @@ static void end_block(struct journal *journal)
 {
     __atomic_store_n(&journal_state_note(&journal->state)->active, 0, __ATOMIC_SEQ_CST);
     spool_done(&journal->spool);
+    journal->in_block = false;
+}
+
+/* How much may be taken at once, so that no more than one file is filled by it: at worst, one that
+ * holds nothing but line ends, a block gets this many times as long. */
+static size_t block_bytes(const struct service *service, size_t most)
+{
+    const uint64_t bytes = service->file.quota.max_size_bytes / (2 * JOURNAL_PREFIX_BYTES);
+    return bytes < most ? (size_t)bytes : most;
 }
 
 /* Reads up to `most` bytes at once. Returns how many, 0 when there are none now, or -1 when the
@@ -160,6 +318,7 @@ static ssize_t read_block(struct journal *journal, struct service_pipe *pipe, si
     const char *bytes = block;
     ssize_t count;
 
+    most = block_bytes(pipe->service, most);
     if (journal->spool.fd >= 0) {
         note_block(journal, pipe);
         count = spool_take(&journal->spool, pipe->source.fd, most);
@@ -172,6 +331,7 @@ static ssize_t read_block(struct journal *journal, struct service_pipe *pipe, si
         write_block(journal, pipe, bytes, (size_t)count);
     if (journal->spool.fd >= 0)
         end_block(journal);
+    keep_quota(journal, pipe->service);
     return count > 0 ? count : count == -EAGAIN || count == -EINTR ? 0 : -1;
 }
 
@@ -211,7 +371,7 @@ void journal_drain(struct journal *journal)
     for (uint32_t id = 0; id < journal->service_count; id++)
         if (journal->services[id])
             drain_service(journal, journal->services[id]);
-    journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME));
+    retry_all(journal);
 }
 
 /* ---- services ------------------------------------------------------------------------------ */
@@ -223,8 +383,14 @@ int journal_init(struct journal *journal, const char *logs, const char *fallback
     journal->own = (struct service){
         .journal = journal, .id = JOURNAL_OWN_ID, .name = (char *)JOURNAL_OWN_NAME};
     list_init(&journal->own.pipes);
+    list_init(&journal->own.due_node);
+    list_init(&journal->own.unpacked_node);
+    keeper_init(&journal->keeper, journal);
     journal_file_init(&journal->own.file, JOURNAL_OWN_NAME, NULL);
-    return loop_init(&journal->loop);
+    int failed = loop_init(&journal->loop);
+    if (!failed)
+        keeper_add(&journal->keeper, &journal->own);
+    return failed;
 }
 
 struct service *journal_find(const struct journal *journal, uint32_t id)
@@ -253,7 +419,12 @@ static struct service *make_service(struct journal *journal, uint32_t id,
     service->name = strdup(record->name);
     service->folder = record->folder[0] ? strdup(record->folder) : NULL;
     list_init(&service->pipes);
+    list_init(&service->due_node);
+    list_init(&service->unpacked_node);
     journal_file_init(&service->file, service->name, service->folder);
+    service->file.quota = record->quota;
+    service->rate.dropped = record->dropped;
+    service->was_dropping = record->dropping;
     if (service->name && (service->folder || !record->folder[0]))
         return service;
     free_service(service);
@@ -300,9 +471,7 @@ int journal_register(struct journal *journal, uint32_t id,
 {
     struct service *service = journal_find(journal, id);
     if (service && is_same(service, record)) {
-        if (service->flags != record->flags)
-            set_flags(service, record->flags);
-        return 0;
+        return journal_change(journal, id, record->flags, &record->quota);
     }
     int failed = make_room(journal, id);
     if (failed)
@@ -313,6 +482,24 @@ int journal_register(struct journal *journal, uint32_t id,
     journal_forget(journal, id);
     set_flags(made, record->flags);
     journal->services[id] = made;
+    keeper_add(&journal->keeper, made);
+    wait_for_rate(journal, made);
+    return 0;
+}
+
+int journal_change(struct journal *journal, uint32_t id, uint32_t flags, const struct quota *quota)
+{
+    struct service *service = journal_find(journal, id);
+    if (!service)
+        return -ENOENT;
+    if (service->flags != flags)
+        set_flags(service, flags);
+    if (quota_equal(&service->file.quota, quota))
+        return 0;
+    say_dropped_now(journal, service);
+    service->rate = (struct rate){0};
+    service->file.quota = *quota;
+    keeper_changed(&journal->keeper, service);
     return 0;
 }
 
@@ -389,8 +576,11 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, bool adopted)
     pipe->inode = stat.st_ino;
     pipe->splitter.default_level = JOURNAL_INFO;
     list_append(&service->pipes, &pipe->node);
-    if (adopted)
+    if (adopted) {
+        pipe->dropping = service->was_dropping;
         adopt_line(journal, pipe);
+    }
+    service->was_dropping = false;
     return 0;
 }
 
@@ -422,36 +612,44 @@ void journal_finish_block(struct journal *journal)
         if (note->file_inode)
             journal_store_rewind(&journal->store, file, note->file_device, note->file_inode,
                                  note->file_bytes);
+        journal->in_block = true;
         pipe->splitter = note->splitter;
+        pipe->dropping = note->dropping;
+        pipe->service->rate = note->rate;
         file->mid_line = note->splitter.state == LINE_OPEN;
         pipe->service->in = file->mid_line ? pipe : NULL;
         write_block(journal, pipe, journal->spool.bytes, count);
     }
     end_block(journal);
+    if (pipe)
+        keep_quota(journal, pipe->service);
 }
 
 void journal_say(struct journal *journal, uint32_t id, enum journal_level level, const char *text,
                  size_t bytes)
 {
     struct service *service = journal_find(journal, id);
-    char line[JOURNAL_PREFIX_BYTES + JOURNAL_LINK_TEXT_BYTES + 2], time[CLOCK_RFC3339_BYTES];
-    size_t used = 0;
-
     if (!service)
         service = &journal->own;
-    if (bytes > JOURNAL_LINK_TEXT_BYTES)
-        bytes = JOURNAL_LINK_TEXT_BYTES;
     drain_service(journal, service);
-    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
-    clock_format_rfc3339(time, now_ns);
+    write_event(journal, service, level, text,
+                bytes > JOURNAL_LINK_TEXT_BYTES ? JOURNAL_LINK_TEXT_BYTES : bytes);
+}
+
+void journal_end_rates(struct journal *journal)
+{
+    journal->keeper.ending = true;
+    for (uint32_t id = 0; id < journal->service_count; id++)
+        if (journal->services[id])
+            say_dropped_now(journal, journal->services[id]);
+}
+
+void journal_cut_line(struct service *service)
+{
+    char end[JOURNAL_SPLITTER_ROOM];
     if (service->in)
-        used = journal_splitter_cut(&service->in->splitter, line);
-    used += journal_format_prefix(
-        line + used, time, service == &journal->own ? JOURNAL_OUTPUT : JOURNAL_EVENT_MARK, level);
-    memcpy(line + used, text, bytes);
-    used += bytes;
-    line[used++] = '\n';
-    append(journal, service, line, used, now_ns);
+        append(service->journal, service, end, journal_splitter_cut(&service->in->splitter, end),
+               clock_read_ns(CLOCK_REALTIME));
 }
 
 void journal_end_run(struct journal *journal, uint32_t id)
@@ -462,6 +660,7 @@ void journal_end_run(struct journal *journal, uint32_t id)
     drain_service(journal, service);
     list_for_each(node, &service->pipes)
         end_line(journal, container_of(node, struct service_pipe, node));
+    say_dropped_now(journal, service);
 }
 
 void journal_forget(struct journal *journal, uint32_t id)
@@ -472,6 +671,7 @@ void journal_forget(struct journal *journal, uint32_t id)
     drain_service(journal, service);
     list_for_each(node, &service->pipes)
         close_pipe(journal, container_of(node, struct service_pipe, node));
+    say_dropped_now(journal, service);
     if (!list_empty(&service->file.waiting_node)) {
         journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME));
         if (!list_empty(&service->file.waiting_node))
@@ -479,6 +679,7 @@ void journal_forget(struct journal *journal, uint32_t id)
                 TEXT("service", service->name), TEXT("error", strerror(-service->file.error)),
                 NUMBER("bytes", service->file.backlog.used));
     }
+    keeper_drop(&journal->keeper, service);
     journal_file_finish(&journal->store, &service->file);
     journal->services[id] = NULL;
     free_service(service);

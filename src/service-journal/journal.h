@@ -5,6 +5,8 @@
 #include "journal/splitter.h"
 #include "journal/store.h"
 #include "loop/loop.h"
+#include "service-journal/keeper.h"
+#include "service-journal/rate.h"
 #include "service-journal/spool.h"
 #include "service-journal/state.h"
 
@@ -23,28 +25,35 @@ struct service_pipe {
     struct list node;
     struct service *service;
     struct journal_splitter splitter;
-    ino_t inode; /* pipefs numbers them */
+    bool dropping; /* in the middle of a line that `rate` has dropped */
+    ino_t inode;   /* pipefs numbers them */
 };
 
 struct service {
     struct journal *journal;
     uint32_t id, flags;
-    char *name, *folder;     /* folder NULL: below LOGS */
-    struct list pipes;       /* the newest last */
-    struct service_pipe *in; /* whose unfinished line the file ends with; NULL: none's */
-    struct journal_file file;
+    char *name, *folder;      /* folder NULL: below LOGS */
+    struct list pipes;        /* the newest last */
+    struct service_pipe *in;  /* whose unfinished line the file ends with; NULL: none's */
+    struct journal_file file; /* with the quota */
+    struct rate rate;
+    struct list due_node, unpacked_node; /* the keeper's */
+    bool was_dropping;                   /* for the pipe that is adopted: service_pipe.dropping */
+    bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
     struct buffer *console; /* the beginning of a line, where its lines go to the console, too */
 };
 
 struct journal {
     struct loop loop;
-    struct loop_timer retry;
+    struct loop_timer retry, rates;
+    struct keeper keeper;
     struct journal_store store;
     struct journal_state state;
     struct spool spool;
     struct service **services; /* by id; NULL where there is none */
     uint32_t service_count;
     struct service own;
+    bool in_block; /* what is sealed now may have to come back */
 };
 
 /* `logs` and `fallback` outlive it. Returns 0 or -errno. */
@@ -74,6 +83,15 @@ void journal_say(struct journal *journal, uint32_t id, enum journal_level level,
 void journal_end_run(struct journal *journal, uint32_t id);
 
 void journal_forget(struct journal *journal, uint32_t id);
+
+/* Other flags and another quota; for an id that is not known nothing. 0 or -errno. */
+int journal_change(struct journal *journal, uint32_t id, uint32_t flags, const struct quota *quota);
+
+/* The machine goes down: what `rate` has dropped is said now, and nothing more is compressed. */
+void journal_end_rates(struct journal *journal);
+
+/* Ends the entry of an unfinished line: its rest goes on behind a `-`. */
+void journal_cut_line(struct service *service);
 
 /* Reads every pipe dry as of now and writes all of it. */
 void journal_drain(struct journal *journal);

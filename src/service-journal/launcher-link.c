@@ -61,8 +61,11 @@ static int do_register(struct launcher_link *link, const struct journal_link_mes
                        int fd)
 {
     struct journal *journal = link->journal;
-    struct journal_state_record record = {.flags = message->flags};
+    struct journal_state_record record = {.flags = message->flags, .quota = message->quota};
     int failed = 0;
+
+    if (!record.quota.max_size_bytes)
+        record.quota = QUOTA_DEFAULT;
 
     memcpy(record.name, message->name, sizeof record.name);
     memcpy(record.folder, message->text, sizeof record.folder);
@@ -70,13 +73,28 @@ static int do_register(struct launcher_link *link, const struct journal_link_mes
         failed = -EINVAL;
     if (!failed)
         failed = journal_register(journal, message->id, &record);
-    if (!failed)
+    if (!failed) {
+        record.dropped = journal_find(journal, message->id)->rate.dropped;
         failed = journal_state_write(&journal->state, message->id, &record);
+    }
     if (!failed && fd >= 0)
         return journal_add_pipe(journal, message->id, fd, false);
     if (fd >= 0)
         close(fd);
     return failed;
+}
+
+static int do_settings(struct journal *journal, const struct journal_link_message *message)
+{
+    struct journal_state_record record;
+    if (!journal_find(journal, message->id) || !message->quota.max_size_bytes ||
+        !journal_state_read(&journal->state, message->id, &record))
+        return 0;
+    journal_change(journal, message->id, message->flags, &message->quota);
+    record.flags = message->flags;
+    record.quota = message->quota;
+    record.dropped = 0; /* said with the change */
+    return journal_state_write(&journal->state, message->id, &record);
 }
 
 static void carry_out(struct launcher_link *link, const struct journal_link_message *message,
@@ -90,6 +108,9 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
     switch (message->type) {
     case JOURNAL_REGISTER:
         failed = do_register(link, message, fd);
+        break;
+    case JOURNAL_SETTINGS:
+        failed = do_settings(journal, message);
         break;
     case JOURNAL_EVENT:
         journal_say(journal, message->id, (enum journal_level)message->level, message->text,

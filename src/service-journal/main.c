@@ -219,6 +219,7 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
 static void write_all_and_say_so(void)
 {
     launcher_link_drain(&program.link);
+    journal_end_rates(&program.journal);
     journal_drain(&program.journal);
     journal_store_sync(&program.journal.store, !program.container);
     send_init(HAND_OVER_DRAINED);

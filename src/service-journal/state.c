@@ -29,6 +29,8 @@ struct journal_state_header {
 struct record {
     uint32_t valid, flags, folder_bytes;
     char name[JOURNAL_LINK_NAME_BYTES];
+    struct quota quota; /* zeros: the default */
+    uint32_t dropped, dropping;
 };
 
 _Static_assert(sizeof(struct record) <= RECORD_BYTES, "a record has its place");
@@ -131,6 +133,9 @@ bool journal_state_read(const struct journal_state *state, uint32_t id,
         return false;
     ret->folder[record.folder_bytes] = 0;
     ret->flags = record.flags;
+    ret->quota = record.quota.max_size_bytes ? record.quota : QUOTA_DEFAULT;
+    ret->dropped = record.dropped;
+    ret->dropping = record.dropping;
     memcpy(ret->name, record.name, sizeof ret->name);
     return true;
 }
@@ -144,7 +149,11 @@ static int put(int fd, const void *bytes, size_t count, off_t at)
 int journal_state_write(struct journal_state *state, uint32_t id,
                         const struct journal_state_record *from)
 {
-    struct record record = {.flags = from->flags, .folder_bytes = (uint32_t)strlen(from->folder)};
+    struct record record = {.flags = from->flags,
+                            .folder_bytes = (uint32_t)strlen(from->folder),
+                            .quota = from->quota,
+                            .dropped = from->dropped,
+                            .dropping = from->dropping};
     const uint32_t valid = 1;
 
     if (id >= IDS_MAX)
@@ -158,6 +167,16 @@ int journal_state_write(struct journal_state *state, uint32_t id,
     if (!failed && id >= state->header->ids)
         state->header->ids = id + 1;
     return failed;
+}
+
+int journal_state_write_dropped(struct journal_state *state, uint32_t id, uint32_t dropped,
+                                bool dropping)
+{
+    const uint32_t both[2] = {dropped, dropping};
+    if (id >= journal_state_ids(state))
+        return -ENOENT;
+    return put(state->fd, both, sizeof both,
+               record_at(id) + (off_t)offsetof(struct record, dropped));
 }
 
 int journal_state_clear(struct journal_state *state, uint32_t id)

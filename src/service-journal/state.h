@@ -10,6 +10,7 @@
 
 #include "journal/splitter.h"
 #include "protocol/journal-link.h"
+#include "service-journal/rate.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,9 @@ struct journal_state {
 
 struct journal_state_record {
     uint32_t flags; /* enum journal_flag */
+    struct quota quota;
+    uint32_t dropped; /* lines, by the rate, not reported yet */
+    bool dropping;    /* in the middle of one */
     char name[JOURNAL_LINK_NAME_BYTES];
     char folder[JOURNAL_LINK_TEXT_BYTES]; /* "" for LOGS/NAME */
 };
@@ -34,6 +38,8 @@ struct journal_note {
     uint64_t pipe_inode, file_device, file_inode;
     uint64_t file_bytes; /* how long the file was before; file_inode 0: it was not open */
     struct journal_splitter splitter;
+    struct rate rate;
+    uint32_t dropping; /* service_pipe.dropping */
 };
 
 /* In shared memory: every store is at once where the next journal finds it. */
@@ -60,4 +66,8 @@ bool journal_state_read(const struct journal_state *state, uint32_t id,
 /* 0 or -errno. */
 int journal_state_write(struct journal_state *state, uint32_t id,
                         const struct journal_state_record *record);
+
+/* Only what changes with what a service prints. */
+int journal_state_write_dropped(struct journal_state *state, uint32_t id, uint32_t dropped,
+                                bool dropping);
 int journal_state_clear(struct journal_state *state, uint32_t id);

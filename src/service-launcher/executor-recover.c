@@ -72,7 +72,8 @@ static void register_again(struct process *process)
         return;
     journal_client_register(launcher->journal, service->slot,
                             service_name(&launcher->manager, service), service->definition->logs,
-                            service->definition->console ? JOURNAL_FLAG_CONSOLE : 0, fd);
+                            service->definition->console ? JOURNAL_FLAG_CONSOLE : 0,
+                            &service->definition->quota, fd);
 }
 
 /* The event that takes the machine on; EVENT_NONE when a process that runs will. */

@@ -155,9 +155,9 @@ static void register_pipe(struct new_pipe *pipe)
     struct launcher *launcher = pipe->process->executor->launcher;
     const struct service *service = process_service(pipe->process);
     uint32_t flags = service->definition->console ? JOURNAL_FLAG_CONSOLE : 0;
-    int result = journal_client_register(launcher->journal, service->slot,
-                                         service_name(&launcher->manager, service),
-                                         service->definition->logs, flags, pipe->read_fd);
+    int result = journal_client_register(
+        launcher->journal, service->slot, service_name(&launcher->manager, service),
+        service->definition->logs, flags, &service->definition->quota, pipe->read_fd);
     close(pipe->both_fd);
     pipe->process->registering = result == -EAGAIN;
     if (result < 0 && result != -EAGAIN)

@@ -23,6 +23,7 @@ struct queued {
     uint16_t type;
     bool announced; /* a registration that was said to be waiting */
     int fd;         /* a registration's pipe until it is acknowledged; else -1 */
+    struct quota quota;
     size_t name_bytes;
     char words[]; /* name, NUL, text, NUL */
 };
@@ -49,6 +50,7 @@ static int send_one(struct journal_client *client, const struct queued *queued)
     message.sequence = queued->sequence;
     message.flags = queued->flags;
     message.level = queued->level;
+    message.quota = queued->quota;
     memcpy(message.name, queued->words, queued->name_bytes + 1);
     memcpy(message.text, text, strlen(text) + 1);
     return journal_link_send(client->source.fd, &message, queued->fd);
@@ -121,7 +123,7 @@ static int send_queued(struct journal_client *client, const struct queued *queue
 }
 
 int journal_client_register(struct journal_client *client, uint32_t id, const char *name,
-                            const char *folder, uint32_t flags, int fd)
+                            const char *folder, uint32_t flags, const struct quota *quota, int fd)
 {
     struct queued *queued;
     if (!folder)
@@ -135,9 +137,23 @@ int journal_client_register(struct journal_client *client, uint32_t id, const ch
     if (failed)
         return failed;
     queued->flags = flags;
+    queued->quota = *quota;
     int result = send_queued(client, queued);
     queued->announced = result == -EAGAIN;
     return result;
+}
+
+int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t flags,
+                            const struct quota *quota)
+{
+    struct queued *queued;
+    int failed = enqueue(client, JOURNAL_SETTINGS, id, "", "", 0, -1, &queued);
+    if (failed)
+        return failed;
+    queued->flags = flags;
+    queued->quota = *quota;
+    flush(client);
+    return 0;
 }
 
 static bool add_event(struct journal_client *client, uint32_t id, uint32_t level, const char *text,

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "loop/loop.h"
+#include "service/quota.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -60,7 +61,12 @@ void journal_client_finish(struct journal_client *client);
  * Returns 0 when the message is in the kernel's queue; -EAGAIN when it is queued here, and
  * on_registered will tell; -ENOMEM or -EINVAL (name or folder too long) when nothing is sent. */
 int journal_client_register(struct journal_client *client, uint32_t id, const char *name,
-                            const char *folder, uint32_t flags, int fd);
+                            const char *folder, uint32_t flags, const struct quota *quota, int fd);
+
+/* Other flags and another quota, from now on, for a service that was registered; for any other it
+ * does nothing. 0 or -ENOMEM. */
+int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t flags,
+                            const struct quota *quota);
 
 /* A line about the service in its journal; `level` is syslog's 0 to 7. With JOURNAL_OWN_ID it is a
  * line of the journal `conit`. Line ends in it become blanks. Never fails: what cannot be kept is

@@ -27,6 +27,11 @@ struct service *load_service_for(struct launcher *launcher, const char *name);
 void load_put_in_force(struct launcher *launcher, struct service *service,
                        struct definition *definition);
 void load_put_broken(struct launcher *launcher, struct service *service, char *errors);
+
+/* What `definition` changes for the service's journal holds at once; called while the former one is
+ * still the service's. A service that the journal does not know yet will be registered with it. */
+void load_tell_journal(const struct launcher *launcher, const struct service *service,
+                       const struct definition *definition);
 void load_set_errors(struct service *service, char *errors);
 
 /* Forgets a service that is idle, with all that the launcher has of it; load_resolve() has to

@@ -4,6 +4,7 @@
  * boot and a reload (reload.c) read files. */
 #include "service-launcher/executor.h"
 #include "service-launcher/init-link.h"
+#include "service-launcher/journal-client.h"
 #include "service-launcher/launcher.h"
 #include "service-launcher/load-internal.h"
 #include "service-launcher/reader.h"
@@ -15,6 +16,7 @@
 #include "config/sources.h"
 #include "config/system-file.h"
 #include "log/log.h"
+#include "protocol/journal-link.h"
 #include "service/name.h"
 
 #include <errno.h>
@@ -98,9 +100,25 @@ struct service *load_service_for(struct launcher *launcher, const char *name)
     return manager_add(manager, name);
 }
 
+void load_tell_journal(const struct launcher *launcher, const struct service *service,
+                       const struct definition *definition)
+{
+    const struct definition *before = service->definition;
+    if (!before || !launcher->journal ||
+        (quota_equal(&before->quota, &definition->quota) && before->console == definition->console))
+        return;
+    int failed =
+        journal_client_settings(launcher->journal, service->slot,
+                                definition->console ? JOURNAL_FLAG_CONSOLE : 0, &definition->quota);
+    if (failed)
+        LOG(ERROR, "The journal keeps its former quota until the next start",
+            TEXT("service", definition->name), TEXT("error", strerror(-failed)));
+}
+
 void load_put_in_force(struct launcher *launcher, struct service *service,
                        struct definition *definition)
 {
+    load_tell_journal(launcher, service, definition);
     definition_destroy((struct definition *)service->definition);
     service->definition = definition;
     load_set_errors(service, NULL);

@@ -426,6 +426,7 @@ static void put_in_force(struct plan *plan, struct planned *name)
         put_no_room(name);
         return;
     }
+    load_tell_journal(launcher, service, name->definition);
     bool known = service->definition && name->before && !name->before->masked;
     if (service->definition)
         plan->old[plan->old_count++] = (struct definition *)service->definition;

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include "service/quota.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -100,15 +102,6 @@ struct resources {
     uint64_t tasks;
     uint32_t cpu_percent; /* of one CPU: 250 are two and a half */
     uint32_t io_weight;   /* 1 … 10000 */
-};
-
-/* How much of its journal is kept, and how much is taken. */
-struct quota {
-    uint64_t max_size_bytes; /* of one file, before compression */
-    uint32_t keep;           /* sealed files beside `current` */
-    uint32_t max_age_s;      /* 0: no limit */
-    uint32_t rate_lines;     /* in rate_interval_ms; 0: no limit */
-    uint32_t rate_interval_ms;
 };
 
 #define CPUS_MAX        1024

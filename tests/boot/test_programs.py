@@ -7,7 +7,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OUT = ROOT / 'out'
-PROGRAMS = ['follow-forks', 'init', 'run-on-pid-ns', 'service-journal', 'service-launcher', 'slc']
+PROGRAMS = ['compress-journal', 'follow-forks', 'init', 'run-on-pid-ns', 'service-journal',
+            'service-launcher', 'slc']
 PT_DYNAMIC, PT_INTERP = 2, 3
 
 
@@ -69,7 +70,8 @@ def test_install_puts_each_program_in_its_place_and_remove_takes_it_away():
     folder = tempfile.mkdtemp()
     install(folder, '/usr', '--link-init')
     for path in ('usr/lib/conit/init', 'usr/lib/conit/service-launcher',
-                 'usr/lib/conit/service-journal', 'usr/lib/conit/follow-forks', 'usr/bin/slc', 'usr/bin/run-on-pid-ns'):
+                 'usr/lib/conit/service-journal', 'usr/lib/conit/compress-journal',
+                 'usr/lib/conit/follow-forks', 'usr/bin/slc', 'usr/bin/run-on-pid-ns'):
         assert os.access(os.path.join(folder, path), os.X_OK), path
     assert os.readlink(os.path.join(folder, 'sbin/init')) == '/usr/lib/conit/init'
     assert os.path.isdir(os.path.join(folder, 'etc/yml-services'))

@@ -1,5 +1,5 @@
-/* Any bytes as a journal: it is read from both ends with the same result, nothing gets lost, and
- * every entry can be shown. */
+/* Any bytes as a journal, and as a compressed one: it is read from both ends with the same result,
+ * nothing gets lost, and every entry can be shown. */
 #include "journal/joiner.h"
 #include "journal/show.h"
 
@@ -8,8 +8,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#define BUFFER_BYTES (4 * JOURNAL_LINE_BYTES) /* as in reader.c */
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
@@ -21,12 +19,13 @@ static void demand(bool condition, const char *what)
     abort();
 }
 
-static void open_bytes(struct journal_reader *reader, const uint8_t *bytes, size_t count)
+static void open_bytes(struct journal_reader *reader, const uint8_t *bytes, size_t count,
+                       bool packed)
 {
-    *reader = (struct journal_reader){.file_count = 1, .buffer = malloc(BUFFER_BYTES)};
-    reader->fds[0] = memfd_create("journal", MFD_CLOEXEC);
-    demand(reader->fds[0] >= 0 && reader->buffer, "there is memory");
-    demand(write(reader->fds[0], bytes, count) == (ssize_t)count, "a memfd takes it");
+    int fd = memfd_create("journal", MFD_CLOEXEC);
+    demand(fd >= 0, "there is memory");
+    demand(write(fd, bytes, count) == (ssize_t)count, "a memfd takes it");
+    demand(journal_reader_open_file(reader, fd, packed) == 0, "a file can be opened");
 }
 
 static void show(const struct journal_entry *entry)
@@ -60,14 +59,14 @@ static uint64_t read_all(struct journal_reader *reader, bool joined, bool shown,
     return begun;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+static void read_both_ways(const uint8_t *bytes, size_t count, bool packed)
 {
     struct journal_reader reader;
     size_t plain_bytes, joined_bytes, rest;
 
-    open_bytes(&reader, bytes, count);
+    open_bytes(&reader, bytes, count, packed);
     uint64_t begun = read_all(&reader, false, true, &plain_bytes);
-    demand(plain_bytes <= count, "no more comes out than is in it");
+    demand(packed || plain_bytes <= count, "no more comes out than is in it");
     demand(journal_reader_seek_last(&reader, UINT64_MAX) == 0, "a file can be sought");
     read_all(&reader, true, true, &joined_bytes);
     demand(joined_bytes == plain_bytes, "joining loses nothing");
@@ -76,5 +75,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         demand(read_all(&reader, false, false, &rest) == last, "as many entries as asked for");
     }
     journal_reader_close(&reader);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    read_both_ways(bytes, count, false);
+    read_both_ways(bytes, count, true);
     return 0;
 }

@@ -206,7 +206,6 @@ TEST(what_is_not_built_yet_is_refused_by_name)
         {FILE_OF("exec: a\nready: {tcp: 'x:80'}\n"),
          "2:9: 'ready: {tcp: \342\200\246}' is not built yet: remove it; a service then counts as "
          "started once its program was executed"},
-        {FILE_OF("exec: a\nlog: {}\n"), "2:1: 'log' is not built yet: remove it"},
     };
     CHECK_ALL(list);
 }
@@ -226,6 +225,44 @@ TEST(which_process_is_the_main_one_is_said_well_or_refused)
         {FILE_OF("exec: a\ntype: forking\nforks: {main: /sbin/a}\n"),
          "3:15: 'forks.main' is the name of a program without its folder, as dhclient, not "
          "'/sbin/a'"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(a_quota_that_cannot_be_kept_is_refused)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nlog: 16M\n"),
+         "2:6: 'log' is a mapping, not one value: write 'log: {max-size: 16M, keep: 4}'"},
+        {FILE_OF("exec: a\nlog: {size: 16M}\n"), "2:7: 'log' has no key 'size': remove it"},
+        {FILE_OF("exec: a\nlog: {max-size: 16X}\n"),
+         "2:17: 'log.max-size' is a size, not '16X': write 16M, 1G, or a number of bytes"},
+        {FILE_OF("exec: a\nlog: {max-size: 65535}\n"),
+         "2:17: 'log.max-size: 65535' is too little: at least 64K"},
+        {FILE_OF("exec: a\nlog: {max-size: 1048577G}\n"),
+         "2:17: 'log.max-size: 1048577G' is too much: at most 1048576G"},
+        {FILE_OF("exec: a\nlog: {keep: -1}\n"),
+         "2:13: 'log.keep' is how many sealed files are kept beside the current one, 0 to 10000, "
+         "not '-1'"},
+        {FILE_OF("exec: a\nlog: {max-age: 500ms}\n"),
+         "2:16: 'log.max-age' is a time in whole seconds, not '500ms': write 12h, 30d, 730d, or "
+         "never"},
+        {FILE_OF("exec: a\nlog: {max-age: 0}\n"),
+         "2:16: 'log.max-age: 0' keeps nothing: write 'never' for no limit"},
+        {FILE_OF("exec: a\nlog: {max-age: 50000d}\n"),
+         "2:16: 'log.max-age: 50000d' is too long: at most 49710d, or never"},
+        {FILE_OF("exec: a\nlog: {rate: 1000}\n"),
+         "2:13: 'log.rate' is lines in a time, not '1000': write 1000/s, 5000/10s or 100/min, or "
+         "none"},
+        {FILE_OF("exec: a\nlog: {rate: 5/10}\n"),
+         "2:13: 'log.rate' is lines in a time, not '5/10': write 1000/s, 5000/10s or 100/min, or "
+         "none"},
+        {FILE_OF("exec: a\nlog: {rate: 0/s}\n"),
+         "2:13: 'log.rate: 0/s' would drop every line: write at least 1/d, or none"},
+        {FILE_OF("exec: a\nlog: {rate: 1/2d}\n"),
+         "2:13: 'log.rate: 1/2d' is too much: at most 1000000000 lines, in a day"},
+        {FILE_OF("type: target\nlog: {keep: 1}\n"), "2:1: 'log' has no meaning for a target, which "
+                                                    "runs nothing: remove it, or 'type: target'"},
     };
     CHECK_ALL(list);
 }

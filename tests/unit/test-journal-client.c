@@ -12,6 +12,7 @@ static struct loop loop;
 static struct journal_client client;
 static uint64_t sequence;
 static int sockets[2];
+static const struct quota quota = {1 << 20, 7, 8, 9, 1000};
 static uint32_t last_registered;
 static unsigned registered, drained;
 
@@ -79,14 +80,16 @@ TEST(a_registration_arrives_with_its_pipe_and_is_kept_until_acknowledged)
 
     begin();
     CHECK_NUMBER(pipe(pipes), 0);
-    CHECK_NUMBER(journal_client_register(&client, 7, "web", NULL, JOURNAL_FLAG_CONSOLE, pipes[0]),
-                 0);
+    CHECK_NUMBER(
+        journal_client_register(&client, 7, "web", NULL, JOURNAL_FLAG_CONSOLE, &quota, pipes[0]),
+        0);
     CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), 1);
     CHECK_NUMBER(message.type, JOURNAL_REGISTER);
     CHECK_NUMBER(message.id, 7);
     CHECK_NUMBER(message.flags, JOURNAL_FLAG_CONSOLE);
     CHECK_NUMBER(message.sequence, 1);
     CHECK_TEXT(message.name, "web");
+    CHECK(quota_equal(&message.quota, &quota));
     CHECK_TEXT(message.text, "");
     CHECK(write(pipes[1], "x", 1) == 1 && read(fd, &byte, 1) == 1 && byte == 'x');
     close(fd);
@@ -105,7 +108,8 @@ TEST(what_does_not_fit_waits_and_goes_in_order)
 
     begin();
     for (; count < 2000; count++) {
-        int result = journal_client_register(&client, count, "a", "/b", 0, open_something());
+        int result =
+            journal_client_register(&client, count, "a", "/b", 0, &quota, open_something());
         CHECK(result == 0 || result == -EAGAIN);
         waiting += result == -EAGAIN;
         if (waiting == 20)
@@ -220,7 +224,8 @@ TEST(rubbish_and_a_name_too_long_are_refused)
     begin();
     memset(name, 'a', sizeof name - 1);
     name[sizeof name - 1] = 0;
-    CHECK_NUMBER(journal_client_register(&client, 1, name, NULL, 0, open_something()), -EINVAL);
+    CHECK_NUMBER(journal_client_register(&client, 1, name, NULL, 0, &quota, open_something()),
+                 -EINVAL);
     CHECK(send(sockets[1], name, sizeof name, 0) > 0);
     CHECK_NUMBER(loop_turn(&loop, false), 0);
     CHECK_NUMBER(queued(), 0);

@@ -1,16 +1,20 @@
 /* Reading journals: whole ones, their end, damaged ones; and how entries are shown. */
 #include "base/cleanup.h"
+#include "journal/compress.h"
 #include "journal/joiner.h"
 #include "journal/show.h"
 #include "test.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#define TIME "2026-11-22T13:54:00.123456Z"
+#define OLDER "20261122T135400.123456Z.log"
+#define TIME  "2026-11-22T13:54:00.123456Z"
 
 static char folder[] = "/tmp/test-journal-XXXXXX";
-static char path[64];
+static char path[512];
 
 static void write_file(const char *leaf, const char *bytes, size_t count)
 {
@@ -34,12 +38,14 @@ static void begin(void)
 
 static void finish(void)
 {
-    static const char *const leaves[] = {"current", "previous"};
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, leaves[i]);
+    DIR *stream = opendir(folder);
+    struct dirent *entry;
+    while ((entry = readdir(stream))) {
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         unlink(path);
     }
-    rmdir(folder);
+    closedir(stream);
+    CHECK_NUMBER(rmdir(folder), 0);
 }
 
 static struct journal_reader open_reader(void)
@@ -76,7 +82,7 @@ static const char *read_last(uint64_t count, bool joined)
 TEST(entries_come_from_all_files_oldest_first)
 {
     begin();
-    write_text("previous", TIME " info one\n" TIME " err two\n");
+    write_text(OLDER, TIME " info one\n" TIME " err two\n");
     write_text("current", TIME " info three\n" TIME " info unfinished");
     CHECK_TEXT(read_last(0, false), "one\ntwo\nthree\nunfinished\n");
     CHECK_TEXT(read_last(1, false), "unfinished\n");
@@ -97,7 +103,7 @@ TEST(a_journal_that_is_not_there_is_said_so)
 TEST(a_line_that_was_cut_is_one_entry_again)
 {
     begin();
-    write_text("previous", TIME " info before\n" TIME " warning ab\n");
+    write_text(OLDER, TIME " info before\n" TIME " warning ab\n");
     write_text("current", TIME " -warning cd\n" TIME " +info event\n" TIME " -warning ef\n" TIME
                                " +info end\n" TIME " info after\n");
     CHECK_TEXT(read_last(0, true), "before\nabcdef\nevent\nend\nafter\n");
@@ -111,9 +117,9 @@ TEST(damaged_files_are_read_as_they_are)
     static char rubbish[300000];
     struct journal_entry entry;
     begin();
-    write_text("previous", "");
+    write_text(OLDER, "");
     write_text("current", "torn\n\n" TIME " in\n" TIME " info good\n");
-    CHECK_TEXT(read_last(0, false), "torn\n\n" TIME " in\ngood\n");
+    CHECK_TEXT(read_last(0, false), "torn\n" TIME " in\ngood\n");
     CHECK_TEXT(read_last(2, false), TIME " in\ngood\n");
 
     /* A line without an end comes in pieces, none longer than an entry. */
@@ -162,6 +168,153 @@ TEST(what_is_written_meanwhile_is_read_by_asking_again)
     write_text("current", TIME " info two\n");
     CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
     CHECK(entry.bytes == 3 && memcmp(entry.text, "two", 3) == 0);
+    journal_reader_close(&reader);
+    finish();
+}
+
+/* ---- compressed ---------------------------------------------------------------------------- */
+
+#define PACKED OLDER ".zst"
+
+static void write_numbers(const char *leaf, int from, int until)
+{
+    char line[200];
+    for (int i = from; i < until; i++) {
+        int length = snprintf(line, sizeof line, TIME " info %d %*d\n", i, i * 7 % 120 + 1, i);
+        write_file(leaf, line, (size_t)length);
+    }
+}
+
+static int pack(const char *leaf)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = journal_compress(fd, leaf);
+    close(fd);
+    return failed;
+}
+
+static bool is_there(const char *leaf)
+{
+    snprintf(path, sizeof path, "%s/%s", folder, leaf);
+    return access(path, F_OK) == 0;
+}
+
+/* Checks that reading gives the numbers from `from` on, and ends before `until`. */
+static void check_numbers(uint64_t count, int from, int until)
+{
+    const char *at = read_last(count, false);
+    for (int i = from; i < until; i++) {
+        CHECK_NUMBER(strtol(at, NULL, 10), i);
+        at = strchr(at, '\n') + 1;
+    }
+    CHECK_TEXT(at, "");
+}
+
+TEST(compressed_files_are_read_from_both_ends_as_if_they_were_not)
+{
+    struct stat stat_;
+    begin();
+    write_numbers(OLDER, 0, 10000); /* some frames */
+    write_numbers("20261123T000000.000000Z.log", 10000, 10100);
+    write_numbers("current", 10100, 10200);
+    snprintf(path, sizeof path, "%s/%s", folder, OLDER);
+    CHECK_NUMBER(stat(path, &stat_), 0);
+    struct timespec before = stat_.st_mtim;
+    CHECK_NUMBER(pack(OLDER), 0);
+    CHECK(!is_there(OLDER) && is_there(PACKED) && !is_there(PACKED ".tmp"));
+    CHECK_NUMBER(stat(path, &stat_), -1);
+    snprintf(path, sizeof path, "%s/%s", folder, PACKED);
+    CHECK_NUMBER(stat(path, &stat_), 0);
+    CHECK(stat_.st_mtim.tv_sec == before.tv_sec && stat_.st_mtim.tv_nsec == before.tv_nsec);
+    CHECK_NUMBER(stat_.st_mode & 0777, 0600);
+    CHECK(stat_.st_size < 300000);
+    check_numbers(0, 0, 10200);
+    for (uint64_t count = 1; count <= 10200; count += 501)
+        check_numbers(count, (int)(10200 - count), 10200);
+    finish();
+}
+
+TEST(whatever_a_kill_left_is_read_once_and_finished)
+{
+    begin();
+    write_numbers(OLDER, 0, 5000);
+    CHECK_NUMBER(pack(OLDER), 0);
+    write_numbers(OLDER, 0, 5000); /* killed before it was removed */
+    write_text(PACKED ".tmp", "half of it");
+    check_numbers(0, 0, 5000);
+    CHECK_NUMBER(pack(OLDER), 0);
+    CHECK(!is_there(OLDER) && !is_there(PACKED ".tmp"));
+    check_numbers(3, 4997, 5000);
+    write_text("20261123T000000.000000Z.log.zst.tmp", "half of another");
+    CHECK_NUMBER(pack("20261123T000000.000000Z.log"), 0); /* the quota has removed it */
+    CHECK(!is_there("20261123T000000.000000Z.log.zst.tmp"));
+    check_numbers(0, 0, 5000);
+    CHECK_NUMBER(pack("current"), -EINVAL);
+    CHECK_NUMBER(pack("../x"), -EINVAL);
+    finish();
+}
+
+/* Reads all, whatever it is, and wants this in it. */
+static void check_damage(const char *wanted)
+{
+    const char *found = read_last(0, false);
+    CHECK(strstr(found, wanted) != NULL);
+    CHECK(strstr(found, "\n\n") == NULL && found[0] != '\n');
+    CHECK(strncmp(strrchr(read_last(1, false), '\n') - 3, "199", 3) == 0);
+}
+
+TEST(a_damaged_compressed_file_hurts_what_is_damaged_only)
+{
+    struct stat stat_;
+    char byte = 'x';
+    begin();
+    write_numbers(OLDER, 0, 10000);
+    CHECK_NUMBER(pack(OLDER), 0);
+    write_numbers("current", 0, 200);
+    snprintf(path, sizeof path, "%s/%s", folder, PACKED);
+    CHECK_NUMBER(stat(path, &stat_), 0);
+    /* In the middle of a frame: the frames around it are read. */
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    CHECK_NUMBER(pwrite(fd, &byte, 1, stat_.st_size / 2), 1);
+    close(fd);
+    check_damage("bytes of this file cannot be decompressed");
+    CHECK(strstr(read_last(0, false), "\n9999 ") != NULL);
+    /* Cut off: what comes before is read. */
+    CHECK_NUMBER(truncate(path, stat_.st_size / 3), 0);
+    check_damage("damaged: the rest of this file cannot be decompressed");
+    CHECK(strncmp(read_last(0, false), "0 ", 2) == 0);
+    CHECK_NUMBER(truncate(path, 0), 0);
+    check_numbers(0, 0, 200);
+    write_text(PACKED, "no such thing");
+    check_damage("damaged: the rest of this file cannot be decompressed");
+    finish();
+}
+
+TEST(a_file_that_the_quota_removed_meanwhile_is_passed_over)
+{
+    struct journal_entry entry;
+    begin();
+    write_text(OLDER, TIME " info one\n");
+    write_text("current", TIME " info two\n");
+    struct journal_reader reader = open_reader();
+    snprintf(path, sizeof path, "%s/%s", folder, OLDER);
+    unlink(path);
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
+    CHECK(entry.bytes == 3 && memcmp(entry.text, "two", 3) == 0);
+    journal_reader_close(&reader);
+    finish();
+}
+
+TEST(a_file_that_is_compressed_before_its_turn_is_read_all_the_same)
+{
+    struct journal_entry entry;
+    begin();
+    write_text(OLDER, TIME " info one\n");
+    write_text("current", TIME " info two\n");
+    struct journal_reader reader = open_reader();
+    CHECK_NUMBER(pack(OLDER), 0);
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
+    CHECK(entry.bytes == 3 && memcmp(entry.text, "one", 3) == 0);
     journal_reader_close(&reader);
     finish();
 }

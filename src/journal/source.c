@@ -1,0 +1,267 @@
+/* One file of a journal. Nothing that is in a compressed file is believed: every number of the
+ * table is checked against the file, and each frame against the table. */
+#include "journal/source.h"
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "journal/seek-table.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <zstd.h>
+
+#define FRAME_MOST_BYTES (4u << 20)   /* of text; with larger ones a file is decompressed whole */
+#define WHOLE_MOST_BYTES (1ull << 32) /* of a file that is decompressed as a whole */
+#define READ_BYTES       131072
+
+static ssize_t read_exactly(int fd, void *bytes, size_t count, uint64_t at)
+{
+    ssize_t got = pread(fd, bytes, count, (off_t)at);
+    return got < 0 ? -errno : got == (ssize_t)count ? 0 : -EPROTO;
+}
+
+/* ---- the seek table ------------------------------------------------------------------------ */
+
+/* Makes the frames out of the table's entries, which are `stride` apart. Returns 0, or -EPROTO when
+ * they do not fit the `bytes` that all frames have. */
+static int take_entries(struct journal_source *source, const char *entries, size_t stride,
+                        uint64_t bytes)
+{
+    uint64_t at = 0, text_at = 0;
+    uint32_t longest = 0, longest_text = 0;
+
+    for (size_t i = 0; i < source->frame_count; i++) {
+        struct seek_table_entry entry;
+        memcpy(&entry, entries + i * stride, sizeof entry);
+        uint32_t frame = le32toh(entry.bytes), text = le32toh(entry.text_bytes);
+        source->frames[i] = (struct journal_frame){at, text_at};
+        if (!frame || !text || text > FRAME_MOST_BYTES || frame > ZSTD_COMPRESSBOUND(text) + 64)
+            return -EPROTO;
+        at += frame;
+        text_at += text;
+        longest = frame > longest ? frame : longest;
+        longest_text = text > longest_text ? text : longest_text;
+    }
+    source->frames[source->frame_count] = (struct journal_frame){at, text_at};
+    source->text_room = longest_text;
+    source->text_frame = source->frame_count;
+    if (at != bytes)
+        return -EPROTO;
+    source->text = malloc((size_t)longest_text + longest + 1);
+    return source->text ? 0 : -ENOMEM;
+}
+
+/* Returns 0, -EPROTO when the file has no table that can be right, -ENOMEM or another -errno. */
+static int read_table(struct journal_source *source, uint64_t size)
+{
+    struct seek_table_head head;
+    struct seek_table_end end;
+
+    if (size < sizeof head + sizeof end)
+        return -EPROTO;
+    int failed = (int)read_exactly(source->fd, &end, sizeof end, size - sizeof end);
+    if (failed)
+        return failed;
+    if (le32toh(end.magic) != SEEK_TABLE_MAGIC || (end.descriptor & ~SEEK_TABLE_CHECKSUMS))
+        return -EPROTO;
+    const uint64_t frames = le32toh(end.frames);
+    const size_t stride = sizeof(struct seek_table_entry) + (end.descriptor ? sizeof(uint32_t) : 0);
+    const uint64_t bytes = frames * stride;
+    if (sizeof head + bytes + sizeof end > size)
+        return -EPROTO;
+    const uint64_t at = size - sizeof end - bytes - sizeof head;
+    failed = (int)read_exactly(source->fd, &head, sizeof head, at);
+    if (failed)
+        return failed;
+    if (le32toh(head.magic) != SEEK_TABLE_HEAD_MAGIC || le32toh(head.bytes) != bytes + sizeof end)
+        return -EPROTO;
+    AUTO_FREE char *entries = malloc(bytes + 1);
+    source->frames = calloc(frames + 1, sizeof *source->frames);
+    if (!entries || !source->frames)
+        return -ENOMEM;
+    source->frame_count = frames;
+    failed = (int)read_exactly(source->fd, entries, bytes, at + sizeof head);
+    return failed ? failed : take_entries(source, entries, stride, at);
+}
+
+/* ---- files without one --------------------------------------------------------------------- */
+
+struct whole {
+    int from, to;
+    uint64_t written;
+    char in[READ_BYTES], out[READ_BYTES];
+};
+
+static int put(struct whole *whole, const char *bytes, size_t count)
+{
+    if (whole->written + count > WHOLE_MOST_BYTES)
+        return -EFBIG;
+    while (count) {
+        ssize_t done = write(whole->to, bytes, count);
+        if (done < 0)
+            return -errno;
+        bytes += done;
+        count -= (size_t)done;
+        whole->written += (uint64_t)done;
+    }
+    return 0;
+}
+
+/* Returns 0 at the end of the file, -EPROTO where it is damaged, or another -errno. */
+static int decompress_whole(struct whole *whole, ZSTD_DStream *stream)
+{
+    size_t hint = 0; /* 0: between two frames */
+    for (;;) {
+        ssize_t got = read(whole->from, whole->in, sizeof whole->in);
+        if (got <= 0)
+            return got < 0 ? -errno : hint ? -EPROTO : 0;
+        ZSTD_inBuffer in = {whole->in, (size_t)got, 0};
+        bool more = true;
+        while (in.pos < in.size || more) {
+            ZSTD_outBuffer out = {whole->out, sizeof whole->out, 0};
+            hint = ZSTD_decompressStream(stream, &out, &in);
+            if (ZSTD_isError(hint))
+                return -EPROTO;
+            int failed = put(whole, whole->out, out.pos);
+            if (failed)
+                return failed;
+            more = out.pos == out.size;
+        }
+    }
+}
+
+/* Puts what comes out of the file in its place. */
+static int read_whole(struct journal_source *source)
+{
+    static const char damaged[] = "\ndamaged: the rest of this file cannot be decompressed\n";
+    AUTO_FREE struct whole *whole = malloc(sizeof *whole);
+    AUTO_CLOSE int to = memfd_create("journal", MFD_CLOEXEC);
+    ZSTD_DStream *stream = ZSTD_createDStream();
+    int failed = -ENOMEM;
+
+    if (to < 0)
+        failed = -errno;
+    else if (whole && stream) {
+        whole->from = source->fd;
+        whole->to = to;
+        whole->written = 0;
+        failed = lseek(source->fd, 0, SEEK_SET) < 0 ? -errno : decompress_whole(whole, stream);
+        if (failed == -EPROTO || failed == -EFBIG)
+            failed = write(to, damaged, sizeof damaged - 1) < 0 ? -errno : 0;
+    }
+    ZSTD_freeDStream(stream);
+    if (failed)
+        return failed;
+    close(source->fd);
+    source->fd = take_fd(&to);
+    return 0;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static void drop_table(struct journal_source *source)
+{
+    free(source->frames);
+    free(source->text);
+    *source = (struct journal_source){.fd = source->fd};
+}
+
+int journal_source_open(struct journal_source *source, int fd, bool packed)
+{
+    struct stat stat;
+    *source = (struct journal_source){.fd = fd};
+    if (!packed)
+        return 0;
+    int failed = fstat(fd, &stat) < 0 ? -errno : read_table(source, (uint64_t)stat.st_size);
+    if (failed == -EPROTO) {
+        drop_table(source);
+        failed = read_whole(source);
+    }
+    if (failed)
+        journal_source_close(source);
+    return failed;
+}
+
+void journal_source_close(struct journal_source *source)
+{
+    drop_table(source);
+    if (source->fd >= 0)
+        close(source->fd);
+    source->fd = -1;
+}
+
+/* What stands in place of a frame: the same number of bytes. */
+static void put_damaged(char *text, size_t bytes)
+{
+    char line[80];
+    text_format(line, sizeof line, "\ndamaged: %zu bytes of this file cannot be decompressed\n",
+                bytes);
+    memset(text, '\n', bytes);
+    if (bytes >= strlen(line))
+        memcpy(text, line, strlen(line));
+}
+
+static ssize_t load_frame(struct journal_source *source, size_t number)
+{
+    const struct journal_frame *frame = &source->frames[number];
+    const size_t bytes = frame[1].at - frame->at, text_bytes = frame[1].text_at - frame->text_at;
+    char *packed = source->text + source->text_room;
+
+    source->text_frame = source->frame_count;
+    ssize_t failed = read_exactly(source->fd, packed, bytes, frame->at);
+    if (failed && failed != -EPROTO)
+        return failed;
+    size_t out = failed ? 0 : ZSTD_decompress(source->text, text_bytes, packed, bytes);
+    if (ZSTD_isError(out) || out != text_bytes)
+        put_damaged(source->text, text_bytes);
+    source->text_frame = number;
+    return 0;
+}
+
+/* The frame that has this place, which is in one. */
+static size_t find_frame(const struct journal_source *source, uint64_t at)
+{
+    size_t low = 0, high = source->frame_count;
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (source->frames[middle].text_at <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t count, off_t at)
+{
+    if (source->fd < 0)
+        return 0;
+    if (!source->frames) {
+        ssize_t got = pread(source->fd, bytes, count, at);
+        return got < 0 ? -errno : got;
+    }
+    if ((uint64_t)at >= source->frames[source->frame_count].text_at)
+        return 0;
+    size_t number = find_frame(source, (uint64_t)at);
+    ssize_t failed = number == source->text_frame ? 0 : load_frame(source, number);
+    if (failed)
+        return failed;
+    const struct journal_frame *frame = &source->frames[number];
+    size_t in_frame = (uint64_t)at - frame->text_at, left = frame[1].text_at - (uint64_t)at;
+    if (count > left)
+        count = left;
+    memcpy(bytes, source->text + in_frame, count);
+    return (ssize_t)count;
+}
+
+off_t journal_source_size(const struct journal_source *source)
+{
+    struct stat stat;
+    if (source->frames)
+        return (off_t)source->frames[source->frame_count].text_at;
+    if (source->fd < 0)
+        return 0;
+    return fstat(source->fd, &stat) < 0 ? -errno : stat.st_size;
+}

@@ -1,0 +1,39 @@
+/* One file of a journal as bytes at places, whether it is compressed or not.
+ *
+ * A compressed file that ends with a seek table is read frame by frame; any other is decompressed
+ * as a whole, into memory that has no name. What cannot be decompressed is one line that says so,
+ * and line ends up to where the next frame begins. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct journal_source {
+    int fd;                       /* -1: closed */
+    struct journal_frame *frames; /* frame_count, and the end; NULL: the file is plain */
+    size_t frame_count;
+    char *text; /* one frame, decompressed; behind it room to read one */
+    size_t text_room;
+    size_t text_frame; /* which one; frame_count: none */
+};
+
+/* Where a frame begins: in the file, and in what comes out. */
+struct journal_frame {
+    uint64_t at, text_at;
+};
+
+#define JOURNAL_SOURCE_NONE ((struct journal_source){.fd = -1})
+
+/* `fd` is taken in every case. Returns 0, -ENOMEM or another -errno, never for what is in it. */
+int journal_source_open(struct journal_source *source, int fd, bool packed);
+
+/* Accepts one that is closed. */
+void journal_source_close(struct journal_source *source);
+
+/* As pread(2), but that it may stop short where a frame ends. 0: the end. */
+ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t count, off_t at);
+
+/* How long it is now, or -errno. */
+off_t journal_source_size(const struct journal_source *source);

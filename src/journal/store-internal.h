@@ -1,0 +1,13 @@
+/* Inside the store: what writing and rotation share. Not for use outside journal/store*.c. */
+#pragma once
+
+#include "journal/store.h"
+
+/* The path of a file of the journal. Returns false when it is too long. */
+bool store_path(const struct journal_store *store, const struct journal_file *file,
+                bool on_fallback, const char *leaf, char *path);
+
+/* open(2) with O_CLOEXEC, at any price in descriptors. */
+int store_open_hard(struct journal_store *store, const char *path, int flags);
+
+void store_close_file(struct journal_file *file);

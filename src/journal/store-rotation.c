@@ -1,0 +1,224 @@
+/* The store's sealed files: sealing, what the quota no longer allows, and the way back.
+ *
+ * Nothing here is remembered from one call to the next: each looks into the folder, so that what a
+ * killed journal has left, and what people do there, is seen. */
+#include "journal/store-internal.h"
+
+#include "base/cleanup.h"
+#include "journal/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define NS_PER_US 1000u
+
+/* Opens a folder and lists it. Returns its descriptor or -errno; then the list is empty. */
+static int open_folder(struct journal_store *store, const struct journal_file *file,
+                       bool on_fallback, struct journal_list *list)
+{
+    char path[PATH_MAX];
+    *list = (struct journal_list){0};
+    if (!store_path(store, file, on_fallback, ".", path))
+        return -ENAMETOOLONG;
+    int folder = store_open_hard(store, path, O_RDONLY | O_DIRECTORY);
+    if (folder < 0)
+        return folder;
+    int failed = journal_list_read(list, folder);
+    while ((failed == -EMFILE || failed == -ENFILE) && journal_store_give_up_descriptor(store))
+        failed = journal_list_read(list, folder);
+    if (failed)
+        close(folder);
+    return failed ? failed : folder;
+}
+
+static void remove_form(int folder, const struct journal_sealed *sealed, enum journal_form form)
+{
+    char name[JOURNAL_SEALED_BYTES];
+    if (!(sealed->forms & form))
+        return;
+    journal_sealed_name(name, sealed->time_ns, form);
+    unlinkat(folder, name, 0); /* else it is found again the next time */
+}
+
+static void remove_sealed(int folder, const struct journal_sealed *sealed)
+{
+    remove_form(folder, sealed, JOURNAL_PLAIN);
+    remove_form(folder, sealed, JOURNAL_PACKED);
+    remove_form(folder, sealed, JOURNAL_TORN);
+}
+
+/* ---- sealing ------------------------------------------------------------------------------- */
+
+/* The time of the first entry of `current`; where that is none, when it was written last. Returns
+ * false when there is no such file, or nothing in it. */
+static bool read_first_time(int folder, uint64_t *ret_ns)
+{
+    char line[JOURNAL_TIME_BYTES + 1] = "";
+    struct stat stat;
+    AUTO_CLOSE int fd =
+        openat(folder, JOURNAL_FILE_CURRENT, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+    if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || !stat.st_size)
+        return false;
+    if (pread(fd, line, JOURNAL_TIME_BYTES, 0) != JOURNAL_TIME_BYTES ||
+        !journal_parse_time(line, ret_ns))
+        *ret_ns = (uint64_t)stat.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)stat.st_mtim.tv_nsec;
+    return true;
+}
+
+int journal_store_seal(struct journal_store *store, struct journal_file *file)
+{
+    char name[JOURNAL_SEALED_BYTES];
+    struct journal_list list;
+    uint64_t time_ns;
+    int failed = 0;
+
+    AUTO_CLOSE int folder = open_folder(store, file, file->on_fallback, &list);
+    if (folder < 0)
+        return folder;
+    if (!read_first_time(folder, &time_ns))
+        failed = -ENOENT;
+    time_ns -= time_ns % NS_PER_US;
+    if (list.count && list.files[list.count - 1].time_ns >= time_ns)
+        time_ns = list.files[list.count - 1].time_ns + NS_PER_US;
+    journal_list_finish(&list);
+    journal_sealed_name(name, time_ns, JOURNAL_PLAIN);
+    if (!failed && renameat(folder, JOURNAL_FILE_CURRENT, folder, name) < 0)
+        failed = -errno;
+    if (failed)
+        return failed;
+    store_close_file(file);
+    file->sealed = true;
+    return 0;
+}
+
+/* ---- what the quota allows ----------------------------------------------------------------- */
+
+static bool is_too_old(int folder, const struct journal_sealed *sealed, uint64_t max_age_s,
+                       uint64_t now_ns)
+{
+    char name[JOURNAL_SEALED_BYTES];
+    struct stat stat;
+    journal_sealed_name(name, sealed->time_ns,
+                        sealed->forms & JOURNAL_PLAIN ? JOURNAL_PLAIN : JOURNAL_PACKED);
+    return max_age_s && fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
+           (uint64_t)stat.st_mtim.tv_sec + max_age_s <= now_ns / NS_PER_SEC;
+}
+
+static void add_work(struct journal_work *work, const struct journal_sealed *sealed)
+{
+    if ((sealed->forms & JOURNAL_PLAIN) && work->count < JOURNAL_WORK_MOST)
+        journal_sealed_name(work->names[work->count++], sealed->time_ns, JOURNAL_PLAIN);
+}
+
+static void tidy_folder(int folder, const struct journal_list *list, const struct quota *quota,
+                        uint64_t now_ns, struct journal_work *work)
+{
+    size_t whole = 0;
+    for (size_t i = 0; i < list->count; i++)
+        whole += !journal_sealed_is_litter(&list->files[i]);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct journal_sealed *sealed = &list->files[i];
+        bool litter = journal_sealed_is_litter(sealed);
+        if (litter || whole > quota->keep || is_too_old(folder, sealed, quota->max_age_s, now_ns)) {
+            remove_sealed(folder, sealed);
+            whole -= !litter;
+        } else {
+            add_work(work, sealed);
+        }
+    }
+}
+
+bool journal_store_is_old(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+{
+    char path[PATH_MAX];
+    uint64_t first_ns;
+
+    if (!file->quota.max_age_s || !store_path(store, file, file->on_fallback, ".", path))
+        return false;
+    AUTO_CLOSE int folder = store_open_hard(store, path, O_RDONLY | O_DIRECTORY);
+    return folder >= 0 && read_first_time(folder, &first_ns) &&
+           first_ns + file->quota.max_age_s * NS_PER_SEC <= now_ns;
+}
+
+void journal_store_tidy(struct journal_store *store, struct journal_file *file, uint64_t now_ns,
+                        struct journal_work *work)
+{
+    *work = (struct journal_work){.folder = -1};
+    file->sealed = false;
+    for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
+        struct journal_list list;
+        AUTO_CLOSE int folder = open_folder(store, file, on_fallback, &list);
+        if (folder < 0)
+            continue;
+        /* Of both places' work one at a time: what is left is found the next time. */
+        struct journal_work ignored = {.count = JOURNAL_WORK_MOST};
+        struct journal_work *here = work->count ? &ignored : work;
+        tidy_folder(folder, &list, &file->quota, now_ns, here);
+        if (work->count && work->folder < 0)
+            work->folder = take_fd(&folder);
+        journal_list_finish(&list);
+    }
+}
+
+/* ---- the way back -------------------------------------------------------------------------- */
+
+static bool is_file(int folder, const char *name, dev_t device, ino_t inode)
+{
+    struct stat found;
+    return fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_dev == device &&
+           found.st_ino == inode;
+}
+
+/* Gives a sealed file its name back, and removes what was begun since. Killed in between it does
+ * the rest the next time. Returns false when none is the file. */
+static bool unseal(int folder, const struct journal_list *list, dev_t device, ino_t inode)
+{
+    char name[JOURNAL_SEALED_BYTES];
+    size_t at = list->count;
+    bool found = false;
+
+    while (!found && at-- > 0) {
+        journal_sealed_name(name, list->files[at].time_ns, JOURNAL_PLAIN);
+        found = (list->files[at].forms & JOURNAL_PLAIN) && is_file(folder, name, device, inode);
+    }
+    if (!found)
+        return false;
+    for (size_t later = list->count; later-- > at + 1;)
+        remove_sealed(folder, &list->files[later]);
+    return renameat(folder, name, folder, JOURNAL_FILE_CURRENT) == 0;
+}
+
+static int cut_current(int folder, uint64_t bytes)
+{
+    struct stat stat;
+    AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return -errno;
+    /* Shorter than it was: somebody else had it, and zeros would not mend that. */
+    if ((uint64_t)stat.st_size > bytes && ftruncate(fd, (off_t)bytes) < 0)
+        return -errno;
+    return 0;
+}
+
+int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
+                         ino_t inode, uint64_t bytes)
+{
+    store_close_file(file);
+    for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
+        struct journal_list list;
+        AUTO_CLOSE int folder = open_folder(store, file, on_fallback, &list);
+        if (folder < 0)
+            continue;
+        bool found = is_file(folder, JOURNAL_FILE_CURRENT, device, inode) ||
+                     unseal(folder, &list, device, inode);
+        journal_list_finish(&list);
+        if (found)
+            return cut_current(folder, bytes);
+    }
+    return -ENOENT;
+}

@@ -1,0 +1,228 @@
+/* What the journal does behind its back.
+ *
+ * Looking into a folder is some 20 µs, so at a start, when a thousand services are registered, it
+ * waits until that is over, and then does a few at a time. Which files are compressed is said by
+ * name: those only that were sealed before the block under way, for what is sealed in it may
+ * have to come back after a kill. */
+#include "service-journal/keeper.h"
+#include "base/syscall.h"
+#include "base/text.h"
+#include "log/log.h"
+#include "service-journal/journal.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define PROGRAM        "compress-journal"
+#define START_DELAY_NS NS_PER_SEC       /* the boot goes first */
+#define NEXT_DELAY_NS  (20 * NS_PER_MS) /* between two handfuls */
+#define AT_ONCE        16               /* folders */
+#define AGE_PARTS      8                /* an age is looked at so often while it passes */
+#define AGE_LEAST_NS   NS_PER_SEC
+#define AGE_MOST_NS    (3600 * NS_PER_SEC)
+#define FD_FIRST       3
+
+/* ---- the program --------------------------------------------------------------------------- */
+
+/* In the child of vfork(2), which shares our memory: system calls only. */
+static void execute(const char *const *paths, char **argv, char **environment, int folder)
+{
+    if (fchdir(folder) < 0)
+        _exit(errno);
+    dup2(STDIN_FILENO, STDOUT_FILENO); /* what it has to say is its status */
+    dup2(STDIN_FILENO, STDERR_FILENO);
+    syscall_close_range(FD_FIRST, ~0u, 0);
+    execve(paths[0], argv, environment);
+    execve(paths[1], argv, environment);
+    _exit(errno);
+}
+
+static void on_child(struct loop_fd *source, uint32_t events);
+
+static int start_program(struct keeper *keeper, struct journal_work *work)
+{
+    const char *const paths[] = {keeper->program, CONIT_LIBEXEC "/" PROGRAM};
+    char *argv[JOURNAL_WORK_MOST + 2] = {(char *)PROGRAM}, parent[64],
+                                   *environment[] = {parent, NULL};
+
+    for (size_t i = 0; i < work->count; i++)
+        argv[i + 1] = work->names[i];
+    text_format(parent, sizeof parent, "COMPRESS_JOURNAL_PARENT=%d", (int)getpid());
+    pid_t pid = vfork();
+    if (pid == 0)
+        execute(paths, argv, environment, work->folder);
+    if (pid < 0)
+        return -errno;
+    int pidfd = syscall_pidfd_open(pid, 0);
+    int failed = pidfd < 0
+                     ? pidfd
+                     : loop_add(&keeper->journal->loop, &keeper->child, pidfd, EPOLLIN, on_child);
+    if (!failed) {
+        keeper->child_pid = pid;
+        return 0;
+    }
+    if (pidfd >= 0)
+        close(pidfd);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    return failed;
+}
+
+/* ---- one service's folder ------------------------------------------------------------------ */
+
+static void give_up(struct service *service, const char *why)
+{
+    service->stays_unpacked = true;
+    LOG(WARNING, "Could not compress a journal's sealed files; they stay as they are",
+        TEXT("service", service->name), TEXT("error", why));
+}
+
+static void compress(struct keeper *keeper, struct service *service, struct journal_work *work)
+{
+    if (service->stays_unpacked || keeper->ending)
+        return;
+    if (keeper->child.fd >= 0) {
+        list_remove(&service->unpacked_node);
+        list_append(&keeper->unpacked, &service->unpacked_node);
+        return;
+    }
+    int failed = start_program(keeper, work);
+    if (failed)
+        give_up(service, strerror(-failed));
+    else
+        keeper->packing = service;
+}
+
+static void tidy(struct keeper *keeper, struct service *service)
+{
+    struct journal_store *store = &keeper->journal->store;
+    struct journal_work work;
+    uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
+
+    if (journal_store_is_old(store, &service->file, now_ns)) {
+        journal_cut_line(service);
+        if (!service->file.mid_line)
+            journal_store_seal(store, &service->file); /* else the next time */
+    }
+    journal_store_tidy(store, &service->file, now_ns, &work);
+    if (work.count)
+        compress(keeper, service, &work);
+    if (work.folder >= 0)
+        close(work.folder);
+}
+
+static void add(struct keeper *keeper, struct service *service, uint64_t delay_ns);
+
+static void on_child(struct loop_fd *source, uint32_t events)
+{
+    struct keeper *keeper = container_of(source, struct keeper, child);
+    struct service *service = keeper->packing;
+    int fd = source->fd, status = 0;
+    (void)events;
+
+    loop_remove(&keeper->journal->loop, source);
+    close(fd);
+    waitpid(keeper->child_pid, &status, 0);
+    keeper->packing = NULL;
+    if (service && WIFEXITED(status) && WEXITSTATUS(status) == EBUSY) {
+        add(keeper, service, START_DELAY_NS); /* the child of a killed journal is at it, and ends */
+    } else if (service) {
+        /* By a signal: of whom brings the machine down, or of somebody who knows why. */
+        if (status && !keeper->ending)
+            give_up(service, WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "it was killed");
+        /* There may be more of it; and what the quota removed meanwhile may be back. */
+        tidy(keeper, service);
+    }
+    while (keeper->child.fd < 0 && !list_empty(&keeper->unpacked))
+        tidy(keeper, container_of(list_take(&keeper->unpacked), struct service, unpacked_node));
+}
+
+/* ---- when ---------------------------------------------------------------------------------- */
+
+static void on_time(struct loop_timer *timer)
+{
+    struct keeper *keeper = container_of(timer, struct keeper, timer);
+    for (int i = 0; i < AT_ONCE && !list_empty(&keeper->due); i++)
+        tidy(keeper, container_of(list_take(&keeper->due), struct service, due_node));
+    if (!list_empty(&keeper->due))
+        loop_set_timer(&keeper->journal->loop, timer, clock_now_ns() + NEXT_DELAY_NS, on_time);
+}
+
+static void add(struct keeper *keeper, struct service *service, uint64_t delay_ns)
+{
+    list_remove(&service->due_node);
+    list_append(&keeper->due, &service->due_node);
+    if (!keeper->timer.set)
+        loop_set_timer(&keeper->journal->loop, &keeper->timer, clock_now_ns() + delay_ns, on_time);
+}
+
+static void on_ages(struct loop_timer *timer);
+
+/* How long until this age is looked at again. */
+static uint64_t age_delay_ns(uint32_t max_age_s)
+{
+    uint64_t delay_ns = max_age_s * NS_PER_SEC / AGE_PARTS;
+    return delay_ns < AGE_LEAST_NS ? AGE_LEAST_NS : delay_ns > AGE_MOST_NS ? AGE_MOST_NS : delay_ns;
+}
+
+static void wait_for_ages(struct keeper *keeper, uint32_t max_age_s)
+{
+    uint64_t at_ns = clock_now_ns() + age_delay_ns(max_age_s);
+    if (max_age_s && (!keeper->ages.set || at_ns < keeper->ages.at_ns))
+        loop_set_timer(&keeper->journal->loop, &keeper->ages, at_ns, on_ages);
+}
+
+static void on_ages(struct loop_timer *timer)
+{
+    struct keeper *keeper = container_of(timer, struct keeper, ages);
+    struct journal *journal = keeper->journal;
+    for (uint32_t id = 0; id < journal->service_count; id++) {
+        struct service *service = journal->services[id];
+        if (!service || !service->file.quota.max_age_s)
+            continue;
+        add(keeper, service, 0);
+        wait_for_ages(keeper, service->file.quota.max_age_s);
+    }
+}
+
+void keeper_init(struct keeper *keeper, struct journal *journal)
+{
+    char *slash;
+    *keeper = (struct keeper){.journal = journal, .child = {.fd = -1}};
+    list_init(&keeper->due);
+    list_init(&keeper->unpacked);
+    ssize_t bytes =
+        readlink("/proc/self/exe", keeper->program, sizeof keeper->program - sizeof PROGRAM - 1);
+    keeper->program[bytes < 0 ? 0 : bytes] = 0;
+    slash = strrchr(keeper->program, '/');
+    if (slash)
+        memcpy(slash + 1, PROGRAM, sizeof PROGRAM);
+}
+
+void keeper_add(struct keeper *keeper, struct service *service)
+{
+    add(keeper, service, START_DELAY_NS);
+    wait_for_ages(keeper, service->file.quota.max_age_s);
+}
+
+void keeper_sealed(struct keeper *keeper, struct service *service)
+{
+    service->stays_unpacked = false;
+    tidy(keeper, service);
+}
+
+void keeper_changed(struct keeper *keeper, struct service *service)
+{
+    tidy(keeper, service);
+    wait_for_ages(keeper, service->file.quota.max_age_s);
+}
+
+void keeper_drop(struct keeper *keeper, struct service *service)
+{
+    list_remove(&service->due_node);
+    list_remove(&service->unpacked_node);
+    if (keeper->packing == service)
+        keeper->packing = NULL;
+}
