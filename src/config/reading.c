@@ -5,6 +5,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "config/switches.h"
 #include "config/system-file.h"
 
 #include <errno.h>
@@ -102,8 +103,9 @@ static int read_system_file(const char *path, struct sources *set, struct readin
     return failed == -ENOMEM ? failed : 0;
 }
 
-/* The system file's place in the order of names. A file of services cannot have its name. */
-static int add_system_source(struct sources *sources, const struct source *of_system)
+/* Puts a source of our own, whose text and path are copied, at its place in the order of names. A
+ * file of services cannot have its name. */
+static int add_own_source(struct sources *sources, const struct source *own)
 {
     struct source *list = reallocarray(sources->list, sources->count + 2, sizeof *list);
     size_t at = 0, kept = 0;
@@ -111,17 +113,30 @@ static int add_system_source(struct sources *sources, const struct source *of_sy
         return -ENOMEM;
     sources->list = list;
     for (size_t i = 0; i < sources->count; i++)
-        if (strcmp(list[i].name, SYSTEM_SOURCE_NAME) != 0)
+        if (strcmp(list[i].name, own->name) != 0)
             list[kept++] = list[i];
-    while (at < kept && strcmp(list[at].name, SYSTEM_SOURCE_NAME) < 0)
+    while (at < kept && strcmp(list[at].name, own->name) < 0)
         at++;
     memmove(list + at + 1, list + at, (kept - at) * sizeof *list);
-    list[at] = *of_system;
-    list[at].path = arena_copy(&sources->arena, of_system->path, strlen(of_system->path));
-    char *text = arena_copy(&sources->arena, of_system->text, of_system->size);
+    list[at] = *own;
+    list[at].path = arena_copy(&sources->arena, own->path, strlen(own->path));
+    char *text = arena_copy(&sources->arena, own->text, own->size);
     list[at].text = text;
     sources->count = kept + 1;
     return list[at].path && text ? 0 : -ENOMEM;
+}
+
+static int read_switches(const char *folder, struct scan_place *place, struct reading *reading)
+{
+    struct switches switches;
+    struct source own = {.name = SWITCHES_SOURCE_NAME, .path = folder};
+    int failed = switches_read(folder, place, &switches, &reading->errors, &reading->warnings);
+    if (!failed && switches.count) {
+        own.text = switches_text(&switches, &switches.arena, &own.size);
+        failed = own.text ? add_own_source(&reading->sources, &own) : -ENOMEM;
+    }
+    switches_finish(&switches);
+    return failed;
 }
 
 int reading_read(const struct reading_options *options, struct scan_place *place,
@@ -137,7 +152,9 @@ int reading_read(const struct reading_options *options, struct scan_place *place
     if (!failed)
         failed = scan(options, found ? path : NULL, place, ret);
     if (!failed && found && !ret->system_broken)
-        failed = add_system_source(&ret->sources, &of_system.list[0]);
+        failed = add_own_source(&ret->sources, &of_system.list[0]);
+    if (!failed && options->switches)
+        failed = read_switches(options->switches, place, ret);
     sources_finish(&of_system);
     return failed;
 }

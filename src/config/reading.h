@@ -24,6 +24,7 @@
 
 struct reading_options {
     const char *config;    /* the system file; NULL: the default places */
+    const char *switches;  /* the folder of config/switches.h; NULL: none is looked at */
     const char **services; /* folders, later ones outrank */
     size_t service_count;
     bool services_given; /* else they are the default ones, which need not be there */
@@ -31,7 +32,8 @@ struct reading_options {
 
 /* Zeroed: nothing was read. To be finished with reading_finish(). */
 struct reading {
-    struct sources sources; /* the system file among them, if it is there and loads */
+    struct sources sources; /* the system file among them, if it is there and loads; and what was
+                             * switched by hand, if anything was */
     struct error_list errors, warnings;
     bool system_broken; /* it is there and does not load */
 };

@@ -14,6 +14,7 @@ static const struct row {
     {"--runtime", "DIR", "run-time folder (CONIT_RUNTIME, else /run/conit)"},
     {"--logs", "DIR", "folder of the journals (/var/log/conit)"},
     {"--config", "FILE", "the system file"},
+    {"--etc", "DIR", "what was switched on and off by hand (/etc/conit)"},
     {"--log-format", "FORMAT", "text or json"},
     {"--log-level", "LEVEL", "least severe level on the console: debug info warn error"},
     {"--help", NULL, "this text; -h too"},

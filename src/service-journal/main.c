@@ -60,6 +60,7 @@ static const struct option options[] = {
     {"container", no_argument, NULL, OPTION_CONTAINER},
     {"services", required_argument, NULL, OPTION_LAUNCHERS},
     {"config", required_argument, NULL, OPTION_LAUNCHERS},
+    {"etc", required_argument, NULL, OPTION_LAUNCHERS},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},

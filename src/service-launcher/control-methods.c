@@ -33,6 +33,7 @@ enum parameter {
     PARAMETER_INITIAL,
     PARAMETER_SIGNAL,
     PARAMETER_ALL,
+    PARAMETER_SWITCHES,
     PARAMETERS
 };
 
@@ -59,6 +60,7 @@ static const struct {
     [PARAMETER_INITIAL] = {"initial", KIND_BOOL, offsetof(struct arguments, initial)},
     [PARAMETER_SIGNAL] = {"signal", KIND_STRING, offsetof(struct arguments, signal)},
     [PARAMETER_ALL] = {"all", KIND_BOOL, offsetof(struct arguments, all)},
+    [PARAMETER_SWITCHES] = {"switches", KIND_BOOL, offsetof(struct arguments, switches)},
 };
 
 static bool all_strings(const json_t *array)
@@ -231,6 +233,9 @@ static void handle_describe(struct connection *connection, const struct argument
     json_add_string(&writer, "system_version", launcher->system_file->version);
     json_add_string(&writer, "runtime", launcher->options.runtime);
     json_add_string(&writer, "logs", launcher->options.logs);
+    json_add_string(&writer, "etc", launcher->options.etc);
+    json_add_bool(&writer, "listed",
+                  launcher->system_file->services_given || launcher->system_file->start_given);
     show_time(&show, "since", launcher->started_at_ns);
     json_add_number(&writer, "services", services);
     json_add_bool(&writer, "booted", launcher->started_said);
@@ -296,6 +301,33 @@ static void handle_status(struct connection *connection, const struct arguments 
     }
     ssize_t count = control_select_names(control, arguments->names, &services);
     reply_services(connection, services, count, show_details);
+}
+
+/* The services' own names, for they may be called by others that they provide. */
+static void handle_resolve(struct connection *connection, const struct arguments *arguments)
+{
+    struct control *control = connection->control;
+    struct json_writer writer = connection_writer(connection);
+    size_t count = json_array_size(arguments->names);
+
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_array_get(arguments->names, i));
+        if (!control_find(control, name) && !launcher_is_instance(control->launcher, name)) {
+            control_reply_no_service(connection, name);
+            return;
+        }
+    }
+    varlink_begin_reply(&writer, false);
+    json_put_key(&writer, "names");
+    json_begin(&writer, '[');
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_array_get(arguments->names, i));
+        const struct service *service = control_find(control, name);
+        json_put_string(&writer,
+                        service ? service_name(&control->launcher->manager, service) : name);
+    }
+    json_end(&writer, ']');
+    connection_end_message(connection, &writer);
 }
 
 static void handle_start(struct connection *connection, const struct arguments *arguments)
@@ -373,6 +405,7 @@ static const struct method {
     {CONTROL_INTERFACE ".Describe", 0, 0, false, false, handle_describe},
     {CONTROL_INTERFACE ".List", HAS(PATTERNS) | HAS(FAILED), 0, false, false, handle_list},
     {CONTROL_INTERFACE ".Status", HAS(NAMES), 0, false, false, handle_status},
+    {CONTROL_INTERFACE ".Resolve", HAS(NAMES), HAS(NAMES), false, false, handle_resolve},
     {CONTROL_INTERFACE ".Start", HAS(NAMES) | HAS(WAIT) | HAS(TIMEOUT) | HAS(ID), HAS(NAMES), true,
      false, handle_start},
     {CONTROL_INTERFACE ".Stop", HAS(NAMES) | HAS(WAIT) | HAS(TIMEOUT) | HAS(ID), HAS(NAMES), true,
@@ -384,8 +417,8 @@ static const struct method {
     {CONTROL_INTERFACE ".Reset", HAS(NAMES) | HAS(ID), HAS(NAMES), true, false, handle_reset},
     {CONTROL_INTERFACE ".Signal", HAS(NAMES) | HAS(SIGNAL) | HAS(ALL) | HAS(ID),
      HAS(NAMES) | HAS(SIGNAL), true, false, control_send_signal},
-    {CONTROL_INTERFACE ".Reload", HAS(DRY_RUN) | HAS(START) | HAS(ID), 0, true, false,
-     handle_reload},
+    {CONTROL_INTERFACE ".Reload", HAS(DRY_RUN) | HAS(START) | HAS(SWITCHES) | HAS(ID), 0, true,
+     false, handle_reload},
     {CONTROL_INTERFACE ".ShutDown", HAS(HOW) | HAS(FORCE) | HAS(ID), HAS(HOW), true, false,
      handle_shut_down},
     {CONTROL_INTERFACE ".DrainJournal", 0, 0, false, false, handle_drain},

@@ -415,8 +415,10 @@ void control_start_reload(struct connection *connection, const struct arguments 
 
     if (!call)
         return;
-    call->reload = launcher_reload(connection->control->launcher, arguments->dry_run,
-                                   arguments->start, on_reloaded, call);
+    struct launcher *launcher = connection->control->launcher;
+    call->reload = arguments->switches ? launcher_read_switches(launcher, on_reloaded, call)
+                                       : launcher_reload(launcher, arguments->dry_run,
+                                                         arguments->start, on_reloaded, call);
     if (!call->reload) {
         connection->failed = true;
         control_end_call(connection);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "base/text.h"
+#include "config/keys.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,6 +100,16 @@ void show_reason(struct show *show, const struct service *service)
 
 /* ---- a service ------------------------------------------------------------------------------ */
 
+/* Who says whether it is enabled; NULL: nobody, its file does not load. */
+static const char *enabled_by(const struct service *service)
+{
+    if (service->switched != SWITCHED_NOT)
+        return "hand";
+    if (!service->definition)
+        return NULL;
+    return service->definition->keys_given & KEY_BIT(KEY_ENABLED) ? "file" : "default";
+}
+
 static void put_service_fields(struct show *show, const struct service *service)
 {
     const struct manager *manager = manager_of(show);
@@ -115,6 +126,8 @@ static void put_service_fields(struct show *show, const struct service *service)
     show_exit(show, service);
     show_reason(show, service);
     json_add_string(writer, "description", definition ? definition->description : NULL);
+    json_add_bool(writer, "enabled", service_is_enabled(service));
+    json_add_string(writer, "enabled_by", enabled_by(service));
 }
 
 void show_service(struct show *show, const struct service *service)
@@ -212,7 +225,6 @@ void show_details(struct show *show, const struct service *service)
 
     json_begin(writer, '{');
     put_service_fields(show, service);
-    json_add_bool(writer, "enabled", definition && definition->enabled);
     json_add_bool(writer, "essential", definition && definition->essential);
     json_add_bool(writer, "wanted", body->wanted);
     json_add_string(writer, "file", definition ? definition->path : NULL);

@@ -86,7 +86,7 @@ struct arguments {
     const json_t *patterns, *names; /* arrays of strings, or NULL */
     const char *id, *how, *interface, *signal;
     int64_t timeout_ms; /* -1: none */
-    bool failed, wait, dry_run, start, force, initial, all;
+    bool failed, wait, dry_run, start, force, initial, all, switches;
     bool more, oneway; /* of the call */
 };
 

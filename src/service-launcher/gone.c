@@ -14,7 +14,7 @@ static bool runs(const struct launcher *launcher, const struct service *service)
 
 static bool is_needed(const struct launcher *launcher, const struct source *source)
 {
-    if (source->masked || strcmp(source->name, SYSTEM_SOURCE_NAME) == 0)
+    if (source->masked || source->name[0] == ' ') /* or our own: the system file */
         return true;
     if (!service_name_is_template(source->name, strlen(source->name)))
         return load_own_service(launcher, source->name);

@@ -16,6 +16,7 @@ struct init_link;
 struct journal_client;
 struct sources;
 struct state;
+struct switches;
 struct system_file;
 
 struct launcher_options {
@@ -23,6 +24,7 @@ struct launcher_options {
     size_t service_count;
     bool services_given; /* else they are the default ones, which need not be there */
     const char *runtime, *logs, *config; /* config NULL: the default places */
+    const char *etc;                     /* the folder of config/switches.h */
     bool container;
     bool read;  /* this is no launcher but its child that reads (reader.h) */
     bool watch; /* or the one that watches (watch.h) */
@@ -37,6 +39,7 @@ struct launcher {
     struct journal_client *journal;
     struct control *control;         /* NULL until it listens */
     struct system_file *system_file; /* title, version, what to start */
+    struct switches *switches;       /* what was switched on and off by hand */
     struct state *state;
     int definitions_fd; /* the memfd with the service files in force; -1: none yet */
     uint64_t started_at_ns;
@@ -84,6 +87,7 @@ struct reload_request {
     struct list link;
     bool dry_run, start;
     bool quiet;           /* whoever asks says what came of it */
+    bool only_switches;   /* what was switched by hand, and nothing else */
     reload_done *on_done; /* NULL: nobody waits */
     void *context;
 };
@@ -93,6 +97,10 @@ struct reload_request {
  * Returns NULL without memory. */
 struct reload_request *launcher_reload(struct launcher *launcher, bool dry_run, bool start,
                                        reload_done *on_done, void *context);
+
+/* Has only that read again which was switched on or off by hand. */
+struct reload_request *launcher_read_switches(struct launcher *launcher, reload_done *on_done,
+                                              void *context);
 
 /* Nobody waits for it any more. What is asked for is done all the same, but for a dry run. */
 void launcher_reload_leave(struct reload_request *request);
@@ -143,6 +151,9 @@ int launcher_make_instance(struct launcher *launcher, const char *name);
 
 /* Names and edges, after instances were made. Returns 0 or -ENOMEM. */
 int launcher_resolve(struct launcher *launcher);
+
+/* Whether the name is no service's so far, but a template in force makes one of it. */
+bool launcher_is_instance(const struct launcher *launcher, const char *name);
 
 /* Why no service has that name, as half a sentence; NULL where there is no more to say. */
 const char *launcher_why_missing(const struct launcher *launcher, const char *name);

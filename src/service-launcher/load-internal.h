@@ -34,6 +34,9 @@ void load_tell_journal(const struct launcher *launcher, const struct service *se
                        const struct definition *definition);
 void load_set_errors(struct service *service, char *errors);
 
+/* Takes what was switched by hand from among these sources. */
+void load_set_switches(struct launcher *launcher, const struct source *list, size_t count);
+
 /* Forgets a service that is idle, with all that the launcher has of it; load_resolve() has to
  * follow. */
 void load_forget(struct launcher *launcher, struct service *service);

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "config/definition-parse.h"
 #include "config/sources.h"
+#include "config/switches.h"
 #include "config/system-file.h"
 #include "log/log.h"
 #include "protocol/journal-link.h"
@@ -188,7 +189,7 @@ static void load_source(struct launcher *launcher, const struct source *source)
 {
     struct definition *definition = NULL;
     char *errors = NULL;
-    if (source->masked)
+    if (source->masked || strcmp(source->name, SWITCHES_SOURCE_NAME) == 0)
         return;
     if (strcmp(source->name, SYSTEM_SOURCE_NAME) == 0) {
         struct error_list list = {0};
@@ -231,11 +232,31 @@ static char **listed_names(const struct system_file *system_file)
     return names;
 }
 
+void load_set_switches(struct launcher *launcher, const struct source *list, size_t count)
+{
+    struct switches switches = {0};
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(list[i].name, SWITCHES_SOURCE_NAME) &&
+            switches_parse(list[i].text, list[i].size, &switches) < 0) {
+            LOG(ERROR, "No memory for what was switched on and off by hand: reload again");
+            return;
+        }
+    switches_finish(launcher->switches);
+    *launcher->switches = switches;
+}
+
 int load_resolve(struct launcher *launcher)
 {
     int failed = templates_make_named(launcher);
     if (failed)
         return failed;
+    for (uint32_t i = 0; i < launcher->manager.slots; i++) {
+        struct service *service = &launcher->manager.services[i];
+        service->switched =
+            service->in_use
+                ? switches_find(launcher->switches, service_name(&launcher->manager, service))
+                : SWITCHED_NOT;
+    }
     char **order = listed_names(launcher->system_file);
     failed = manager_resolve(&launcher->manager, order, warn);
     free(order);
@@ -244,6 +265,7 @@ int load_resolve(struct launcher *launcher)
 
 static int load_all(struct launcher *launcher, const struct source *list, size_t count)
 {
+    load_set_switches(launcher, list, count);
     int failed = templates_put_in_force(launcher, list, count);
     if (failed)
         return failed;
@@ -327,11 +349,25 @@ static void want_named(struct launcher *launcher, const char *name, uint32_t *sl
         LOG(ERROR, "The system file names a service that is not there", TEXT("service", name),
             TEXT("file", launcher->system_file->path));
 }
-
-/* An instance is there because somebody names it, and started by whoever wants it up. */
+/* An instance is there because somebody names it, and started by whoever wants it up; unless it was
+ * switched on itself. */
 static bool is_for_boot(const struct service *service)
 {
-    return service->definition && service->definition->enabled && !service->from_template;
+    return service->definition && service_is_enabled(service) &&
+           (!service->from_template || service->switched == SWITCHED_ON);
+}
+
+static void warn_of_leftovers(const struct launcher *launcher)
+{
+    for (size_t i = 0; i < launcher->switches->count; i++) {
+        const struct switch_entry *entry = &launcher->switches->list[i];
+        if (!load_own_service(launcher, entry->name) &&
+            !launcher_is_instance(launcher, entry->name))
+            LOG(WARNING, "Switched by hand, and no service has that name: remove the file",
+                TEXT("folder", launcher->options.etc),
+                TEXT("file", entry->which == SWITCHED_ON ? "enabled" : "disabled"),
+                TEXT("service", entry->name));
+    }
 }
 
 void launcher_boot(struct launcher *launcher)
@@ -356,6 +392,7 @@ void launcher_boot(struct launcher *launcher)
                 slots[count++] = i;
         qsort_r(slots, count, sizeof *slots, compare_names, manager);
     }
+    warn_of_leftovers(launcher);
     LOG(INFO, "Starting services", NUMBER("count", count),
         TEXT("title", system_file->title ? system_file->title : "conit"),
         TEXT("version", system_file->version ? system_file->version : CONIT_VERSION));

@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "config/switches.h"
 #include "config/system-file.h"
 #include "log/log.h"
 #include "proc/cgroup.h"
@@ -53,6 +54,7 @@ static struct init_link init_link;
 static struct journal_client journal;
 static struct state state = {.fd = -1};
 static struct system_file system_file;
+static struct switches switches;
 
 static void fail(const char *what, int failed)
 {
@@ -430,6 +432,7 @@ static void set_up(void)
     launcher.journal = &journal;
     launcher.state = &state;
     launcher.system_file = &system_file;
+    launcher.switches = &switches;
     receive_held();
 
     bool found = open_state();

@@ -2,6 +2,8 @@
 #include "service-launcher/options.h"
 #include "service-launcher/log-setup.h"
 
+#include "config/switches.h"
+
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +25,9 @@ static const struct {
     {{"runtime", required_argument, NULL, 'r'}, "DIR", "the run-time folder (/run/conit)"},
     {{"logs", required_argument, NULL, 'l'}, "DIR", "the journals' folder (/var/log/conit)"},
     {{"config", required_argument, NULL, 'c'}, "FILE", "the system file"},
+    {{"etc", required_argument, NULL, 'e'},
+     "DIR",
+     "the folder of what was switched on and off by hand (/etc/conit)"},
     {{"container", no_argument, NULL, 'C'}, NULL, "init is in a container"},
     {{"log-level", required_argument, NULL, 'L'}, "LEVEL", "error, warn, info or debug"},
     {{"log-format", required_argument, NULL, 'F'}, "FORMAT", "text or json"},
@@ -77,6 +82,9 @@ static void take(struct parsed *parsed, int key)
     case 'c':
         options->config = optarg;
         break;
+    case 'e':
+        options->etc = optarg;
+        break;
     case 'C':
         options->container = true;
         break;
@@ -111,8 +119,10 @@ void options_parse(struct launcher_options *options, int argc, char **argv)
     const char *runtime = getenv("CONIT_RUNTIME");
     int key;
 
-    *options = (struct launcher_options){
-        .services = folders, .runtime = runtime ? runtime : "/run/conit", .logs = "/var/log/conit"};
+    *options = (struct launcher_options){.services = folders,
+                                         .runtime = runtime ? runtime : "/run/conit",
+                                         .logs = "/var/log/conit",
+                                         .etc = SWITCHES_FOLDER};
     for (size_t i = 0; i < ROWS; i++)
         options_of_getopt[i] = rows[i].option;
     opterr = 0;

@@ -47,13 +47,14 @@ struct reading_options reader_options(const struct launcher_options *options)
     return (struct reading_options){.config = options->config,
                                     .services = options->services,
                                     .service_count = options->service_count,
-                                    .services_given = options->services_given};
+                                    .services_given = options->services_given,
+                                    .switches = options->etc};
 }
 
 char **reader_arguments(const struct launcher_options *options, const char *option)
 {
     size_t count = 0;
-    char **arguments = calloc(2 * options->service_count + 5, sizeof *arguments);
+    char **arguments = calloc(2 * options->service_count + 7, sizeof *arguments);
     if (!arguments)
         return NULL;
     arguments[count++] = (char *)OWN_PROGRAM;
@@ -62,6 +63,8 @@ char **reader_arguments(const struct launcher_options *options, const char *opti
         arguments[count++] = (char *)"--config";
         arguments[count++] = (char *)options->config;
     }
+    arguments[count++] = (char *)"--etc";
+    arguments[count++] = (char *)options->etc;
     for (size_t i = 0; options->services_given && i < options->service_count; i++) {
         arguments[count++] = (char *)"--services";
         arguments[count++] = (char *)options->services[i];

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "config/definition-parse.h"
 #include "config/keys.h"
+#include "config/switches.h"
 #include "log/log.h"
 #include "service/name.h"
 
@@ -22,6 +23,11 @@
 static bool is_system(const struct planned *name)
 {
     return strcmp((name->now ? name->now : name->before)->name, SYSTEM_SOURCE_NAME) == 0;
+}
+
+static bool is_switches(const struct planned *name)
+{
+    return strcmp((name->now ? name->now : name->before)->name, SWITCHES_SOURCE_NAME) == 0;
 }
 
 static const char *name_of(const struct planned *name)
@@ -50,7 +56,7 @@ static bool is_gone(const struct planned *name)
 static bool is_to_be_parsed(const struct plan *plan, const struct planned *name)
 {
     const struct service *service = service_of(plan, name);
-    if (is_gone(name))
+    if (is_gone(name) || is_switches(name) || plan->only_switches)
         return false;
     /* There are few, and what is wrong with one is said each time. */
     if (name->template || !name->before || !source_equal(name->before, name->now))
@@ -130,9 +136,10 @@ static void add_instances(struct plan *plan)
         plan->names[i].parse = is_to_be_parsed(plan, &plan->names[i]);
 }
 
-int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading)
+int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading,
+               bool only_switches)
 {
-    *plan = (struct plan){.launcher = launcher, .reading = reading};
+    *plan = (struct plan){.launcher = launcher, .reading = reading, .only_switches = only_switches};
     int failed =
         launcher->definitions_fd < 0 ? 0 : sources_read(launcher->definitions_fd, &plan->before);
     if (failed)
@@ -334,10 +341,36 @@ static void decide_system(struct plan *plan, struct planned *name)
         plan->system_changed = true; /* there is none any more */
 }
 
+static void keep_switches(struct plan *plan, const struct planned *name)
+{
+    if (name->now)
+        plan->keep[plan->kept++] = *name->now;
+}
+
+/* All texts stay but that of the switches, which has its place in the order of names. */
+static void decide_only_switches(struct plan *plan)
+{
+    const struct source *now = sources_find(&plan->reading->sources, SWITCHES_SOURCE_NAME);
+    for (size_t i = 0; i < plan->before.count; i++) {
+        const struct source *before = &plan->before.list[i];
+        int order = strcmp(before->name, SWITCHES_SOURCE_NAME);
+        if (order >= 0 && now) {
+            plan->keep[plan->kept++] = *now;
+            now = NULL;
+        }
+        if (order != 0)
+            plan->keep[plan->kept++] = *before;
+    }
+    if (now)
+        plan->keep[plan->kept++] = *now;
+}
+
 static void decide(struct plan *plan, struct planned *name)
 {
     if (is_system(name))
         decide_system(plan, name);
+    else if (is_switches(name))
+        keep_switches(plan, name);
     else if (name->template)
         decide_template(plan, name);
     else if (is_gone(name))
@@ -370,6 +403,10 @@ static void refuse_too_many(struct plan *plan)
 int plan_decide(struct plan *plan)
 {
     const struct reading *reading = plan->reading;
+    if (plan->only_switches) {
+        decide_only_switches(plan);
+        return 0;
+    }
     for (size_t i = 0; i < plan->count; i++)
         decide(plan, &plan->names[i]);
     refuse_too_many(plan);
@@ -471,7 +508,7 @@ static int want_fresh(struct plan *plan)
     if (system_file->services_given || system_file->start_given)
         return 0;
     for (size_t i = 0; i < plan->fresh_count; i++)
-        if (manager->services[plan->fresh[i]].definition->enabled)
+        if (service_is_enabled(&manager->services[plan->fresh[i]]))
             plan->fresh[count++] = plan->fresh[i];
     return manager_want(manager, plan->fresh, count);
 }
@@ -493,6 +530,7 @@ int plan_carry_out(struct plan *plan, bool start)
         *launcher->system_file = plan->system_file;
         plan->system_file = (struct system_file){0};
     }
+    load_set_switches(launcher, plan->keep, plan->kept);
     /* From here on the files are in force. Without memory the old names and edges stay, with the
      * definitions they point into, and it is tried again. */
     failed = load_resolve(launcher);

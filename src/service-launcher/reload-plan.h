@@ -38,15 +38,17 @@ struct plan {
     struct source *keep; /* what is to be in force afterwards */
     size_t kept;
     struct system_file system_file;
-    bool system_changed;
+    bool system_changed, only_switches;
     uint32_t *fresh; /* slots of new services */
     size_t fresh_count;
     struct definition **old; /* definitions that were in force */
     size_t old_count;
 };
 
-/* Returns 0 or -errno. *plan is to be finished in every case. */
-int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading);
+/* With `only_switches` all files but those count as they were. Returns 0 or -errno. *plan is to be
+ * finished in every case. */
+int plan_begin(struct plan *plan, struct launcher *launcher, const struct reading *reading,
+               bool only_switches);
 
 /* Returns whether there is more to parse. */
 bool plan_step(struct plan *plan);

@@ -108,7 +108,8 @@ static void on_time(struct loop_timer *timer)
         failed = -ECANCELED;
     if (!failed && !reloads.planning) {
         reloads.planning = reloads.launcher->reloading = true;
-        failed = plan_begin(&reloads.plan, reloads.launcher, &reloads.reading);
+        failed =
+            plan_begin(&reloads.plan, reloads.launcher, &reloads.reading, request->only_switches);
     }
     if (failed || !plan_step(&reloads.plan))
         end_request(request, failed);
@@ -164,6 +165,15 @@ struct reload_request *launcher_reload(struct launcher *launcher, bool dry_run, 
     list_append(&reloads.waiting, &request->link);
     if (!reloads.begun)
         loop_set_timer(&launcher->loop, &reloads.timer, clock_now_ns(), on_begin);
+    return request;
+}
+
+struct reload_request *launcher_read_switches(struct launcher *launcher, reload_done *on_done,
+                                              void *context)
+{
+    struct reload_request *request = launcher_reload(launcher, false, false, on_done, context);
+    if (request)
+        request->only_switches = request->quiet = true;
     return request;
 }
 

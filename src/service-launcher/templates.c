@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "config/definition-parse.h"
+#include "config/switches.h"
 #include "config/system-file.h"
 #include "log/log.h"
 #include "service/name.h"
@@ -148,6 +149,12 @@ int launcher_make_instance(struct launcher *launcher, const char *name)
     return failed ? failed : template != NULL;
 }
 
+bool launcher_is_instance(const struct launcher *launcher, const char *name)
+{
+    return !service_name_problem(name, strlen(name), NULL) &&
+           templates_find(launcher->templates, name, false);
+}
+
 int launcher_resolve(struct launcher *launcher)
 {
     return load_resolve(launcher);
@@ -268,6 +275,15 @@ static void name_system_file(struct walk *walk)
         name_one(walk, NULL, 0, file->start[i]);
 }
 
+/* What a person has switched on is started at the boot, so it is to be there. */
+static void name_switched_on(struct walk *walk)
+{
+    const struct switches *switches = walk->launcher->switches;
+    for (size_t i = 0; i < switches->count; i++)
+        if (switches->list[i].which == SWITCHED_ON)
+            name_one(walk, walk->launcher->options.etc, 0, switches->list[i].name);
+}
+
 /* What is there by itself comes first: services with files; then instances that only a person has
  * named; then those that are left, which name each other in a ring. */
 static void walk_all(struct walk *walk)
@@ -279,6 +295,7 @@ static void walk_all(struct walk *walk)
             reach(walk, &manager->services[i], 0);
     }
     name_system_file(walk);
+    name_switched_on(walk);
     follow(walk);
     for (int rings = 0; rings < 2; rings++)
         for (uint32_t i = 0; i < manager->slots; i++) {

@@ -128,6 +128,9 @@ struct identity {
     const char *user_name, *home, *shell; /* NULL when there is no such entry in passwd */
 };
 
+/* By hand, beside its file; it outranks `enabled`. */
+enum switched { SWITCHED_NOT, SWITCHED_ON, SWITCHED_OFF };
+
 struct definition {
     const char *name;
     const char *path;        /* the file it is from */

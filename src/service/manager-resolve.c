@@ -49,8 +49,8 @@ static void provide(struct manager *manager, const struct service *service, cons
     const struct service *holder = &manager->services[place->slot];
     if (strcmp(service_name(manager, holder), name) == 0 || holder == service)
         return;
-    bool better_enabled = service->definition->enabled && !holder->definition->enabled;
-    bool same_enabled = service->definition->enabled == holder->definition->enabled;
+    bool better_enabled = service_is_enabled(service) && !service_is_enabled(holder);
+    bool same_enabled = service_is_enabled(service) == service_is_enabled(holder);
     if (better_enabled ||
         (same_enabled && strcmp(service_name(manager, service), service_name(manager, holder)) < 0))
         *place = (struct manager_name){name, service->slot};

@@ -41,6 +41,7 @@ struct service {
     const char *cycle;        /* "in a cycle: …" while it is in one; else NULL; the manager's */
     const char *missing_need; /* the first of its needs that names nothing; NULL: none */
     uint8_t request_verb;     /* of that request: enum request_verb */
+    uint8_t switched;         /* enum switched; the launcher's */
     bool reload_failed;       /* the last reload that has ended; why is the reason */
     uint32_t reloads;         /* that have ended while it ran on, since this launcher began */
     bool from_template;       /* an instance without a file of its own */
@@ -154,6 +155,14 @@ static inline enum service_state service_state(const struct manager *manager,
                                                const struct service *service)
 {
     return (enum service_state)service_body(manager, service)->state;
+}
+
+/* Whether it is to be started at boot, as far as that is asked. */
+static inline bool service_is_enabled(const struct service *service)
+{
+    if (service->switched != SWITCHED_NOT)
+        return service->switched == SWITCHED_ON;
+    return service->definition && service->definition->enabled;
 }
 
 /* "stopped", "waiting" …: the public name of its state. */

@@ -141,7 +141,8 @@ static int say_results(const struct slc *slc, const json_t *results)
     return status;
 }
 
-int change_run(struct slc *slc, const char *method)
+/* The results in *ret, which is the caller's, once they are there. */
+static int ask(struct slc *slc, const char *method, json_t **ret)
 {
     struct waiting waiting = {.terminal = isatty(STDERR_FILENO), .began_ns = clock_now_ns()};
     const struct varlink_reply *reply;
@@ -168,8 +169,27 @@ int change_run(struct slc *slc, const char *method)
     }
     waiting_clear(&waiting);
     if (status == SLC_DONE)
-        status = say_results(slc, json_object_get(reply->parameters, "results"));
+        *ret = json_incref(json_object_get(reply->parameters, "results"));
     client_finish(&client);
+    return status;
+}
+
+int change_ask(struct slc *slc, const char *method, json_t **ret_results)
+{
+    struct slc silent = *slc;
+    int status = ask(slc, method, ret_results);
+    silent.options.quiet = true;
+    silent.options.json = false;
+    return status == SLC_DONE ? say_results(&silent, *ret_results) : status;
+}
+
+int change_run(struct slc *slc, const char *method)
+{
+    json_t *results = NULL;
+    int status = ask(slc, method, &results);
+    if (status == SLC_DONE)
+        status = say_results(slc, results);
+    json_decref(results);
     return status;
 }
 

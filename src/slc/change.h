@@ -4,10 +4,16 @@
 
 #include "slc/slc.h"
 
+#include <jansson.h>
+
 extern const struct option_row change_options[];
 
 /* `method` is the launcher's. The verb is slc->verb. Returns what to exit with. */
 int change_run(struct slc *slc, const char *method);
+
+/* The same without printing more than what went wrong: the results are in *ret_results, which is
+ * the caller's, NULL where there are none. */
+int change_ask(struct slc *slc, const char *method, json_t **ret_results);
 
 struct json_writer;
 

@@ -97,6 +97,21 @@ static void print_strings(const char *title, const json_t *strings)
         print_row(i ? "" : title, json_string_value(json_array_get(strings, i)));
 }
 
+static void print_enabled(const json_t *service)
+{
+    const char *by = render_member(service, "enabled_by");
+    char storage[64];
+
+    if (!*by)
+        return;
+    text_format(storage, sizeof storage, "%s%s",
+                json_is_true(json_object_get(service, "enabled")) ? "yes" : "no",
+                !strcmp(by, "hand")   ? ", by hand"
+                : !strcmp(by, "file") ? ", by its file"
+                                      : "");
+    print_row("enabled", storage);
+}
+
 static void print_service(const struct slc *slc, const struct render *render, const json_t *service)
 {
     static const char *const kinds[] = {"needs",     "wants",     "after",    "before",
@@ -116,6 +131,7 @@ static void print_service(const struct slc *slc, const struct render *render, co
     print_strings("answers to", json_object_get(service, "answers_to"));
     print_row("type", render_member(service, "type"));
     print_row("file", render_member(service, "file"));
+    print_enabled(service);
     log_lines_print(slc, render_member(service, "name"), render_member(service, "journal"),
                     LOG_LINES);
 }

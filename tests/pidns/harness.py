@@ -275,6 +275,7 @@ class Machine:
         self.services = self.folder / 'services'
         self.runtime = self.folder / 'runtime'
         self.logs = self.folder / 'logs'
+        self.etc = self.folder / 'etc'  # of what is switched by hand; made by slc
         self.config = self.folder / 'conit.yml'
         for folder in (self.services, self.runtime, self.logs):
             folder.mkdir()
@@ -330,7 +331,7 @@ class Machine:
         if self.mount_proc:
             unshare.append('--mount-proc')
         command = [str(self.programs / 'init'), '--services', str(self.services), '--runtime',
-                   str(self.runtime), '--logs', str(self.logs)]
+                   str(self.runtime), '--logs', str(self.logs), '--etc', str(self.etc)]
         if self.config.exists():
             command += ['--config', str(self.config)]
         if self.before:

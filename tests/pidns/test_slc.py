@@ -11,7 +11,7 @@ from harness import BUILD, Machine, until
 TIME = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z'
 NOBODY = 65534
 SERVICE_KEYS = ['name', 'state', 'type', 'pid', 'since', 'restarts', 'exit', 'reason',
-                'description']
+                'description', 'enabled', 'enabled_by']
 
 
 def slc(*arguments, environment=None, **options):
@@ -199,11 +199,12 @@ def test_another_user_may_look_but_not_change(machine):
     assert result.returncode == 0, result
     assert run('status', 'web').returncode == 0
     for arguments in (['stop', 'web'], ['start', 'web'], ['restart', 'web'], ['reload'],
-                      ['poweroff']):
+                      ['poweroff'], ['reload', 'web'], ['signal', 'HUP', 'web'], ['reset', 'web'],
+                      ['enable', 'web'], ['disable', 'web']):
         result = run(*arguments)
         assert result.returncode == 6, (arguments, result)
-        assert result.stderr.startswith(f'slc: {arguments[0]}: not permitted: user nobody '
-                                        'is not root and not in the group conit'), result
+        assert re.match(rf'slc: {arguments[0]}: not permitted: (user nobody is not root and not in '
+                        r'the group conit|.* cannot be changed by this user)', result.stderr), result
     result = run('journal', 'once')
     assert result.returncode == 6 and 'group adm' in result.stderr, result
     assert machine.state_of('web') == 'running'

@@ -158,9 +158,10 @@ def test_a_start_a_stop_and_a_back_off_go_on_under_the_next_launcher():
         define(machine, 'settling', exec='sleep 100000', after_start=shell_list(until_flag))
         define(machine, 'task', type='task', exec=shell(f'{until_flag}; exit 0'))
         define(machine, 'leaving', exec='sleep 100000', before_stop=shell_list(until_flag),
+               stop={'timeout': '60s'},
                after_stop=shell_list(f'echo after >>{flag}.after'))
         define(machine, 'stubborn', exec=shell('trap "" TERM; echo ready; while :; do sleep 1; done'),
-               stop={'timeout': '1s'})
+               stop={'timeout': '4s'})
         define(machine, 'back', exec=shell('exit 6'), restart={'delay': '1h', 'jitter': 0})
         define(machine, 'soon', exec=shell(f'{until_flag}; exit 6'), restart={
             'delay': '300ms', 'factor': 1, 'jitter': 0, 'limit': 2})
@@ -174,9 +175,9 @@ def test_a_start_a_stop_and_a_back_off_go_on_under_the_next_launcher():
         due = look(machine, 'back')['next']
         assert due, look(machine, 'back')
         machine.slc('stop', '--no-wait', 'leaving', 'stubborn')
-        for name, state in (('preparing', 'starting'), ('settling', 'starting'),
-                            ('task', 'starting'), ('leaving', 'stopping'),
-                            ('stubborn', 'stopping'), ('waiting', 'waiting')):
+        for name, state in (('stubborn', 'stopping'), ('leaving', 'stopping'),
+                            ('preparing', 'starting'), ('settling', 'starting'),
+                            ('task', 'starting'), ('waiting', 'waiting')):
             wait(machine, name, state)
         for _ in range(3):
             machine.kill_launcher()

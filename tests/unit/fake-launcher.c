@@ -56,6 +56,15 @@ struct reload_request *launcher_reload(struct launcher *l, bool dry_run, bool st
     return reload_asked;
 }
 
+bool switches_read_again;
+
+struct reload_request *launcher_read_switches(struct launcher *l, reload_done *on_done,
+                                              void *context)
+{
+    switches_read_again = true;
+    return launcher_reload(l, false, false, on_done, context);
+}
+
 void launcher_reload_leave(struct reload_request *request)
 {
     request->on_done = NULL;
@@ -74,6 +83,11 @@ int launcher_make_instance(struct launcher *l, const char *name)
 int launcher_resolve(struct launcher *l)
 {
     return 0;
+}
+
+bool launcher_is_instance(const struct launcher *l, const char *name)
+{
+    return !strcmp(name, "tty@9");
 }
 
 const char *launcher_why_missing(const struct launcher *l, const char *name)

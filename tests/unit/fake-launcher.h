@@ -25,6 +25,7 @@ extern enum shut_down asked_how;
 extern bool asked_force, reload_dry, reload_start;
 extern bool reply_was_sent; /* to watched_client, when the machine was told to end */
 extern int watched_client;
+extern bool switches_read_again;
 extern int sent_signal, sent_to_all; /* to a service */
 
 void begin(void);

@@ -97,7 +97,7 @@ TEST(every_method_described_is_there)
         CHECK_VALUE(reply, "parameters/parameter", "no_such_parameter");
         methods++;
     }
-    CHECK_NUMBER(methods, 13);
+    CHECK_NUMBER(methods, 14);
     end();
 }
 
@@ -410,6 +410,29 @@ TEST(a_reload_of_a_service_is_answered_when_it_is_done_and_refused_with_words)
     reply = get(fd);
     CHECK_VALUE(reply, "parameters/results/0/outcome", "done");
     CHECK_VALUE(reply, "parameters/results/0/state", "running");
+    end();
+}
+
+TEST(names_are_resolved_also_those_of_instances_to_be)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    const char *reply = ask(fd, call_of(INTERFACE "Resolve", "{\"names\":[\"tty@9\",\"a\"]}", ""));
+    CHECK_VALUE(reply, "parameters/names", "[\"tty@9\",\"a\"]");
+    reply = ask(fd, call_of(INTERFACE "Resolve", "{\"names\":[\"a\",\"tty@8\"]}", ""));
+    CHECK_VALUE(reply, "error", INTERFACE "NoSuchService");
+    CHECK_VALUE(reply, "parameters/name", "tty@8");
+    end();
+}
+
+TEST(what_was_switched_by_hand_is_read_again_when_asked)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    ask(fd, call_of(INTERFACE "Reload", "", ""));
+    CHECK(!switches_read_again);
+    ask(fd, call_of(INTERFACE "Reload", "{\"switches\":true}", ""));
+    CHECK(switches_read_again);
     end();
 }
 
