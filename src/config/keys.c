@@ -116,7 +116,9 @@ const struct key keys[KEY_COUNT] = {
     [KEY_LIMITS] = {"limits", &kind_limits, AT(limits), "mapping: name to number or [soft, hard]",
                     "{}", "resource limits, by ulimit's names", .built = true,
                     .needs_restart = true},
-    [KEY_RESOURCES] = {"resources", &kind_not_built, 0, "mapping", NULL, "cgroup limits"},
+    [KEY_RESOURCES] = {"resources", &kind_resources, AT(resources),
+                       "mapping: `memory`, `memory-high`, `cpu`, `tasks`, `io-weight`", "{}",
+                       "limits of its cgroup", .built = true},
     [KEY_FORKS] = {"forks", &kind_forks, AT(forks), "mapping: `pid-file`, `main`", NULL,
                    "which process of a forking service is the main one; without it, the oldest "
                    "left when the first has ended",

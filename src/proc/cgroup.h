@@ -1,5 +1,6 @@
 /* cgroup v2, used to follow a service: what belongs to it, when it is empty, how to kill all of it
- * at once. Never to confine it. See the kernel's Documentation/admin-guide/cgroup-v2.rst.
+ * at once; to confine it see cgroup-limits.h. See the kernel's
+ * Documentation/admin-guide/cgroup-v2.rst.
  *
  * The services' cgroups live in one folder with a random name below the launcher's own cgroup. The
  * folder is locked with flock(2) through a descriptor that outlives the launcher; an unlocked

@@ -33,6 +33,8 @@ struct process {
     bool spawn_hook;     /* what is queued is a hook, not the main process */
     bool hook_cancelled; /* it was killed: its end means nothing */
     bool sweeping;       /* EVENT_EMPTY is owed */
+    bool limited;        /* its cgroup has its limits */
+    bool limits_told;    /* that they are not all in force, in this run */
     bool registering;    /* the journal has not got its pipe yet */
 };
 
@@ -63,6 +65,7 @@ struct executor {
     struct loop_fd bell_source;
     struct watch_paths paths;
     int cgroup_folder;
+    bool controllers; /* some are enabled in the folder: each cgroup has limits to be set */
     uint64_t random_state;
     bool no_room; /* init's socket is full: nothing is spawned until it is not */
 };
@@ -131,6 +134,9 @@ enum service_event executor_next_hook(struct process *process);
 
 /* A hook has ended: the next one, or the event that ends the step. */
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value);
+
+/* executor-limits.c: gives its cgroup the limits of its definition, unless it has them. */
+void executor_limit(struct process *process);
 
 /* executor-env-file.c: the entries of the service's env-file, which lie in the arena; NULL when it
  * names none, or one that may be missing is. Returns 0, or -errno with the reason of a start that

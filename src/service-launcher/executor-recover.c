@@ -176,6 +176,10 @@ static void recover_one(struct executor *executor, struct service *service)
         return;
     }
     open_service_cgroup(process);
+    /* The former launcher may have been in the middle of changing them, and has told what it could
+     * not. */
+    process->limits_told = true;
+    executor_limit(process);
     register_again(process);
     process->hook_cancelled = record->hook_pid && !waits_for_hook(record, body);
     if (body->forked == FORK_LOOKING) /* main_pid was the first process's, or not believed yet */

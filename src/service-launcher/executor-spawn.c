@@ -363,19 +363,36 @@ static int open_cgroup(struct process *process)
 }
 
 /* Somebody has removed the empty cgroup of a service at rest, which root may do. */
-static bool is_removed_cgroup(const struct spawn_failure *failure, int failed)
+static bool is_removed_cgroup(const struct spawn_failure *failure)
 {
-    return failed && failure->step == STEP_CLONE &&
-           (failure->error == ENOENT || failure->error == ENODEV);
+    return failure->step == STEP_CLONE && (failure->error == ENOENT || failure->error == ENODEV);
 }
 
-static int reopen_cgroup(struct process *process)
+/* The service's last run has divided it into parts, and no process may be in what is divided. */
+static bool is_divided_cgroup(const struct spawn_failure *failure)
 {
-    if (process->cgroup_fd < 0)
+    return failure->step == STEP_CLONE && (failure->error == EBUSY || failure->error == EOPNOTSUPP);
+}
+
+/* Makes the cgroup again if it was why a spawn has failed. Returns 0 when there is a new one. */
+static int remake_cgroup(struct process *process, const struct spawn_failure *failure)
+{
+    struct executor *executor = process->executor;
+    int fd = -1, failed = 0;
+    if (process->cgroup_fd < 0 || (!is_removed_cgroup(failure) && !is_divided_cgroup(failure)))
         return -ENOENT;
+    if (is_divided_cgroup(failure)) {
+        fd = cgroup_renew(executor->cgroup_folder, process_record(process)->name);
+        if (fd < 0)
+            return fd; /* something lives in it */
+    }
     close(process->cgroup_fd);
-    process->cgroup_fd = -1;
-    return open_cgroup(process);
+    process->cgroup_fd = fd;
+    if (fd < 0)
+        failed = open_cgroup(process);
+    process->limited = false;
+    executor_limit(process);
+    return failed;
 }
 
 /* ---- one program --------------------------------------------------------------------------- */
@@ -419,7 +436,7 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
     }
     record->spawning = hook ? 2 : 1;
     int failed = spawn(spawn_, &which->fd, failure);
-    if (is_removed_cgroup(failure, failed) && reopen_cgroup(process) == 0) {
+    if (failed && remake_cgroup(process, failure) == 0) {
         spawn_->cgroup_fd = process->cgroup_fd;
         failed = spawn(spawn_, &which->fd, failure);
     }
@@ -441,6 +458,7 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
         *ret_reason = step_reason(STEP_CGROUP, -failed);
         return failed;
     }
+    executor_limit(process);
     failed = executor_read_env_file(definition, &s.arena, &s.env_file, ret_reason);
     if (failed) {
         arena_finish(&s.arena);

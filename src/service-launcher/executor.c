@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "log/log.h"
+#include "proc/cgroup-limits.h"
 #include "proc/processes.h"
 
 #include <errno.h>
@@ -128,6 +129,7 @@ void executor_set_cgroup_folder(struct executor *executor, int fd)
 {
     close_fd(&executor->cgroup_folder);
     executor->cgroup_folder = fd;
+    executor->controllers = fd >= 0 && cgroup_has_controllers(fd);
 }
 
 void executor_rest(struct executor *executor, struct service *service)
@@ -176,8 +178,10 @@ void executor_forget(struct executor *executor, struct service *service)
 
 void executor_remove_cgroups(struct executor *executor)
 {
-    if (executor->cgroup_folder >= 0)
-        cgroup_remove_folder(executor->cgroup_folder);
+    if (executor->cgroup_folder < 0)
+        return;
+    cgroup_leave_leaf(executor->cgroup_folder);
+    cgroup_remove_folder(executor->cgroup_folder);
 }
 
 /* ---- random -------------------------------------------------------------------------------- */
@@ -430,7 +434,7 @@ static enum service_event act_begin_run(struct process *process)
     struct executor *executor = process->executor;
     struct service *service = process_service(process);
     struct service_body body;
-    process->sweeping = false;
+    process->sweeping = process->limited = process->limits_told = false;
     manager_edit(manager_of(process), service, &body);
     body.invocation[0] = executor_random_number(executor);
     body.invocation[1] = executor_random_number(executor);

@@ -27,6 +27,9 @@ void executor_take_pipe(struct executor *executor, uint32_t slot, int fd);
 /* The folder of the services' cgroups; -1: none, and so are cgroups. The executor's now. */
 void executor_set_cgroup_folder(struct executor *executor, int fd);
 
+/* The limits of its cgroup are others now: a service that runs gets them at once. */
+void executor_limits_changed(struct executor *executor, struct service *service);
+
 /* Takes up every service of the state where a launcher that is gone left it. */
 void executor_recover(struct executor *executor);
 

@@ -2,6 +2,7 @@
  * it is put in force at once. Nothing is stopped or restarted. A file that no longer loads leaves
  * what was in force; a service whose file is gone runs on until it stops, and is forgotten then. */
 #include "service-launcher/reload-plan.h"
+#include "service-launcher/executor.h"
 #include "service-launcher/load-internal.h"
 #include "service-launcher/state.h"
 #include "service-launcher/templates.h"
@@ -470,6 +471,8 @@ static void put_in_force(struct plan *plan, struct planned *name)
     service->definition = NULL;
     service->from_template = name->instance;
     load_put_in_force(launcher, service, take_pointer(name->definition));
+    if (name->entry->keys & KEY_BIT(KEY_RESOURCES))
+        executor_limits_changed(launcher->executor, service);
     if (!known)
         plan->fresh[plan->fresh_count++] = service->slot;
 }

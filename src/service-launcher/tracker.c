@@ -263,4 +263,5 @@ void tracker_renew(struct process *process)
     }
     close(process->cgroup_fd);
     process->cgroup_fd = fd;
+    process->limited = false;
 }

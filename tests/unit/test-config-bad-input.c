@@ -198,8 +198,6 @@ TEST(unknown_words_name_the_nearest_known_one)
 TEST(what_is_not_built_yet_is_refused_by_name)
 {
     static const struct bad list[] = {
-        {FILE_OF("exec: a\nresources: {memory: 1G}\n"),
-         "2:1: 'resources' is not built yet: remove it"},
         {FILE_OF("exec: a\nready: notify\n"),
          "2:8: 'ready: notify' is not built yet: remove it; a service then counts as started once "
          "its program was executed"},
@@ -488,6 +486,45 @@ TEST(what_the_kernel_is_to_do_has_its_bounds)
          "2:16: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
         {FILE_OF("exec: a\nenv-file: [/a, /b]\n"),
          "2:11: 'env-file' is one value, not a list: write 'env-file: /etc/default/web'"},
+    };
+    CHECK_ALL(list);
+}
+
+TEST(resources_are_refused_with_what_to_write)
+{
+    static const struct bad list[] = {
+        {FILE_OF("exec: a\nresources: 1G\n"),
+         "2:12: 'resources' is a mapping, not one value: write "
+         "'resources: {memory: 256M, tasks: 100}'"},
+        {FILE_OF("exec: a\nresources: {memroy: 1G}\n"),
+         "2:13: 'resources' has no key 'memroy': did you mean 'memory'?"},
+        {FILE_OF("exec: a\nresources: {memory: much}\n"),
+         "2:21: 'resources.memory' is a size, as 64K, 256M or 1G, not 'much'; remove it for no "
+         "limit"},
+        {FILE_OF("exec: a\nresources: {memory-high: 0}\n"),
+         "2:26: 'resources.memory-high' is a size, as 64K, 256M or 1G, not '0'; remove it for no "
+         "limit"},
+        {FILE_OF("exec: a\nresources: {memory: 17179869184G}\n"),
+         "2:21: 'resources.memory' is a size, as 64K, 256M or 1G, not '17179869184G'; remove it "
+         "for no limit"},
+        {FILE_OF("exec: a\nresources: {cpu: 0%, tasks: 0, io-weight: 10001}\n"),
+         "2:18: 'resources.cpu' is a part of one CPU in percent, 1 or more, as 50%, or 250% for "
+         "two and a half, not '0%'\n"
+         "2:29: 'resources.tasks' is how many processes and threads there may be, 1 or more, not "
+         "'0'; remove it for no limit\n"
+         "2:43: 'resources.io-weight' is a number from 1 to 10000, where others have 100, not "
+         "'10001'"},
+        {FILE_OF("exec: a\nresources: {cpu: 1.5}\n"),
+         "2:18: 'resources.cpu' is a part of one CPU in percent, 1 or more, as 50%, or 250% for "
+         "two and a half, not '1.5'"},
+        {FILE_OF("exec: a\nresources: {cpu: '%'}\n"),
+         "2:18: 'resources.cpu' is a part of one CPU in percent, 1 or more, as 50%, or 250% for "
+         "two and a half, not '%'"},
+        {FILE_OF("type: target\nresources: {tasks: 5}\nnice: 5\n"),
+         "2:1: 'resources' has no meaning for a target, which runs nothing: remove it, or 'type: "
+         "target'\n"
+         "3:1: 'nice' has no meaning for a target, which runs nothing: remove it, or 'type: "
+         "target'"},
     };
     CHECK_ALL(list);
 }

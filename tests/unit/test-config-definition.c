@@ -246,12 +246,22 @@ TEST(what_the_kernel_is_to_do_is_read_and_shown)
         {KEY_ENV_FILE, "description: x", "null"},
         {KEY_ENV_FILE, "env-file: /etc/%n", "\"/etc/web\""},
         {KEY_ENV_FILE, "env-file: -/etc/%n", "\"-/etc/web\""},
+        {KEY_RESOURCES, "description: x",
+         "{\"memory\":null,\"memory-high\":null,\"cpu\":null,\"tasks\":null,\"io-weight\":null}"},
+        {KEY_RESOURCES,
+         "resources: {memory: 1G, memory-high: 512M, cpu: 250%, tasks: 10, io-weight: 1}",
+         "{\"memory\":1073741824,\"memory-high\":536870912,\"cpu\":\"250%\",\"tasks\":10,"
+         "\"io-weight\":1}"},
+        {KEY_RESOURCES, "resources: {cpu: 5}",
+         "{\"memory\":null,\"memory-high\":null,\"cpu\":\"5%\",\"tasks\":null,"
+         "\"io-weight\":null}"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char text[200];
         text_format(text, sizeof text, "exec: a\n%s\n", rows[i].line);
         check_shown(text, rows[i].row, rows[i].shown);
     }
+    CHECK(!key_needs_restart(KEY_RESOURCES) && key_needs_restart(KEY_NICE));
 }
 
 TEST(an_env_file_that_may_be_missing_is_another_than_one_that_may_not)
@@ -412,6 +422,7 @@ TEST(the_difference_of_two_definitions_is_exactly_the_keys_that_changed)
         {KEY_CPUS, "cpus: 0"},
         {KEY_IO, "io: best-effort 4"},
         {KEY_SCHED, "sched: other"},
+        {KEY_RESOURCES, "resources: {tasks: 7}"},
     };
     begin_users();
     struct definition *base = load("exec: x\n");
