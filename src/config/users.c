@@ -81,8 +81,23 @@ static int refresh(struct database *database)
     return failed;
 }
 
+static bool holding, looked;
+
+void users_hold(void)
+{
+    holding = true;
+    looked = false;
+}
+
+void users_release(void)
+{
+    holding = false;
+}
+
 int users_refresh(const char **ret_path)
 {
+    if (holding && looked)
+        return 0;
     int failed = refresh(&passwd);
     if (failed) {
         *ret_path = path_of(&passwd);
@@ -91,6 +106,7 @@ int users_refresh(const char **ret_path)
     failed = refresh(&group);
     if (failed)
         *ret_path = path_of(&group);
+    looked = !failed;
     return failed;
 }
 

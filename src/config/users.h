@@ -23,6 +23,11 @@ void users_set_paths(const char *passwd, const char *group);
  * Returns 0, -ENOMEM, or another -errno with the path of the file in *ret_path. */
 int users_refresh(const char **ret_path);
 
+/* Until users_release(), or the same again, users_refresh() looks at the files once and no more:
+ * for a batch of definitions that are parsed without a pause. */
+void users_hold(void);
+void users_release(void);
+
 /* Both return 0 or -ENOENT. */
 int users_find(const char *name, struct user *ret);
 int users_find_number(uid_t uid, struct user *ret);

@@ -16,6 +16,7 @@
 #include "config/sources.h"
 #include "config/switches.h"
 #include "config/system-file.h"
+#include "config/users.h"
 #include "log/log.h"
 #include "protocol/journal-link.h"
 #include "service/name.h"
@@ -269,9 +270,11 @@ static int load_all(struct launcher *launcher, const struct source *list, size_t
     int failed = templates_put_in_force(launcher, list, count);
     if (failed)
         return failed;
+    users_hold();
     for (size_t i = 0; i < count; i++)
         load_source(launcher, &list[i]);
     templates_define_again(launcher);
+    users_release();
     return load_resolve(launcher);
 }
 

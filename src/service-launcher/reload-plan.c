@@ -12,6 +12,7 @@
 #include "config/definition-parse.h"
 #include "config/keys.h"
 #include "config/switches.h"
+#include "config/users.h"
 #include "log/log.h"
 #include "service/name.h"
 
@@ -186,6 +187,7 @@ static void parse(struct plan *plan, struct planned *name)
 
 bool plan_step(struct plan *plan)
 {
+    users_hold();
     for (size_t some = 0; plan->parsed < plan->count && some < PARSE_AT_ONCE; plan->parsed++) {
         struct planned *name = &plan->names[plan->parsed];
         if (!name->parse)
@@ -193,6 +195,7 @@ bool plan_step(struct plan *plan)
         parse(plan, name);
         some++;
     }
+    users_release();
     return plan->parsed < plan->count;
 }
 

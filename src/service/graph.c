@@ -178,15 +178,14 @@ int graph_find_cycles(const struct graph *graph, uint32_t *in_cycle)
 int graph_cycle_path(const struct graph *graph, const uint32_t *in_cycle, uint32_t node,
                      uint32_t *path)
 {
-    uint32_t *memory = malloc((size_t)graph->nodes * 2 * sizeof *memory);
+    /* One more than the node, so that what is cleared says: none. Most of it is never touched. */
+    uint32_t *memory = calloc((size_t)graph->nodes * 2 + 1, sizeof *memory);
     if (!memory)
         return -ENOMEM;
     uint32_t *from = memory, *queue = memory + graph->nodes;
     uint32_t begin = 0, end = 0, last = NONE;
     int length = 0;
 
-    for (uint32_t i = 0; i < graph->nodes; i++)
-        from[i] = NONE;
     queue[end++] = node;
     while (begin < end && last == NONE) {
         uint32_t at = queue[begin++];
@@ -198,13 +197,13 @@ int graph_cycle_path(const struct graph *graph, const uint32_t *in_cycle, uint32
                 continue;
             if (to == node) {
                 last = at;
-            } else if (from[to] == NONE) {
-                from[to] = at;
+            } else if (!from[to]) {
+                from[to] = at + 1;
                 queue[end++] = to;
             }
         }
     }
-    for (uint32_t at = last; at != NONE; at = at == node ? NONE : from[at])
+    for (uint32_t at = last; at != NONE; at = at == node ? NONE : from[at] - 1)
         path[length++] = at;
     for (int i = 0; i < length / 2; i++) {
         uint32_t swap = path[i];
@@ -213,4 +212,22 @@ int graph_cycle_path(const struct graph *graph, const uint32_t *in_cycle, uint32
     }
     free(memory);
     return length;
+}
+
+void graph_cycle_names(const uint32_t *path, int length, const char **ret_names,
+                       const char *(*name_of)(const void *context, uint32_t node),
+                       const void *context, size_t *ret_begin, size_t *ret_left_out)
+{
+    bool whole = length <= CYCLE_NAMES_MAX;
+    int first = whole ? length : CYCLE_NAMES_MAX - CYCLE_NAMES_END;
+    int last = whole ? 0 : CYCLE_NAMES_END;
+    size_t count = 0;
+    for (int i = 0; i < first; i++)
+        ret_names[count++] = name_of(context, path[i]);
+    for (int i = length - last; i < length; i++)
+        ret_names[count++] = name_of(context, path[i]);
+    ret_names[count++] = name_of(context, path[0]);
+    ret_names[count] = NULL;
+    *ret_begin = (size_t)first;
+    *ret_left_out = (size_t)(length - first - last);
 }

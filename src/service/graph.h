@@ -61,3 +61,12 @@ int graph_find_cycles(const struct graph *graph, uint32_t *in_cycle);
  * length, or -ENOMEM. */
 int graph_cycle_path(const struct graph *graph, const uint32_t *in_cycle, uint32_t node,
                      uint32_t *path);
+
+/* The names along a cycle's path and the first one again, for people; of a long one the beginning
+ * and the end. `ret_names` has room for CYCLE_NAMES_MAX + 2 and ends with NULL; before the one at
+ * *ret_begin so many as *ret_left_out are left out. */
+#define CYCLE_NAMES_MAX 100
+#define CYCLE_NAMES_END 20
+void graph_cycle_names(const uint32_t *path, int length, const char **ret_names,
+                       const char *(*name_of)(const void *context, uint32_t node),
+                       const void *context, size_t *ret_begin, size_t *ret_left_out);

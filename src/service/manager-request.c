@@ -235,6 +235,7 @@ static bool reset(struct manager *manager, struct service *service)
 /* Adds to the request every service that needs one of its items and runs: it goes down with it. */
 static void take_along(struct manager *manager, struct request *request)
 {
+    size_t room = request->count;
     for (size_t at = 0; at < request->count; at++) {
         size_t count;
         const struct edge *edges = graph_before(&manager->graph, request->items[at].slot, &count);
@@ -244,14 +245,17 @@ static void take_along(struct manager *manager, struct request *request)
             if (edges[i].kind != EDGE_NEED || is_idle(body) || !body->wanted ||
                 service->item_serial == manager->next_serial)
                 continue;
-            struct request_item *grown =
-                reallocarray(request->items, request->count + 1, sizeof *grown);
-            if (!grown)
-                return; /* it is stopped all the same, it is only not told */
-            request->items = grown;
+            if (request->count == room) {
+                struct request_item *grown =
+                    reallocarray(request->items, room * 2 + 1, sizeof *grown);
+                if (!grown)
+                    return; /* it is stopped all the same, it is only not told */
+                request->items = grown;
+                room = room * 2 + 1;
+            }
             service->item_serial = service->request_serial = manager->next_serial;
             service->request_verb = (uint8_t)request->verb;
-            grown[request->count++] = (struct request_item){
+            request->items[request->count++] = (struct request_item){
                 .slot = service->slot, .serial = manager->next_serial, .taken_along = true};
         }
     }

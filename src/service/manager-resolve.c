@@ -187,24 +187,36 @@ static int add_edges(struct building *b, char *const *order)
 
 /* ---- cycles -------------------------------------------------------------------------------- */
 
-/* "in a cycle: a → b → a": each comes after the next. */
+static const char *name_of_slot(const void *context, uint32_t slot)
+{
+    return ((const struct manager *)context)->records[slot].name;
+}
+
+/* "in a cycle, each after the next: a, b, a". */
 static char *cycle_text(const struct manager *manager, const uint32_t *path, int length)
 {
-    size_t size = 64;
-    for (int i = 0; i < length; i++)
-        size += strlen(manager->records[path[i]].name) + 8;
-    size += strlen(manager->records[path[0]].name);
+    const char *names[CYCLE_NAMES_MAX + 2];
+    size_t size = 128, at, left_out;
+    graph_cycle_names(path, length, names, name_of_slot, manager, &at, &left_out);
+    for (size_t i = 0; names[i]; i++)
+        size += strlen(names[i]) + 2;
     char *storage = malloc(size);
     if (!storage)
         return NULL;
     struct text text;
     text_init(&text, storage, size);
     text_add(&text, "in a cycle, each after the next: ");
-    for (int i = 0; i < length; i++)
-        text_printf(&text, "%s, ", manager->records[path[i]].name);
-    text_add(&text, manager->records[path[0]].name);
+    for (size_t i = 0; names[i]; i++) {
+        if (i == at && left_out)
+            text_printf(&text, "… %zu more …, ", left_out);
+        text_printf(&text, "%s%s", names[i], names[i + 1] ? ", " : "");
+    }
     return storage;
 }
+
+/* Where thousands are tied into each other, a cycle for each would take for ever to find. The rest
+ * says the last one that was found: breaking it is where to begin all the same. */
+#define CYCLES_OF_A_SET 100
 
 struct cycle_naming {
     struct manager *manager;
@@ -214,12 +226,20 @@ struct cycle_naming {
     const char **texts; /* [nodes]: the text of the cycle a node is on */
     char **owned;
     size_t count, room;
+    uint32_t set, in_set; /* how many cycles of this set have been named */
 };
 
 /* A shortest cycle through the node, in words, for all that are on it: a ring of ten thousand has
  * one text and not ten thousand. */
 static int name_cycle(struct cycle_naming *naming, uint32_t node)
 {
+    uint32_t set = naming->in_cycle[node];
+    naming->in_set = naming->set == set ? naming->in_set + 1 : 1;
+    naming->set = set;
+    if (naming->in_set > CYCLES_OF_A_SET) {
+        naming->texts[node] = naming->owned[naming->count - 1];
+        return 0;
+    }
     int length = graph_cycle_path(naming->graph, naming->in_cycle, node, naming->path);
     if (length < 0)
         return length;

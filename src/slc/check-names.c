@@ -265,58 +265,71 @@ static void find_link(const struct names *names, uint32_t from, uint32_t to, uns
     }
 }
 
-/* One error with the whole path. A message has a bound and a path has none, so a long path goes
- * over several errors of the same file. */
-static int say_cycle(const struct names *names, const uint32_t *path, size_t length,
+static const char *name_of_node(const void *context, uint32_t node)
+{
+    return ((const struct names *)context)->list[node].source->name;
+}
+
+/* One error with the path. A message has a bound, so a long path goes over several errors of the
+ * same file. */
+static int say_cycle(const struct names *names, const uint32_t *path, int length,
                      struct error_list *errors)
 {
     const struct source *first = names->list[path[0]].source;
+    const char *along[CYCLE_NAMES_MAX + 2];
     char words[ERROR_MESSAGE_BYTES];
+    size_t at = 0, gap, left_out;
     unsigned line, column;
     struct text text;
-    size_t at = 0;
     int r = 0;
 
     find_link(names, path[0], path[length > 1 ? 1 : 0], &line, &column);
-    while (r == 0 && at < length) {
-        text_init(&text, words, sizeof words - SERVICE_NAME_MAX_BYTES);
+    graph_cycle_names(path, length, along, name_of_node, names, &gap, &left_out);
+    while (r == 0 && along[at]) {
+        text_init(&text, words, sizeof words);
         text_add(&text, at ? "… and these: " : "in a cycle, each after the next: ");
-        for (size_t begun = at; at < length; at++) {
-            const char *name = name_of(&names->list[path[at]]);
-            if (at > begun && text.used_bytes + strlen(name) + 2 >= text.size_bytes)
+        for (size_t begun = at; along[at]; at++) {
+            if (at > begun && text.used_bytes + strlen(along[at]) + 40 >= sizeof words)
                 break;
-            text_printf(&text, "%s, ", name);
+            if (at == gap && left_out)
+                text_printf(&text, "… %zu more …, ", left_out);
+            text_printf(&text, "%s%s", along[at], along[at + 1] ? ", " : "");
         }
-        text.size_bytes = sizeof words;
-        if (at == length)
-            text_add(&text, name_of(&names->list[path[0]]));
         r = error_list_add(errors, first->path, line, column, "%s", words);
     }
     return r;
 }
 
-/* One error for each set of services that come after each other. */
+/* Of each set of services that come after each other: its first member, and whether it is told. */
+struct cycle_set {
+    uint32_t member;
+    bool told, seen;
+};
+
+/* One error for each set. */
 static int find_cycles(const struct names *names, const struct graph *graph,
                        struct error_list *errors)
 {
     uint32_t *in_cycle = calloc(graph->nodes + 1, sizeof *in_cycle);
     uint32_t *path = calloc(graph->nodes + 1, sizeof *path);
-    int sets = in_cycle && path ? graph_find_cycles(graph, in_cycle) : -ENOMEM;
-    int r = sets < 0 ? sets : 0;
+    struct cycle_set *sets = calloc(graph->nodes + 1, sizeof *sets);
+    int count = in_cycle && path && sets ? graph_find_cycles(graph, in_cycle) : -ENOMEM;
+    int r = count < 0 ? count : 0;
 
-    for (int set = 1; r == 0 && set <= sets; set++) {
-        bool told = false;
-        uint32_t member = UINT32_MAX;
-        for (uint32_t node = 0; node < graph->nodes; node++)
-            if (in_cycle[node] == (uint32_t)set) {
-                told |= names->list[node].told;
-                member = member == UINT32_MAX ? node : member;
-            }
-        int length = told ? graph_cycle_path(graph, in_cycle, member, path) : 0;
-        r = length > 0 ? say_cycle(names, path, (size_t)length, errors) : length;
+    for (uint32_t node = 0; r == 0 && node < graph->nodes; node++) {
+        struct cycle_set *set = &sets[in_cycle[node]];
+        if (!set->seen)
+            set->member = node;
+        set->seen = true;
+        set->told |= names->list[node].told;
+    }
+    for (int set = 1; r == 0 && set <= count; set++) {
+        int length = sets[set].told ? graph_cycle_path(graph, in_cycle, sets[set].member, path) : 0;
+        r = length > 0 ? say_cycle(names, path, length, errors) : length;
     }
     free(in_cycle);
     free(path);
+    free(sets);
     return r;
 }
 

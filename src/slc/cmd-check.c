@@ -8,6 +8,7 @@
 #include "config/definition-parse.h"
 #include "config/sources.h"
 #include "config/system-file.h"
+#include "config/users.h"
 #include "service/name.h"
 
 #include <errno.h>
@@ -74,6 +75,7 @@ static int load_all(struct check *check)
 {
     int r = 0;
 
+    users_hold();
     for (size_t set = 0; set < check->set_count; set++)
         for (size_t i = 0; r == 0 && i < check->sets[set].count; i++) {
             const struct source *source = &check->sets[set].list[i];
@@ -81,6 +83,7 @@ static int load_all(struct check *check)
                 continue;
             r = load_source(check, source, set > 0 || check->all);
         }
+    users_release();
     return r;
 }
 
