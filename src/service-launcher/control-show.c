@@ -95,6 +95,8 @@ void show_reason(struct show *show, const struct service *service)
     }
     text_init(&text, words, sizeof words);
     service_reason(manager_of(show), service, &text);
+    if (!text.used_bytes && service_body(manager_of(show), service)->gone)
+        text_add(&text, "its file is gone: it disappears when it stops");
     json_put_string(show->writer, text.used_bytes ? words : NULL);
 }
 

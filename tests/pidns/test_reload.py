@@ -94,6 +94,9 @@ def test_what_is_gone_runs_on_and_is_forgotten_once_it_stops():
         assert look(machine, 'd')['pid'] == pid
         machine.kill_launcher()
         assert look(machine, 'd')['pid'] == pid
+        words = 'its file is gone: it disappears when it stops'
+        assert [service['reason'] for service in machine.json('list')] == [words]
+        assert words in machine.slc('status', 'd').stdout
         machine.slc('stop', 'd')
         assert pids(machine) == {}
         assert machine.slc('status', 'd', check=False).returncode == 4
