@@ -214,6 +214,22 @@ def test_stop_while_it_starts_ends_the_start():
         assert sleeps(machine, '777') == 0
 
 
+def test_after_the_time_out_all_of_it_is_killed_in_every_mode():
+    for before in (None, WITHOUT_CGROUP):
+        with Machine(before=before) as machine:
+            for mode in ('all', 'group', 'main'):
+                define(machine, mode, stop={'kill': mode, 'timeout': '200ms'}, exec=shell(
+                    'trap "" TERM; sleep 111 & sleep 111 & echo ready; while :; do sleep 1; done'))
+            booted(machine)
+            ready(machine, 'all', 'group', 'main')
+            machine.slc('stop', 'all', 'group', 'main')
+            for mode in ('all', 'group', 'main'):
+                status = look(machine, mode)
+                assert status['state'] == 'stopped' and status['processes'] == [], status
+                assert status['exit'] == {'signal': 'SIGKILL'}, status
+            assert until(lambda: sleeps(machine, '111') == 0, 'no sleep is left')
+
+
 def test_a_task_with_stop_exec_runs_it_when_stopped_and_at_the_end_of_the_machine():
     for verb in ('stop', 'poweroff'):
         with Machine() as machine:
