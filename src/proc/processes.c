@@ -28,9 +28,24 @@ enum stat_field {
     STAT_FIELDS
 };
 
+bool processes_are_ours(void)
+{
+    static int ours = -1; /* what is mounted there does not change under a program that runs */
+    char target[32];
+    uint64_t number;
+    if (ours < 0) {
+        ssize_t bytes = readlink("/proc/self", target, sizeof target - 1);
+        target[bytes > 0 ? bytes : 0] = 0;
+        ours = text_parse_unsigned(target, &number) == 0 && number == (uint64_t)getpid();
+    }
+    return ours;
+}
+
 int process_read_stat(pid_t pid, struct process_stat *ret)
 {
     char path[40], line[STAT_BYTES];
+    if (!processes_are_ours())
+        return -ENXIO;
     text_format(path, sizeof path, "/proc/%d/stat", (int)pid);
     ssize_t bytes = file_read(AT_FDCWD, path, line, sizeof line);
     if (bytes < 0)
@@ -103,7 +118,9 @@ bool process_has_environment(pid_t pid, const char *entry)
 
 int processes_each(bool (*each)(void *context, const struct process_stat *stat), void *context)
 {
-    DIR *folder = opendir("/proc");
+    DIR *folder = processes_are_ours() ? opendir("/proc") : NULL;
+    if (!folder && !processes_are_ours())
+        return -ENXIO;
     if (!folder)
         return -errno;
     for (struct dirent *entry; (entry = readdir(folder));) {

@@ -20,7 +20,11 @@ struct process_stat {
     int status;           /* of a zombie, as waitpid(2) gives it; 0 where we may not know */
 };
 
-/* Returns 0, -ESRCH when there is no such process, or -errno. */
+/* Whether /proc counts processes as we do. It does not where it was mounted outside of our PID
+ * namespace: then it tells of others by the numbers of ours, and nothing here is of use. */
+bool processes_are_ours(void);
+
+/* Returns 0, -ESRCH when there is no such process, -ENXIO when /proc is not ours, or -errno. */
 int process_read_stat(pid_t pid, struct process_stat *ret);
 
 /* Whether its program has this name: the base name of its executable, or what it calls itself
@@ -30,8 +34,8 @@ bool process_is_called(pid_t pid, const char *name);
 /* Whether its environment holds this entry ("KEY=value"), as it was when it was executed. */
 bool process_has_environment(pid_t pid, const char *entry);
 
-/* Calls `each` with every process that there is, in no order, until it returns false. Returns 0 or
- * -errno. */
+/* Calls `each` with every process that there is, in no order, until it returns false. Returns 0,
+ * -ENXIO when /proc is not ours, or -errno. */
 int processes_each(bool (*each)(void *context, const struct process_stat *stat), void *context);
 
 /* The living descendants of `root` (zombies are left out): pids from malloc in *ret, the caller's.

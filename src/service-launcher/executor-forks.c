@@ -237,10 +237,12 @@ static pid_t find_oldest(const struct process *process, pid_t other_than, bool *
     size_t roots = 0;
 
     for (ssize_t i = 0; i < count; i++) {
-        struct candidate one = {.found = true};
-        if (pids[i] == other_than || pids[i] == process_record(process)->hook_pid ||
-            process_read_stat(pids[i], &one.stat) < 0 || one.stat.state == 'Z')
+        struct candidate one = {.found = true, .stat.pid = pids[i]};
+        if (pids[i] == other_than || pids[i] == process_record(process)->hook_pid)
             continue;
+        int failed = process_read_stat(pids[i], &one.stat);
+        if ((failed && failed != -ENXIO) || one.stat.state == 'Z')
+            continue; /* with a foreign /proc the lowest number has to do */
         one.has_parent = one.stat.parent != other_than && is_among(pids, count, one.stat.parent);
         roots += !one.has_parent;
         if (name && !process_is_called(pids[i], name))

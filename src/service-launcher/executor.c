@@ -321,10 +321,19 @@ static bool end_will_be_told(const struct process *process)
 {
     const struct service *service = process_service(process);
     const struct service_body *body = service_body(manager_of(process), service);
-    /* The first process of one that forks is a child of init or of the follower. */
+    bool up = body->state == STATE_STARTING || body->state == STATE_SETTLING ||
+              body->state == STATE_RUNNING;
+    /* Where a service forks the status decides whether this is its end at all. */
     return process_record(process)->follower_pid ||
-           (service->definition->type == TYPE_FORKING && body->state == STATE_STARTING &&
-            body->forked == FORK_FIRST);
+           (service->definition && service->definition->type == TYPE_FORKING && up);
+}
+
+/* Nobody has said it: nobody ever will. */
+static void on_untold(struct loop_timer *timer)
+{
+    struct process *process = container_of(timer, struct process, watch_timer);
+    if (process_record(process)->main_pid && process->main_source.fd < 0)
+        executor_main_ended(process, EXIT_UNKNOWN, 0);
 }
 
 void executor_main_gone(struct process *process)
@@ -336,8 +345,11 @@ void executor_main_gone(struct process *process)
         return;
     }
     forget_pid(process, &process->main, &process->main_source);
-    if (end_will_be_told(process))
+    if (end_will_be_told(process)) {
+        loop_set_timer(&process->executor->launcher->loop, &process->watch_timer,
+                       clock_now_ns() + STATUS_WAIT_MS * NS_PER_MS, on_untold);
         return;
+    }
     manager_event(manager_of(process), process_service(process), EVENT_GONE);
     if (service_state(manager_of(process), process_service(process)) == STATE_ENDING)
         set_time_out(process, STATUS_WAIT_MS);

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "log/log.h"
+#include "proc/processes.h"
 #include "protocol/follow.h"
 
 #include <errno.h>
@@ -92,7 +93,10 @@ int follow_begin(struct executor *executor, int entries_fd, int bell_fd)
 {
     const uint32_t keys[] = {KEY_FOLLOW, KEY_FOLLOW_BELL};
     bool held = entries_fd >= 0 && bell_fd >= 0;
-    int failed = held ? 0 : make_entries(&entries_fd);
+    int failed =
+        processes_are_ours() ? 0 : -ENXIO; /* then nobody could tell who descends from whom */
+    if (!failed && !held)
+        failed = make_entries(&entries_fd);
     if (!failed && !held) {
         bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         failed = bell_fd < 0 ? -errno : 0;

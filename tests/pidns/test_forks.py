@@ -640,6 +640,16 @@ while True:
 
 # What is only so with follow-forks.
 
+def test_where_proc_counts_others_nobody_is_taken_for_a_descendant():
+    with Machine(before=WITHOUT_CGROUP, mount_proc=False) as machine:
+        daemon(machine, 'd', 'fork(); stay()', restart='never')
+        define(machine, 'plain', exec='sleep 100000')
+        booted(machine)
+        machine.wait_console('Services that fork can be followed by their process group only')
+        wait(machine, 'd', 'failed')
+        assert wait(machine, 'plain', 'running')
+
+
 def test_a_follower_that_is_killed_loses_nobody_that_can_be_known():
     with Machine(before=WITHOUT_CGROUP) as machine:
         daemon(machine, 'd', '''fork()
