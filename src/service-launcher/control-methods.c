@@ -405,6 +405,7 @@ static const struct method {
     {CONTROL_INTERFACE ".Describe", 0, 0, false, false, handle_describe},
     {CONTROL_INTERFACE ".List", HAS(PATTERNS) | HAS(FAILED), 0, false, false, handle_list},
     {CONTROL_INTERFACE ".Status", HAS(NAMES), 0, false, false, handle_status},
+    {CONTROL_INTERFACE ".Show", HAS(NAMES), HAS(NAMES), false, false, control_show_definitions},
     {CONTROL_INTERFACE ".Resolve", HAS(NAMES), HAS(NAMES), false, false, handle_resolve},
     {CONTROL_INTERFACE ".Start", HAS(NAMES) | HAS(WAIT) | HAS(TIMEOUT) | HAS(ID), HAS(NAMES), true,
      false, handle_start},

@@ -8,6 +8,7 @@
  *   control-requests.c  calls that wait: start, stop, restart, reload, drain, monitor
  *   control-reload.c    what a reload found, as JSON
  *   control-signal.c    signals to services
+ *   control-definition.c  definitions in force, as JSON
  *
  * Nothing is closed or freed from inside a callback of the manager: what happens there is noted,
  * and a timer set to now does the rest. */
@@ -155,6 +156,7 @@ void control_start_request(struct connection *connection, const struct arguments
                            enum request_verb verb);
 void control_start_drain(struct connection *connection);
 void control_start_reload(struct connection *connection, const struct arguments *arguments);
+void control_show_definitions(struct connection *connection, const struct arguments *arguments);
 void control_send_signal(struct connection *connection, const struct arguments *arguments);
 void control_start_monitor(struct connection *connection, const struct arguments *arguments);
 
