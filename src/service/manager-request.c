@@ -368,6 +368,8 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
     const struct service *service = &manager->services[item->slot];
     const struct service_body *body = service_body(manager, service);
 
+    if (!service->in_use) /* it was stopped, and its file is gone */
+        return verb == REQUEST_STOP ? OUTCOME_DONE : OUTCOME_FAILED;
     if (is_overtaken(service, item, verb)) {
         item->by = (enum request_verb)service->request_verb;
         return OUTCOME_OVERTAKEN;

@@ -189,3 +189,14 @@ def test_a_file_that_comes_back_is_in_force_again():
         assert look(machine, 'd')['pid'] == pid
         machine.slc('stop', 'd')
         assert look(machine, 'd')['state'] == 'stopped'
+
+
+def test_a_restart_that_takes_one_along_whose_file_is_gone_is_answered():
+    with Machine() as machine:
+        define(machine, 'need', exec='sleep 100000')
+        define(machine, 'd', exec='sleep 100000', needs=['need'])
+        booted(machine)
+        (machine.services / 'd.yml').unlink()
+        machine.slc('reload')
+        machine.slc('restart', 'need', check=False, timeout=30)
+        assert 'd' not in pids(machine) and look(machine, 'need')['state'] == 'running'
