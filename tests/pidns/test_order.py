@@ -183,6 +183,33 @@ def test_provides_answers_for_a_name():
         wait(machine, 'client', 'stopped')
 
 
+def test_another_answers_for_a_name_when_the_first_is_disabled_or_gone():
+    with Machine() as machine:
+        for name in ('mta-a', 'mta-b', 'mta-c'):
+            logging(machine, name, provides=['mail'])
+        logging(machine, 'client', needs=['mail'], enabled=False)
+        booted(machine)
+        pids = {name: look(machine, name)['pid'] for name in ('mta-a', 'mta-b', 'mta-c')}
+        assert machine.slc('stop', 'mail').stdout == 'mta-a: stopped\n'
+        logging(machine, 'mta-a', provides=['mail'], enabled=False)
+        machine.slc('reload')
+        assert look(machine, 'mail')['name'] == 'mta-b'
+        machine.slc('start', 'client')  # and it is that one's running that it needs
+        assert look(machine, 'mta-a')['state'] == 'stopped'
+        (machine.services / 'mta-b.yml').unlink()
+        machine.slc('reload')
+        assert look(machine, 'mta-b')['pid'] == pids['mta-b'], 'it runs on without its file'
+        machine.slc('stop', 'mta-b')
+        assert look(machine, 'mail')['name'] == 'mta-c'
+        machine.slc('start', 'client')
+        assert look(machine, 'client')['state'] == 'running'
+        assert look(machine, 'mta-c')['pid'] == pids['mta-c']
+        # A service that is really called so outranks them all.
+        logging(machine, 'mail')
+        machine.slc('reload')
+        assert wait(machine, 'mail', 'running')['name'] == 'mail'
+
+
 def test_when_skips_without_failing():
     with Machine() as machine:
         logging(machine, 'skipped', when=[{'exists': '/no/such/file'}])
