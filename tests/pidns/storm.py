@@ -46,6 +46,7 @@ KINDS = {
     'backs-off': 'script: exit 4\nrestart: {delay: 300ms, limit: 2}\n',
     'late': 'exec: sleep 100000\nbefore-start: sleep 100000\nstart-timeout: 300ms\n'
             'restart: {delay: 20ms, limit: 1}\n',
+    'forks': f'type: forking\nscript: setsid sleep 100000 &\nstop: {{timeout: 2s}}\n{SOON}',
     'target': 'type: target\n',
     'task': 'type: task\nscript: sleep 0.02\n',
     'bad-task': 'type: task\nscript: exit 7\n',
@@ -417,19 +418,23 @@ class Storm:
             other.close()
 
     def look(self):
-        """({service: {inner pid: (pid, parent)}}, what is no service's) below init."""
-        found, strange = collections.defaultdict(dict), []
+        """({service: {inner pid: (pid, parent)}}, how many follow-forks, what is nobody's) below
+        init."""
+        found, strange, followers = collections.defaultdict(dict), [], 0
         for pid, parent in below(self.machine.pid).items():
             stat = stat_of(pid)
             if not stat or stat[0] in ('service-launche', 'service-journal'):
                 continue
             name = service_name_of(pid) if stat[1] != 'Z' else None
+            if stat[0] == 'follow-forks' and stat[1] != 'Z':
+                followers += 1
+                continue
             if name:
                 with contextlib.suppress(OSError, AttributeError):
                     found[name][inner_pid(pid)] = (pid, parent)
             else:
                 strange.append((pid, *stat))
-        return found, strange
+        return found, followers, strange
 
     def rest(self):
         """The list at rest, once it is what /proc says: a signal that was sent may still be on its way
@@ -445,7 +450,9 @@ class Storm:
                     raise
 
     def judge(self, services):
-        processes, strange = self.look()
+        processes, followers, strange = self.look()
+        followed = [s for s in services.values() if s['type'] == 'forking' and s['pid']]
+        assert followers <= len(followed), f'{followers} follow-forks for {followed}'
         assert not strange, f'of no service: {strange}'
         for name, service in services.items():
             own = processes.pop(name, {})
