@@ -267,7 +267,7 @@ static void find_link(const struct names *names, uint32_t from, uint32_t to, uns
 
 static const char *name_of_node(const void *context, uint32_t node)
 {
-    return ((const struct names *)context)->list[node].source->name;
+    return name_of(&((const struct names *)context)->list[node]);
 }
 
 /* One error with the path. A message has a bound, so a long path goes over several errors of the
