@@ -16,6 +16,7 @@ WERROR := $(if $(CI),true,false)
 
 all: small large ## build every program, static, into out/
 	@scripts/collect out build/small build/large
+	@scripts/make-pages out build/pages # manual pages and completions
 compile: all ## gonit's name for it
 
 help: ## this list

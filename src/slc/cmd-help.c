@@ -60,10 +60,13 @@ static json_t *options_as_json(const struct option_row *row)
 {
     json_t *list = json_array();
 
-    for (; row && row->name; row++)
+    for (; row && row->name; row++) {
+        char letter[2] = {row->letter};
         if (!row->not_built)
-            json_array_append_new(list, json_pack("{s:s, s:s?, s:s}", "name", row->name, "argument",
+            json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", row->name,
+                                                  "letter", row->letter ? letter : NULL, "argument",
                                                   row->argument, "help", row->help));
+    }
     return list;
 }
 

@@ -73,6 +73,12 @@ def test_install_puts_each_program_in_its_place_and_remove_takes_it_away():
                  'usr/lib/conit/service-journal', 'usr/lib/conit/compress-journal',
                  'usr/lib/conit/follow-forks', 'usr/bin/slc', 'usr/bin/run-on-pid-ns'):
         assert os.access(os.path.join(folder, path), os.X_OK), path
+    for path in ('man/man1/slc.1', 'man/man1/run-on-pid-ns.1', 'man/man5/conit-service.5',
+                 'man/man8/init.8', 'man/man8/service-launcher.8', 'man/man8/service-journal.8',
+                 'man/man8/follow-forks.8', 'bash-completion/completions/slc',
+                 'zsh/site-functions/_slc', 'zsh/vendor-completions/_slc',
+                 'fish/vendor_completions.d/slc.fish'):
+        assert os.path.getsize(os.path.join(folder, 'usr/share', path)) > 200, path
     assert os.readlink(os.path.join(folder, 'sbin/init')) == '/usr/lib/conit/init'
     assert os.path.isdir(os.path.join(folder, 'etc/yml-services'))
     os.unlink(os.path.join(folder, 'sbin/init'))
