@@ -27,5 +27,6 @@ enum start_step {
     STEP_DIR,
     STEP_EXECUTE,
     STEP_FOLLOW,
+    STEP_READY, /* what tells that it is ready */
     STEPS
 };

@@ -226,6 +226,7 @@ static void parse_root(struct parse *p, const struct node *root)
             check_program(p, root);
             check_forks(p);
         }
+        parse_check_ready(p);
     }
     check_terminal(p);
     fill_defaults(p);

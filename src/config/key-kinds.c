@@ -60,9 +60,7 @@ static bool equal_u32(const struct definition *a, const struct definition *b, si
     return FIELD(a, uint32_t, offset) == FIELD(b, uint32_t, offset);
 }
 
-_Static_assert(sizeof(mode_t) == 4 && sizeof(enum service_type) == 4 &&
-                   sizeof(enum ready_kind) == 4,
-               "equal_u32 compares them");
+_Static_assert(sizeof(mode_t) == 4 && sizeof(enum service_type) == 4, "equal_u32 compares them");
 
 static size_t count_words(argv_t argv)
 {
@@ -261,13 +259,6 @@ static void show_when(const struct definition *definition, const void *field, st
     text_add_char(text, ']');
 }
 
-static void show_ready(const struct definition *definition, const void *field, struct text *text)
-{
-    static const char *const kinds[READY_KINDS] = {"exec", "notify", "fd",  "pid-file", "file",
-                                                   "tcp",  "unix",   "log", "exec"};
-    show_string(text, kinds[definition->ready.kind]);
-}
-
 static void show_stop(const struct definition *definition, const void *field, struct text *text)
 {
     const struct stop *stop = &definition->stop;
@@ -446,7 +437,6 @@ const struct key_kind kind_reload = {value_reload, equal_reload, show_reload, pa
 const struct key_kind kind_bool = {value_bool, equal_bool, show_bool, NULL};
 const struct key_kind kind_names = {value_names, equal_texts, show_texts, pack_texts};
 const struct key_kind kind_when = {value_when, equal_when, show_when, pack_when};
-const struct key_kind kind_ready = {value_ready, equal_u32, show_ready, NULL};
 const struct key_kind kind_time = {value_start_timeout, equal_u32, show_time, NULL};
 const struct key_kind kind_stop = {value_stop, equal_stop, show_stop, pack_stop};
 const struct key_kind kind_restart = {value_restart, equal_restart, show_restart, NULL};

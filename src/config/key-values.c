@@ -116,32 +116,7 @@ bool value_when(struct parse *p, const char *key, const struct node *value, void
     return good;
 }
 
-/* --- ready, start-timeout --- */
-
-bool value_ready(struct parse *p, const char *key, const struct node *value, void *field)
-{
-    static const char *const refusal = "remove it; a service then counts as started once its "
-                                       "program was executed";
-    static const char *const kinds[] = {"fd",   "pid-file", "file", "tcp",
-                                        "unix", "log",      "exec", "notify"};
-    if (value->kind == NODE_TEXT && strcmp(value->text, "exec") == 0) {
-        p->draft.ready.kind = READY_EXEC;
-        return true;
-    }
-    if (value->kind == NODE_TEXT && strcmp(value->text, "notify") == 0)
-        return parse_error(p, value, "'ready: notify' is not built yet: %s", refusal);
-    if (value->kind != NODE_MAPPING || value->count != 1)
-        return parse_error(p, value,
-                           "'ready' is one word or one 'KIND: VALUE': write 'ready: exec'");
-    const struct node *name = value->first->key;
-    for (size_t i = 0; i < COUNT(kinds); i++)
-        if (strcmp(name->text, kinds[i]) == 0)
-            return parse_error(p, name, "'ready: {%s: …}' is not built yet: %s", kinds[i], refusal);
-    const char *nearest = text_nearest(name->text, kinds, COUNT(kinds));
-    return parse_error(p, name, "'ready' knows no '%.*s'%s%s%s", SHOWN(name),
-                       nearest ? ": did you mean '" : ": write 'ready: exec'",
-                       nearest ? nearest : "", nearest ? "'?" : "");
-}
+/* --- start-timeout --- */
 
 bool value_start_timeout(struct parse *p, const char *key, const struct node *value, void *field)
 {

@@ -23,6 +23,7 @@
 #define FD_TTY     (SPAWN_FD_FIRST + 2)
 #define FD_ENTRIES (SPAWN_FD_FIRST + 3)
 #define FD_BELL    (SPAWN_FD_FIRST + 4)
+#define FD_EXTRA   (SPAWN_FD_FIRST + 5)
 
 /* The child lives on this until it executes. Used by one child at a time: the parent waits. */
 #define STACK_BYTES 65536
@@ -95,9 +96,21 @@ CHILD int own_descriptors(const struct spawn *spawn)
     return -syscall_close_range(SPAWN_FD_LAST + 1, ~0u, CLOSE_RANGE_UNSHARE);
 }
 
+CHILD void write_pid(char *text)
+{
+    char digits[12];
+    size_t count = 0;
+    for (unsigned pid = (unsigned)getpid(); pid; pid /= 10)
+        digits[count++] = (char)('0' + pid % 10);
+    for (size_t i = 0; i < count; i++)
+        text[i] = digits[count - 1 - i];
+    text[count] = 0;
+}
+
 CHILD int own_session(const struct spawn *spawn)
 {
-    (void)spawn;
+    if (spawn->pid_text)
+        write_pid(spawn->pid_text);
     return setsid() < 0 ? errno : 0;
 }
 
@@ -106,13 +119,34 @@ CHILD int controlling_terminal(const struct spawn *spawn)
     return spawn->tty_fd >= 0 && ioctl(FD_TTY, TIOCSCTTY, 0) < 0 ? errno : 0;
 }
 
+/* Everything from SPAWN_FD_FIRST on is closed but this one, at its number. */
+CHILD int extra_descriptor(int number)
+{
+    int failed = 0;
+    if (number == FD_EXTRA) {
+        if (fcntl(FD_EXTRA, F_SETFD, 0) < 0)
+            return errno;
+    } else if (dup2(FD_EXTRA, number) < 0) {
+        return errno;
+    }
+    if (number > SPAWN_FD_LAST)
+        return -syscall_close_range(SPAWN_FD_FIRST, SPAWN_FD_LAST, 0);
+    if (number > SPAWN_FD_FIRST)
+        failed = -syscall_close_range(SPAWN_FD_FIRST, (unsigned)number - 1, 0);
+    if (!failed && number < SPAWN_FD_LAST)
+        failed = -syscall_close_range((unsigned)number + 1, SPAWN_FD_LAST, 0);
+    return failed;
+}
+
 CHILD int standard_descriptors(const struct spawn *spawn)
 {
     bool tty = spawn->tty_fd >= 0;
     if (dup2(tty ? FD_TTY : FD_STDIN, 0) < 0 || dup2(tty ? FD_TTY : FD_OUTPUT, 1) < 0 ||
         dup2(tty ? FD_TTY : FD_OUTPUT, 2) < 0)
         return errno;
-    return -syscall_close_range(SPAWN_FD_FIRST, SPAWN_FD_LAST, 0);
+    if (!spawn->extra_number)
+        return -syscall_close_range(SPAWN_FD_FIRST, SPAWN_FD_LAST, 0);
+    return extra_descriptor(spawn->extra_number);
 }
 
 CHILD int own_scheduling(const struct spawn *spawn)
@@ -364,6 +398,8 @@ int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_f
         failed = place(FD_ENTRIES, spawn->follow ? spawn->follow->entries_fd : -1);
     if (!failed)
         failed = place(FD_BELL, spawn->follow ? spawn->follow->bell_fd : -1);
+    if (!failed)
+        failed = place(FD_EXTRA, spawn->extra_number ? spawn->extra_fd : -1);
     if (failed)
         return fail(ret_failure, STEP_DESCRIPTORS, -failed);
 

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 #define SPAWN_FD_FIRST 3
-#define SPAWN_FD_LAST  7
+#define SPAWN_FD_LAST  8
 
 struct spawn_limit {
     int resource;
@@ -48,11 +48,14 @@ struct spawn_follow {
 struct spawn {
     char *const *argv; /* argv[0] without a slash is looked up on `path` */
     char *const *environment;
-    const char *path;       /* colon-separated folders; NULL: argv[0] has to have a slash */
-    int stdin_fd;           /* -1: the null device of spawner_init() */
-    int output_fd;          /* stdout and stderr; -1: the null device */
-    int tty_fd;             /* -1: none; else stdin, stdout and stderr and controlling terminal */
-    int cgroup_fd;          /* -1: the parent's cgroup */
+    const char *path; /* colon-separated folders; NULL: argv[0] has to have a slash */
+    int stdin_fd;     /* -1: the null device of spawner_init() */
+    int output_fd;    /* stdout and stderr; -1: the null device */
+    int tty_fd;       /* -1: none; else stdin, stdout and stderr and controlling terminal */
+    int cgroup_fd;    /* -1: the parent's cgroup */
+    int extra_number; /* 0: none; else the descriptor `extra_fd` is there in the child; 3 or more */
+    int extra_fd;
+    char *pid_text;         /* NULL, or room for 12 bytes of the environment: its pid goes there */
     const char *root, *dir; /* NULL: no chroot; "/" */
     mode_t umask;
     bool identity_set;

@@ -90,8 +90,9 @@ enum hand_over_key {
     KEY_FOLLOW_BELL = 5,   /* its eventfd */
     KEY_JOURNAL_STATE = 8, /* the journal's memfd */
     KEY_JOURNAL_SPOOL = 9,
-    KEY_SERVICE_FIRST = 16, /* + slot: the service's output pipe, opened O_RDWR */
-    KEY_MAX = 131072        /* keys are below this */
+    KEY_SERVICE_FIRST = 16,   /* + slot: the service's output pipe, opened O_RDWR */
+    KEY_READY_FIRST = 131072, /* + slot: its sd_notify socket, or the pipe of `ready: fd` */
+    KEY_MAX = 262128          /* keys are below this */
 };
 
 /* Descriptors a child of init finds open at its start. */

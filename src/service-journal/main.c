@@ -210,7 +210,7 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
             take_state(fds[i]);
         else if (key == KEY_JOURNAL_SPOOL && program.journal.spool.fd < 0)
             spool_open(&program.journal.spool, fds[i]);
-        else if (key >= KEY_SERVICE_FIRST && key < KEY_MAX)
+        else if (key >= KEY_SERVICE_FIRST && key < KEY_READY_FIRST)
             take_pipe(key - KEY_SERVICE_FIRST, fds[i]);
         else
             close(fds[i]);

@@ -243,6 +243,8 @@ void show_details(struct show *show, const struct service *service)
         show_time(show, "next", body->deadline_ns);
     else
         json_add_string(writer, "next", NULL);
+    const char *status = manager_of(show)->records[service->slot].status;
+    json_add_string(writer, "status_text", status[0] ? status : NULL);
     put_journal(show, service);
     json_end(writer, '}');
 }

@@ -342,8 +342,7 @@ void executor_look_for_main(struct process *process)
         begin_looking(process);
     bool empty = tracker_watch(process);
     if (!empty && find_main(process)) {
-        if (!executor_forks_holds_ready(process))
-            manager_event(manager_of(process), process_service(process), EVENT_READY);
+        executor_ready_settle(process);
         return;
     }
     if (empty || tracker_watch(process))
@@ -356,11 +355,6 @@ void executor_look_for_main(struct process *process)
 bool executor_main_is_known(const struct process *process)
 {
     return !forks(process) || body_of(process)->forked >= FORK_FOUND;
-}
-
-bool executor_forks_holds_ready(const struct process *process)
-{
-    return definition_of(process)->ready.kind != READY_EXEC || !executor_main_is_known(process);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */

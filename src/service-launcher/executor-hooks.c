@@ -46,6 +46,9 @@ argv_t executor_hook_command(const struct process *process)
     commands_t list = list_of(service->definition, body);
     uint32_t count = 0;
 
+    if (body->state == STATE_STARTING) /* `ready: exec` is run like one */
+        return service->definition->ready.command;
+
     while (list && list[count]) {
         if (count == body->hook)
             return list[count];
@@ -76,6 +79,10 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
     struct service_body body;
 
     manager_edit(&launcher->manager, service, &body);
+    if (body.state == STATE_STARTING) {
+        executor_ready_command_ended(process, !failed);
+        return;
+    }
     bool decides = failed && body.state == STATE_PREPARING;
     if (failed && body.state != STATE_RELOADING) { /* that one's reason is told */
         argv_t command = executor_hook_command(process);

@@ -36,6 +36,13 @@ struct process {
     bool limited;        /* its cgroup has its limits */
     bool limits_told;    /* that they are not all in force, in this run */
     bool registering;    /* the journal has not got its pipe yet */
+
+    struct ready_wait *ready;    /* NULL: nothing is waited for */
+    int ready_fd;                /* its notify socket, or the reading end of `ready: fd`; -1 */
+    int ready_give_fd;           /* the writing end until the program has it; -1 */
+    bool ready_stored;           /* init holds ready_fd */
+    bool notify_warned;          /* of a message that was refused */
+    struct loop_fd ready_source; /* of ready_fd, which it does not own */
 };
 
 /* A service that forks: its first process has ended, the main one is looked for. On the heap. */
@@ -117,9 +124,6 @@ struct file_mark executor_stale_mark(const struct definition *definition);
 /* Whether main_pid is the main process's: at once, but where a service forks. */
 bool executor_main_is_known(const struct process *process);
 
-/* Whether a start is not over yet: the main process is to be found first, or `ready` says more. */
-bool executor_forks_holds_ready(const struct process *process);
-
 /* executor.c: sets the timer to a deadline that the record has already, or to a new one; 0: none.
  */
 void executor_resume_timer(struct process *process, uint64_t at_ns);
@@ -146,3 +150,70 @@ int executor_read_env_file(const struct definition *definition, struct arena *ar
 
 /* The command of the hook at body->hook in the present state; NULL: none left. */
 argv_t executor_hook_command(const struct process *process);
+
+/* ---- readiness: executor-ready*.c ----------------------------------------------------------- */
+
+/* What is watched while a service is waited for to get ready; on the heap, in process->ready. */
+struct ready_wait {
+    struct process *process;
+    struct loop_fd source;   /* a connection that is being made; owns its fd */
+    struct loop_timer timer; /* of the next try */
+    struct watch_path path;
+    unsigned attempt;
+    int last_doubt; /* the -errno that was warned of last */
+};
+
+/* One kind of `ready`. Any may be NULL. */
+struct ready_way {
+    /* Before the program is executed. Returns 0 or -errno with the step. */
+    int (*prepare)(struct process *process);
+    /* The program runs: looks and watches. `again`: under the next launcher. */
+    void (*begin)(struct process *process, bool again);
+    void (*end)(struct process *process); /* what process->ready does not own */
+};
+extern const struct ready_way ready_file, ready_pid_file, ready_tcp, ready_unix, ready_fd,
+    ready_command, ready_notify, ready_log;
+
+/* executor.c: the service has reported: its watchdog's time begins again. */
+void executor_feed_watchdog(struct process *process);
+
+/* Whether its notify socket is wanted. */
+bool executor_notifies(const struct process *process);
+
+/* Before anything of it is executed: makes what has to be there, and has to survive us
+ * (process->ready_fd). Returns 0 or -errno. */
+int executor_ready_prepare(struct process *process);
+
+/* The program runs, or was taken up in STARTING: EVENT_READY follows, perhaps at once. */
+void executor_ready_begin(struct process *process, bool again);
+
+/* What `ready` asks for is there: the one place through which all kinds pass. EVENT_READY follows
+ * when the main process is known too. */
+void executor_ready_met(struct process *process);
+
+/* To be called when the main process has become known. */
+void executor_ready_settle(struct process *process);
+
+/* Nothing is waited for any more. */
+void executor_ready_end(struct process *process);
+
+/* Whether a process belongs to the service. */
+bool executor_owns(const struct process *process, pid_t pid);
+
+/* executor-ready-command.c: the command has ended. */
+void executor_ready_command_ended(struct process *process, bool good);
+
+/* Gives back process->ready_fd, here and with init. */
+void executor_ready_give_back(struct process *process);
+
+/* A warning to the log and to the service's journal. */
+void executor_ready_warn(struct process *process, const char *what, const char *why);
+
+/* executor-notify.c: makes the socket where it is missing; watches it; its entries of the
+ * environment, at most 3, valid until the next call (*ret_pid_text: where the pid belongs); unlinks
+ * its file. */
+int executor_notify_open(struct process *process);
+void executor_notify_watch(struct process *process);
+size_t executor_notify_environment(const struct process *process, char **entries,
+                                   char **ret_pid_text);
+void executor_notify_close(struct process *process);

@@ -8,10 +8,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define CMDLINE_BYTES 4096
+#define FAMILY_DEPTH  64 /* how far up a process is followed */
 
 /* Whether the kernel was given this word. Words are separated by blanks; quotes are not honoured,
  * as the kernel's own parameters have none. */
@@ -62,6 +64,40 @@ bool executor_conditions_met(void *context, const struct definition *definition,
         return false;
     }
     return true;
+}
+
+/* What /proc/PID/stat says after the name, which may hold anything: state, parent, group, session
+ * (proc(5)). */
+static bool read_family(pid_t pid, int32_t *ret_parent, int32_t *ret_session)
+{
+    char path[40], line[1024];
+    int parent, group, session;
+    text_format(path, sizeof path, "/proc/%d/stat", (int)pid);
+    if (file_read(AT_FDCWD, path, line, sizeof line) < 0)
+        return false;
+    const char *end = strrchr(line, ')');
+    if (!end || sscanf(end + 1, " %*c %d %d %d", &parent, &group, &session) != 3)
+        return false;
+    *ret_parent = parent;
+    *ret_session = session;
+    return true;
+}
+
+/* By what follows it; else it descends from the main process, or is in its session. */
+bool executor_owns(const struct process *process, pid_t pid)
+{
+    int32_t main_pid = process_record(process)->main_pid, parent = pid, session = 0;
+    if (pid == main_pid)
+        return main_pid != 0;
+    if (tracker_follows(process))
+        return tracker_has(process, pid);
+    for (int i = 0; main_pid && i < FAMILY_DEPTH && parent > 1; i++) {
+        if (!read_family(parent, &parent, &session))
+            return false;
+        if (parent == main_pid || (i == 0 && session == main_pid))
+            return true;
+    }
+    return false;
 }
 
 int32_t executor_main_pid(struct executor *executor, uint32_t slot)

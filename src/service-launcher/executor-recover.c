@@ -34,6 +34,19 @@ void executor_take_pipe(struct executor *executor, uint32_t slot, int fd)
     process->pipe_fd = fd;
 }
 
+void executor_take_ready(struct executor *executor, uint32_t slot, int fd)
+{
+    struct process *process = NULL;
+    if (slot < executor->launcher->manager.slots)
+        process = executor_need_process(executor, slot);
+    if (!process || process->ready_fd >= 0) {
+        close(fd);
+        return;
+    }
+    process->ready_fd = fd;
+    process->ready_stored = true;
+}
+
 /* Opens a recorded process. Its number cannot be another's: while no launcher works nobody reaps,
  * and where init had to, it says so and ENDED comes. Returns -ESRCH when it is gone. */
 static int adopt(struct process *process, bool hook)
@@ -84,24 +97,23 @@ static enum service_event resume(struct process *process)
     const struct service_record *record = process_record(process);
     const struct service_body *body = service_body(&launcher->manager, service);
     enum service_state state = (enum service_state)body->state;
-    const struct definition *definition = service->definition;
 
     /* The exit was noted, and not yet acted on: it is not to run twice. */
     if (body->ended && !record->main_pid &&
         (state == STATE_STARTING || state == STATE_SETTLING || state == STATE_RUNNING ||
          state == STATE_RELOADING || state == STATE_ENDING))
         return EVENT_EXITED;
-    if (record->hook_pid && state != STATE_SWEEPING && state != STATE_KILLING)
-        return EVENT_NONE;
-    if (state == STATE_STARTING && executor_is_leaderless(process)) {
-        executor_look_for_main(process);
+    if (state == STATE_STARTING &&
+        (record->main_pid || record->follower_pid || executor_is_leaderless(process))) {
+        executor_ready_begin(process, true);
+        /* Else its follower is about to make the first process. */
+        if (executor_is_leaderless(process) &&
+            service_state(&launcher->manager, service) == STATE_STARTING)
+            executor_look_for_main(process);
         return EVENT_NONE;
     }
-    if (state == STATE_STARTING && record->main_pid)
-        return definition->type != TYPE_TASK && !executor_forks_holds_ready(process) ? EVENT_READY
-                                                                                     : EVENT_NONE;
-    if (state == STATE_STARTING && record->follower_pid)
-        return EVENT_NONE; /* it is about to make the first process */
+    if (record->hook_pid && state != STATE_SWEEPING && state != STATE_KILLING)
+        return EVENT_NONE;
     /* A list of hooks goes on at its place, it does not begin again. */
     if (undone[state] == ACTION_HOOKS)
         return executor_next_hook(process);
@@ -131,8 +143,16 @@ static void resume_timer(struct process *process, const struct service_body *bod
     case STATE_BACKING_OFF:
         executor_resume_timer(process, body->deadline_ns);
         return;
+    case STATE_RUNNING:
+        if (body->watchdog_ms)
+            time_out_ms = (uint32_t)body->watchdog_ms;
+        break;
     default: /* no other state has one */
         break;
+    }
+    if (body->deadline_ns && body->extended == body->state + 1) {
+        executor_resume_timer(process, body->deadline_ns); /* the service has put it off */
+        return;
     }
     uint64_t latest_ns =
         time_out_ms == TIME_NEVER_MS ? 0 : clock_now_ns() + time_out_ms * NS_PER_MS;
@@ -150,6 +170,8 @@ static bool waits_for_hook(const struct service_record *record, const struct ser
     case STATE_LEAVING:
     case STATE_FINISHING:
         return true;
+    case STATE_STARTING:
+        return true;     /* the command of `ready` */
     case STATE_STOPPING: /* it was told to stop in the middle of before-start */
     case STATE_KILLING:
         return !record->main_pid;
@@ -188,6 +210,8 @@ static void recover_one(struct executor *executor, struct service *service)
     bool gone = adopt(process, false) == -ESRCH;
     adopt(process, true);
     resume_timer(process, body);
+    if (executor_notifies(process))
+        executor_notify_watch(process);
     if (gone) {
         executor_main_gone(process);
         if (service_state(manager, service) != STATE_LEAVING)

@@ -58,6 +58,15 @@ static void fail_start(struct process *process, struct reason reason)
     manager_edit(&launcher->manager, service, &body);
     bool hook = process->spawn_hook;
     process->spawn_hook = false;
+    if (hook && body.state == STATE_STARTING) { /* tried again, so said once */
+        if (process->ready && !process->ready->last_doubt)
+            executor_ready_warn(process, "the command of 'ready' cannot be run",
+                                strerror(reason.number));
+        if (process->ready)
+            process->ready->last_doubt = -reason.number;
+        executor_ready_command_ended(process, false);
+        return;
+    }
     body.retry = reason.code == REASON_STEP_FAILED && passes_by_itself(reason.number);
     if (hook && reason.code == REASON_STEP_FAILED)
         reason.code = REASON_HOOK_STEP;
@@ -197,6 +206,44 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
     return true;
 }
 
+/* Makes what readiness needs before a program runs, and gives it to init. As above. */
+static bool prepare_ready(struct executor *executor, struct process **batch, size_t *count)
+{
+    struct process *made[BATCH_MAX];
+    uint32_t keys[BATCH_MAX];
+    int fds[BATCH_MAX];
+    size_t made_count = 0, kept = 0;
+
+    for (size_t i = 0; i < *count; i++) {
+        struct process *process = batch[i];
+        int failed = list_empty(&process->spawn_link) ? 0 : executor_ready_prepare(process);
+        if (failed) {
+            list_remove(&process->spawn_link);
+            fail_start(process, step_reason(STEP_READY, -failed));
+            continue;
+        }
+        batch[kept++] = process;
+        if (process->ready_fd < 0 || process->ready_stored)
+            continue;
+        made[made_count] = process;
+        keys[made_count] = KEY_READY_FIRST + process->slot;
+        fds[made_count++] = process->ready_fd;
+    }
+    *count = kept;
+    int failed = made_count == 0 ? 0
+                                 : init_link_store(executor->launcher->init_link, OWNER_LAUNCHER,
+                                                   keys, fds, made_count);
+    executor->no_room = failed == -EAGAIN;
+    for (size_t i = 0; i < made_count && failed != -EAGAIN; i++) {
+        made[i]->ready_stored = !failed;
+        if (!failed)
+            continue;
+        list_remove(&made[i]->spawn_link);
+        fail_start(made[i], step_reason(STEP_HAND_OVER, -failed));
+    }
+    return failed != -EAGAIN;
+}
+
 /* ---- what a program finds ------------------------------------------------------------------ */
 
 struct surroundings {
@@ -205,6 +252,7 @@ struct surroundings {
     const char *path;
     char texts[6][SERVICE_NAME_MAX_BYTES + 32]; /* HOME= USER= … as far as they are short */
     size_t texts_used;
+    char *pid_text;     /* where the program's pid belongs in the environment; NULL */
     struct arena arena; /* holds env_file */
     names_t env_file;
     char instance_entry[SERVICE_NAME_MAX_BYTES + 32];
@@ -238,7 +286,8 @@ static void add_default(struct surroundings *s, size_t *count, names_t given, co
 static void add_entries(struct surroundings *s, size_t *count, names_t entries, names_t later)
 {
     static const char *const own[] = {
-        "SERVICE_NAME=", "SERVICE_INSTANCE=", "INVOCATION_ID=", "MAINPID="};
+        "SERVICE_NAME=",  "SERVICE_INSTANCE=", "INVOCATION_ID=", "NOTIFY_SOCKET=",
+        "WATCHDOG_USEC=", "WATCHDOG_PID=",     "MAINPID="};
     for (size_t i = 0; entries && entries[i]; i++) {
         const char *rest;
         bool ours = is_given(later, entries[i]);
@@ -299,6 +348,7 @@ static int build_environment(struct surroundings *s, const struct process *proce
         s->environment[count++] = s->instance_entry;
     }
     s->environment[count++] = invocation_entry;
+    executor_notify_environment(process, s->environment + count, &s->pid_text);
     if (process->spawn_hook && process_record(process)->main_pid) {
         text_format(main_entry, 32, "MAINPID=%d", (int)process_record(process)->main_pid);
         s->environment[count++] = main_entry;
@@ -421,11 +471,16 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
     }
     spawn_->argv = hook ? executor_hook_command(process) : definition->argv;
     spawn_->environment = s->environment;
+    spawn_->pid_text = s->pid_text;
     spawn_->path = s->path;
     spawn_->stdin_fd = stdin_fd;
     spawn_->tty_fd = tty_fd;
     spawn_->limits = s->limits;
     spawn_->limit_count = build_limits(s, process);
+    if (!hook && process->ready_give_fd >= 0) {
+        spawn_->extra_number = definition->ready.fd;
+        spawn_->extra_fd = process->ready_give_fd;
+    }
     struct pidref *which = hook ? &process->hook : &process->main;
     spawn_->parent_tid = hook ? &record->hook_pid : &record->main_pid;
     if (!hook && follow_is_wanted(process)) {
@@ -498,14 +553,19 @@ static void run_one(struct process *process)
     struct reason reason;
     bool hook = process->spawn_hook;
 
-    if (spawn_one(process, &reason) < 0) {
+    int failed = spawn_one(process, &reason);
+    if (!hook && process->ready_give_fd >= 0) {
+        close(process->ready_give_fd);
+        process->ready_give_fd = -1;
+    }
+    if (failed) {
         fail_start(process, reason);
         return;
     }
     process_record(process)->spawning = 0;
     process->spawn_hook = false;
     follow_watch(process);
-    int failed = executor_watch(process, hook);
+    failed = executor_watch(process, hook);
     if (failed && failed != -ESRCH)
         LOG(ERROR, "Cannot watch a process yet",
             TEXT("service", service_name(&launcher->manager, service)),
@@ -515,8 +575,7 @@ static void run_one(struct process *process)
     manager_event(&launcher->manager, service, EVENT_SPAWNED);
     if (failed == -ESRCH) /* its follower has taken its zombie away already */
         executor_main_gone(process);
-    else if (service->definition->type != TYPE_TASK && !executor_forks_holds_ready(process))
-        manager_event(&launcher->manager, service, EVENT_READY);
+    executor_ready_begin(process, false);
 }
 
 /* ---- batches ------------------------------------------------------------------------------- */
@@ -581,7 +640,7 @@ bool executor_spawn_batch(struct executor *executor)
     if (!count)
         return false;
     size_t made = make_pipes(batch, &count, pipes);
-    if (!hand_over(executor, pipes, made))
+    if (!hand_over(executor, pipes, made) || !prepare_ready(executor, batch, &count))
         return false;
     for (size_t i = 0; i < count; i++) {
         /* An event of an earlier one may have taken a later one out of the queue. */

@@ -54,6 +54,7 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
     list_init(&executor->rest_queue);
+    watch_paths_init(&executor->paths, &launcher->loop);
     *ret = executor;
     return 0;
 }
@@ -87,6 +88,7 @@ struct process *executor_need_process(struct executor *executor, uint32_t slot)
     process->main_source.fd = process->hook_source.fd = -1;
     process->follower_source.fd = process->events_source.fd = -1;
     process->output_fd = process->pipe_fd = process->cgroup_fd = -1;
+    process->ready_fd = process->ready_give_fd = process->ready_source.fd = -1;
     list_init(&process->spawn_link);
     list_init(&process->rest_link);
     executor->processes[slot] = process;
@@ -121,6 +123,11 @@ static void destroy_process(struct process *process)
     close_fd(&process->output_fd);
     close_fd(&process->pipe_fd);
     close_fd(&process->cgroup_fd);
+    executor_ready_end(process);
+    executor_notify_close(process);
+    loop_remove(&executor->launcher->loop, &process->ready_source);
+    close_fd(&process->ready_fd);
+    close_fd(&process->ready_give_fd);
     executor->processes[process->slot] = NULL;
     free(process);
 }
@@ -153,8 +160,10 @@ void executor_rest_all(struct executor *executor)
             continue; /* it was killed: its end brings us here again */
         if (process->output_fd >= 0 || process->pipe_fd >= 0)
             keys[count++] = KEY_SERVICE_FIRST + process->slot;
+        if (process->ready_stored)
+            keys[count++] = KEY_READY_FIRST + process->slot;
         destroy_process(process);
-        if (count == HAND_OVER_KEYS_MAX) {
+        if (count + 2 > HAND_OVER_KEYS_MAX) {
             init_link_drop(executor->launcher->init_link, OWNER_LAUNCHER | OWNER_JOURNAL, keys,
                            count);
             count = 0;
@@ -229,6 +238,7 @@ void executor_set_deadline(struct process *process, uint64_t at_ns)
     manager_edit(manager_of(process), service, &body);
     if (body.deadline_ns != at_ns) {
         body.deadline_ns = at_ns;
+        body.extended = 0;
         manager_commit(manager_of(process), service, &body);
     }
     executor_resume_timer(process, at_ns);
@@ -238,6 +248,14 @@ static void set_time_out(struct process *process, uint32_t time_out_ms)
 {
     executor_set_deadline(
         process, time_out_ms == TIME_NEVER_MS ? 0 : clock_now_ns() + time_out_ms * NS_PER_MS);
+}
+
+void executor_feed_watchdog(struct process *process)
+{
+    const struct service_body *body = service_body(manager_of(process), process_service(process));
+    if (body->state == STATE_RUNNING)
+        executor_set_deadline(
+            process, body->watchdog_ms ? clock_now_ns() + body->watchdog_ms * NS_PER_MS : 0);
 }
 
 /* ---- ends of processes --------------------------------------------------------------------- */
@@ -452,6 +470,9 @@ static enum service_event act_begin_run(struct process *process)
     body.invocation[1] = executor_random_number(executor);
     body.hook = 0;
     body.pid_file = executor_stale_mark(service->definition);
+    body.watchdog_ms = service->definition->watchdog_ms;
+    process_record(process)->status[0] = 0;
+    process->notify_warned = false;
     manager_commit(manager_of(process), service, &body);
     set_time_out(process, service->definition->start_timeout_ms);
     return EVENT_NONE;
@@ -530,6 +551,14 @@ static bool has_process(const struct process *process)
            (pidref_is_set(&process->hook) && !process->hook_cancelled);
 }
 
+/* One that its watchdog ends is to leave a picture of itself. */
+static int signal_of(const struct process *process)
+{
+    const struct service *service = process_service(process);
+    bool watchdog = service_body(manager_of(process), service)->timed_out == TIMED_OUT_WATCHDOG;
+    return watchdog ? SIGABRT : service->definition->stop.signal;
+}
+
 static enum service_event act_signal(struct process *process)
 {
     const struct stop *stop = &process_service(process)->definition->stop;
@@ -547,7 +576,7 @@ static enum service_event act_signal(struct process *process)
     if (!has_process(process))
         return EVENT_EXITED; /* what may be left of it is swept */
     /* Adopted, and its end was seen: its status is on its way. */
-    if (!send_signal(process, stop->signal, stop->kill))
+    if (!send_signal(process, signal_of(process), stop->kill))
         return EVENT_GONE;
     send_signal(process, SIGCONT, stop->kill); /* a stopped one could not obey */
     return EVENT_NONE;
@@ -640,8 +669,11 @@ static enum service_event act_back_off(struct process *process)
 
 static enum service_event act_no_timer(struct process *process)
 {
-    bool ending = service_state(manager_of(process), process_service(process)) == STATE_ENDING;
-    set_time_out(process, ending ? STATUS_WAIT_MS : TIME_NEVER_MS);
+    const struct service_body *body = service_body(manager_of(process), process_service(process));
+    if (body->state == STATE_RUNNING && body->watchdog_ms)
+        executor_feed_watchdog(process);
+    else
+        set_time_out(process, body->state == STATE_ENDING ? STATUS_WAIT_MS : TIME_NEVER_MS);
     return EVENT_NONE;
 }
 
@@ -684,6 +716,8 @@ enum service_event executor_act(void *context, struct service *service, unsigned
 
     if (!process)
         return without_memory(launcher, service, actions);
+    if (service_state(&launcher->manager, service) != STATE_STARTING)
+        executor_ready_end(process);
     for (size_t i = 0; i < sizeof actions_table / sizeof *actions_table; i++)
         if (actions & actions_table[i].action)
             event = actions_table[i].act(process);

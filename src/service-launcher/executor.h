@@ -24,6 +24,9 @@ bool executor_conditions_met(void *context, const struct definition *definition,
 /* A descriptor that init kept for us from before. It is the executor's now. */
 void executor_take_pipe(struct executor *executor, uint32_t slot, int fd);
 
+/* The same of its notify socket, or the pipe of `ready: fd`. */
+void executor_take_ready(struct executor *executor, uint32_t slot, int fd);
+
 /* The folder of the services' cgroups; -1: none, and so are cgroups. The executor's now. */
 void executor_set_cgroup_folder(struct executor *executor, int fd);
 

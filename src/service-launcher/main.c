@@ -44,7 +44,7 @@ static struct {
     struct {
         uint32_t slot;
         int fd;
-    } * pipes; /* from malloc */
+    } * pipes; /* from malloc; slots are counted on for what readiness needs */
     size_t pipe_count, pipe_room;
     bool done;
 } held = {.state = -1, .definitions = -1, .control = -1, .cgroup = -1, .follow = -1, .bell = -1};
@@ -344,8 +344,14 @@ static void open_cgroups(void)
 
 static void take_pipes(void)
 {
-    for (size_t i = 0; i < held.pipe_count; i++)
-        executor_take_pipe(launcher.executor, held.pipes[i].slot, held.pipes[i].fd);
+    const uint32_t ready = KEY_READY_FIRST - KEY_SERVICE_FIRST;
+    for (size_t i = 0; i < held.pipe_count; i++) {
+        uint32_t slot = held.pipes[i].slot;
+        if (slot >= ready)
+            executor_take_ready(launcher.executor, slot - ready, held.pipes[i].fd);
+        else
+            executor_take_pipe(launcher.executor, slot, held.pipes[i].fd);
+    }
     free(held.pipes);
     held.pipes = NULL;
     held.pipe_count = 0;

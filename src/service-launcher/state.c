@@ -12,7 +12,9 @@
 #define HEADER_BYTES 4096
 
 _Static_assert(sizeof(struct state_header) <= HEADER_BYTES, "the header has a page of its own");
-_Static_assert(STATE_SLOTS_MAX == KEY_MAX - KEY_SERVICE_FIRST, "each slot has a key with init");
+_Static_assert(STATE_SLOTS_MAX == KEY_READY_FIRST - KEY_SERVICE_FIRST &&
+                   STATE_SLOTS_MAX == KEY_MAX - KEY_READY_FIRST,
+               "each slot has two keys with init");
 
 static size_t bytes_of(uint32_t slots)
 {

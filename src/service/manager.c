@@ -230,7 +230,11 @@ static struct reason reason_of_end(const struct definition *definition,
                                    const struct service_body *body)
 {
     if (body->failed_start && body->timed_out)
-        return reason_of(REASON_START_TIME_OUT, SLOT_NONE, (int32_t)definition->start_timeout_ms);
+        return reason_of(body->timed_out == TIMED_OUT_READY ? REASON_READY_TIME_OUT
+                                                            : REASON_START_TIME_OUT,
+                         SLOT_NONE, (int32_t)definition->start_timeout_ms);
+    if (body->timed_out == TIMED_OUT_WATCHDOG)
+        return reason_of(REASON_WATCHDOG, SLOT_NONE, (int32_t)body->watchdog_ms);
     if (body->failed_start)
         return body->reason; /* the executor wrote it */
     if (body->exit_kind == EXIT_UNKNOWN)
@@ -252,9 +256,10 @@ static enum service_event judge(struct manager *manager, struct service *service
     struct verdict verdict = restart_judge(service->definition, &body, asked, now);
 
     if (verdict.event == EVENT_ENDED_ASKED)
-        body.reason = body.timed_out == 2 ? reason_of(REASON_STOP_TIME_OUT, SLOT_NONE,
-                                                      (int32_t)service->definition->stop.timeout_ms)
-                                          : body.cause;
+        body.reason = body.timed_out == TIMED_OUT_STOP
+                          ? reason_of(REASON_STOP_TIME_OUT, SLOT_NONE,
+                                      (int32_t)service->definition->stop.timeout_ms)
+                          : body.cause;
     else if (verdict.limit_reached)
         body.reason = reason_of(REASON_LIMIT, SLOT_NONE, (int32_t)verdict.in_row);
     else
@@ -303,6 +308,18 @@ static void end_reload(struct service *service, struct service_body *body, unsig
         body->reason.code != REASON_NONE && body->reason.code != REASON_WAITS_TO_END;
 }
 
+/* The first that is over says why the run ended; what follows is only its end. */
+static enum timed_out timed_out_in(enum service_state state, const struct service_body *body)
+{
+    if (state == STATE_RUNNING)
+        return TIMED_OUT_WATCHDOG;
+    if (state == STATE_STARTING)
+        return TIMED_OUT_READY;
+    if (machine_states[state].going_up)
+        return TIMED_OUT_START;
+    return body->timed_out ? (enum timed_out)body->timed_out : TIMED_OUT_STOP;
+}
+
 /* The only function that writes a state. */
 static void enter(struct manager *manager, struct service *service, enum service_state next,
                   unsigned actions)
@@ -318,6 +335,7 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.since_ns = now;
     if (actions & ACTION_BEGIN_RUN) {
         body.failed_start = body.timed_out = body.retry = body.asked = 0;
+        body.ready_met = body.told = body.extended = 0;
         body.ready_ns = 0;
         body.ended = 0;
         body.forked = FORK_FIRST;
@@ -327,7 +345,7 @@ static void enter(struct manager *manager, struct service *service, enum service
     if (actions & ACTION_FAILED_START)
         body.failed_start = 1;
     if (actions & ACTION_TIMED_OUT && before != STATE_RELOADING)
-        body.timed_out = old->going_up ? 1 : 2;
+        body.timed_out = (uint8_t)timed_out_in(before, &body);
     if (before == STATE_BROKEN && next == STATE_STOPPED) /* mended: it is not that any more */
         body.reason = reason_of(body.by_hand ? REASON_STOPPED : REASON_NONE, SLOT_NONE, 0);
     if (next == STATE_RUNNING && before == STATE_RELOADING)

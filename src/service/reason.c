@@ -16,7 +16,9 @@ enum reason_kind {
     NAME_OF_NEED,
     CONDITION,
     ERRORS,
-    ENV_FILE
+    ENV_FILE,
+    NOT_READY,
+    LATE
 };
 
 static const struct {
@@ -55,6 +57,9 @@ static const struct {
     [REASON_RELOAD_STEP] = {STEP, "its reload command could not be run: %s: %s"},
     [REASON_RELOAD_TIME_OUT] = {MS, "its reload command was not done after %s and was killed"},
     [REASON_NOTHING_LEFT] = {WORDS, "its first process ended and left nothing running"},
+    [REASON_NOT_READY] = {NOT_READY, "waits until "},
+    [REASON_READY_TIME_OUT] = {LATE, "was not ready after %s"},
+    [REASON_WATCHDOG] = {MS, "did not report to its watchdog for %s"},
 };
 
 static void add_ms(struct text *text, uint32_t ms)
@@ -133,6 +138,40 @@ static const char *env_file_of(const struct service *service)
     return definition && definition->env_file ? definition->env_file : "env-file";
 }
 
+/* What a service that is not ready is waited for, and what is said when it was in vain. %s is the
+ * value of `ready`. */
+static const struct {
+    const char *awaited, *missed;
+} ready_words[READY_KINDS] = {
+    [READY_EXEC] = {"it has started", "its main process is not known"},
+    [READY_NOTIFY] = {"it sends READY=1", "it did not send READY=1"},
+    [READY_FD] = {"it writes a newline to descriptor %s", "it wrote no newline to descriptor %s"},
+    [READY_PID_FILE] = {"its pid is in %s", "its pid was not in %s"},
+    [READY_FILE] = {"%s is made or changed", "%s was not made or changed"},
+    [READY_TCP] = {"somebody accepts at %s", "nobody accepts at %s"},
+    [READY_UNIX] = {"somebody accepts at %s", "nobody accepts at %s"},
+    [READY_LOG] = {"a line of its output matches '%s'", "no line of its output matched '%s'"},
+    [READY_COMMAND] = {"'%s' ends with 0", "'%s' did not end with 0"},
+};
+
+static void add_ready(struct text *text, const struct service *service, bool missed)
+{
+    const struct definition *definition = service->definition;
+    if (!definition)
+        return;
+    const struct ready *ready = &definition->ready;
+    const char *words = missed ? ready_words[ready->kind].missed : ready_words[ready->kind].awaited;
+    const char *place = strstr(words, "%s");
+    text_add_bytes(text, words, place ? (size_t)(place - words) : strlen(words));
+    if (!place)
+        return;
+    if (ready->kind == READY_FD)
+        text_add_signed(text, ready->fd);
+    else
+        text_add(text, ready->kind == READY_COMMAND ? ready->command[0] : ready->word);
+    text_add(text, place + 2);
+}
+
 void service_reason(const struct manager *manager, const struct service *service, struct text *text)
 {
     service_reason_words(manager, service, &service_body(manager, service)->reason, text);
@@ -168,6 +207,18 @@ void service_reason_words(const struct manager *manager, const struct service *s
     case MS:
         add_ms(&value, (uint32_t)reason->number);
         text_printf(text, words, value.data);
+        break;
+    case NOT_READY:
+        text_add(text, words);
+        add_ready(text, service, false);
+        break;
+    case LATE:
+        add_ms(&value, (uint32_t)reason->number);
+        text_printf(text, words, value.data);
+        if (service->definition && service->definition->ready.kind != READY_EXEC) {
+            text_add(text, ": ");
+            add_ready(text, service, true);
+        }
         break;
     case SIGNAL:
         signals_format(reason->number, &value);
@@ -209,6 +260,7 @@ static const char *const steps[STEPS] = {
     [STEP_ENV_FILE] = "cannot read its env-file",
     [STEP_STDIN] = "cannot open its stdin",
     [STEP_TTY] = "cannot open its tty",
+    [STEP_READY] = "cannot make what tells that it is ready",
     [STEP_CLONE] = "cannot make a process",
     [STEP_FOLLOW] = "cannot execute follow-forks",
     [STEP_DESCRIPTORS] = "cannot set up its descriptors",

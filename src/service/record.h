@@ -59,10 +59,27 @@ enum reason_code {
     REASON_RELOAD_STEP,     /* its reload command could not be run: step, errno */
     REASON_RELOAD_TIME_OUT, /* its reload command was not done in N ms and was killed */
     REASON_NOTHING_LEFT,    /* forking: its first process ended and left nothing */
+    REASON_NOT_READY,       /* waits until it is ready: what for is in its definition */
+    REASON_READY_TIME_OUT,  /* its program ran, and was not ready after N ms */
+    REASON_WATCHDOG,        /* did not report for N ms */
     REASON_CODES
 };
 
 #define SLOT_NONE UINT32_MAX
+
+/* Which time-out of this run is over. */
+enum timed_out {
+    TIMED_OUT_NONE,
+    TIMED_OUT_START, /* a hook of its start took too long */
+    TIMED_OUT_STOP,
+    TIMED_OUT_WATCHDOG,
+    TIMED_OUT_READY /* its program ran, and was not ready */
+};
+
+/* What a service has said that it is doing: the fields of sd_notify(3). */
+enum told { TOLD_NOTHING, TOLD_RELOADING, TOLD_STOPPING };
+
+#define STATUS_BYTES 128 /* of STATUS=, its NUL included */
 
 struct reason {
     uint16_t code;
@@ -87,25 +104,30 @@ struct service_body {
     uint8_t restarting;   /* goes down to come up again */
     uint8_t exit_kind;    /* how the last run ended */
     uint8_t failed_start; /* this run's start failed or timed out */
-    uint8_t timed_out;    /* 1: start, 2: stop */
+    uint8_t timed_out;    /* enum timed_out */
     uint8_t gone;         /* its definition is gone: forgotten when it has stopped */
     uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
     uint8_t asked;        /* this run was told to stop: its end is no failure */
     uint8_t reload;       /* a reload of this run was asked for and has not begun */
     uint8_t forked;       /* enum fork_stage: of a service that forks, whom main_pid names */
     uint8_t by_mark;      /* its follower was killed: it is followed by its mark */
+    uint8_t ready_met;    /* what `ready` asks for has been seen in this run */
+    uint8_t told;         /* enum told */
+    uint8_t extended;     /* 1 + the state whose deadline the service has put off; 0: none */
     int32_t exit_value;
-    struct reason reason;      /* of the state, for people */
-    struct reason cause;       /* why it is kept or taken down, while it is */
-    uint32_t restarts;         /* since a person last started it */
-    uint32_t in_row;           /* restarts since it was last up for reset-after */
-    uint32_t hook;             /* which hook of this step runs */
-    uint32_t ended;            /* 1: this run's main process has ended: it has run, once */
-    uint64_t since_ns;         /* the state began */
-    uint64_t ready_ns;         /* this run got ready; 0: has not */
-    uint64_t deadline_ns;      /* the state's timer; 0: none */
-    uint64_t invocation[2];    /* this run's id */
-    struct file_mark pid_file; /* forks.pid-file when this run began: it is stale */
+    struct reason reason;        /* of the state, for people */
+    struct reason cause;         /* why it is kept or taken down, while it is */
+    uint32_t restarts;           /* since a person last started it */
+    uint32_t in_row;             /* restarts since it was last up for reset-after */
+    uint32_t hook;               /* which hook of this step runs */
+    uint32_t ended;              /* 1: this run's main process has ended: it has run, once */
+    uint64_t since_ns;           /* the state began */
+    uint64_t ready_ns;           /* this run got ready; 0: has not */
+    uint64_t deadline_ns;        /* the state's timer; 0: none */
+    uint64_t invocation[2];      /* this run's id */
+    struct file_mark pid_file;   /* forks.pid-file when this run began: it is stale */
+    struct file_mark ready_mark; /* the file of `ready` as it was before the program ran */
+    uint64_t watchdog_ms;        /* how often this run has to report; 0: it need not */
 };
 
 struct service_record {
@@ -116,6 +138,7 @@ struct service_record {
     int32_t follower_pid; /* its follow-forks, written by the kernel; 0: none */
     uint32_t reserved;
     struct service_body body[2];
+    char status[STATUS_BYTES]; /* what it said last; its first byte is written last */
 };
 
 struct state_header {

@@ -4,7 +4,8 @@
 
 static bool succeeded(const struct service_body *body)
 {
-    return body->exit_kind == EXIT_CODE && body->exit_value == 0 && !body->failed_start;
+    return body->exit_kind == EXIT_CODE && body->exit_value == 0 && !body->failed_start &&
+           body->timed_out != TIMED_OUT_WATCHDOG;
 }
 
 /* A start that failed for good needs a person: trying again would fail in the same way. */

@@ -30,6 +30,7 @@ static void print_state(const struct render *render, const json_t *service)
         text_printf(&text, ", pid %lld", (long long)json_integer_value(pid));
     print_row("state", storage);
     print_row("reason", render_member(service, "reason"));
+    print_row("says", render_member(service, "status_text"));
     print_row("until", render_member(service, "next"));
 }
 

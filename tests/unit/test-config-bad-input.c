@@ -198,12 +198,7 @@ TEST(unknown_words_name_the_nearest_known_one)
 TEST(what_is_not_built_yet_is_refused_by_name)
 {
     static const struct bad list[] = {
-        {FILE_OF("exec: a\nready: notify\n"),
-         "2:8: 'ready: notify' is not built yet: remove it; a service then counts as started once "
-         "its program was executed"},
-        {FILE_OF("exec: a\nready: {tcp: 'x:80'}\n"),
-         "2:9: 'ready: {tcp: \342\200\246}' is not built yet: remove it; a service then counts as "
-         "started once its program was executed"},
+        {FILE_OF("exec: a\nready: {log: x}\n"), "2:9: 'ready.log' is not built yet: remove it"},
     };
     CHECK_ALL(list);
 }
@@ -334,7 +329,44 @@ static const struct bad wrong_values[] = {
     {FILE_OF("exec: a\nrestart: {delay: 1min, max: 1s}\n"),
      "2:29: 'restart.max' is less than 'restart.delay': write a longer one"},
     {FILE_OF("exec: a\nready: soon\n"),
-     "2:8: 'ready' is one word or one 'KIND: VALUE': write 'ready: exec'"},
+     "2:8: 'ready' knows no 'soon': write 'exec', 'notify', or one of 'fd', 'pid-file', 'file', "
+     "'tcp', 'unix', 'log', 'exec' with its value"},
+    {FILE_OF("exec: a\nready: [tcp]\n"),
+     "2:8: 'ready' is one word or one 'KIND: VALUE': write 'ready: notify' or 'ready: {tcp: "
+     "\"127.0.0.1:80\"}'"},
+    {FILE_OF("exec: a\nready: {fd: 3, notify: yes}\n"),
+     "2:8: 'ready' is one word or one 'KIND: VALUE': write 'ready: notify' or 'ready: {tcp: "
+     "\"127.0.0.1:80\"}'"},
+    {FILE_OF("exec: a\nready: tcp\n"),
+     "2:8: 'ready: tcp' needs a value: write 'ready: {tcp: \342\200\246}'"},
+    {FILE_OF("exec: a\nready: {notify: yes}\n"),
+     "2:9: 'notify' takes no value: write 'ready: notify'"},
+    {FILE_OF("exec: a\nready: {fd: 2}\n"),
+     "2:13: 'ready.fd' is the number of a descriptor, 3 to 1023, not '2' (0 to 2 are its standard "
+     "ones): write 'ready: {fd: 3}'"},
+    {FILE_OF("exec: a\nready: {fd: 1024}\n"),
+     "2:13: 'ready.fd' is the number of a descriptor, 3 to 1023, not '1024' (0 to 2 are its "
+     "standard ones): write 'ready: {fd: 3}'"},
+    {FILE_OF("exec: a\nready: {file: x}\n"),
+     "2:15: 'ready.file' is a whole path, from '/', not 'x'"},
+    {FILE_OF("exec: a\nready: {tcp: '80'}\n"),
+     "2:14: 'ready.tcp' is HOST:PORT, not '80': write '127.0.0.1:80', '[::1]:80' or "
+     "'localhost:80'"},
+    {FILE_OF("exec: a\nready: {tcp: 'example.org:80'}\n"),
+     "2:14: 'ready.tcp: example.org:80': the host is a number or localhost, for names are not "
+     "looked up: write '127.0.0.1:80' or '[::1]:80'"},
+    {FILE_OF("exec: a\nready: {tcp: 'localhost:0'}\n"),
+     "2:14: 'ready.tcp: localhost:0': a port is 1 to 65535"},
+    {FILE_OF("exec: a\ntype: task\nready: notify\n"),
+     "3:1: a task is ready when it has ended with 0: remove 'ready', or 'type: task'"},
+    {FILE_OF("exec: a\nwatchdog: 0\n"),
+     "2:11: 'watchdog: 0' leaves no time to report: write 'never' for none"},
+    {FILE_OF("exec: a\nready: {fd: 3}\nwatchdog: 5s\n"),
+     "3:1: 'watchdog' is for a program that speaks sd_notify: write 'ready: notify' too, instead "
+     "of 'fd'"},
+    {FILE_OF("exec: a\ntype: task\nwatchdog: 5s\n"),
+     "3:1: 'watchdog' has no meaning for a task, which is not to stay up: remove it, and write "
+     "'start-timeout' for how long it may take"},
     {FILE_OF("exec: a\nwhen: x\n"),
      "2:7: 'when' is a list, not one value: write 'when: [{exists: /path}]'"},
     {FILE_OF("exec: a\nwhen: [{exist: /x}]\n"),

@@ -85,9 +85,9 @@ TEST(a_run_begins_only_from_rest_and_only_there_a_new_one_begins)
  * may leave must accept it, and no others. */
 TEST(a_time_out_means_something_only_where_a_timer_can_run)
 {
-    static const enum service_state timed[] = {STATE_PREPARING, STATE_STARTING,   STATE_SETTLING,
-                                               STATE_RELOADING, STATE_LEAVING,    STATE_STOPPING,
-                                               STATE_FINISHING, STATE_BACKING_OFF};
+    static const enum service_state timed[] = {STATE_PREPARING, STATE_STARTING,  STATE_SETTLING,
+                                               STATE_RUNNING,   STATE_RELOADING, STATE_LEAVING,
+                                               STATE_STOPPING,  STATE_FINISHING, STATE_BACKING_OFF};
     for (int state = 0; state < SERVICE_STATES; state++) {
         bool expected = false;
         for (size_t i = 0; i < sizeof timed / sizeof *timed; i++)

@@ -1,0 +1,345 @@
+/* The notify socket of a service: sd_notify(3) from our side. One socket a service, so that who
+ * sent a message is known even when the sender has ended already. init holds it too: what is sent
+ * while there is no launcher waits in it. */
+#include "service-launcher/executor-internal.h"
+#include "service-launcher/notify-message.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MESSAGES_A_TURN 16  /* of one service: a flood leaves the loop its other work */
+#define FDS_MAX         253 /* SCM_MAX_FD */
+
+static struct manager *manager_of(const struct process *process)
+{
+    return &process->executor->launcher->manager;
+}
+
+static const struct definition *definition_of(const struct process *process)
+{
+    return process_service(process)->definition;
+}
+
+bool executor_notifies(const struct process *process)
+{
+    const struct definition *definition = definition_of(process);
+    return definition && (definition->ready.kind == READY_NOTIFY || definition->watchdog_ms);
+}
+
+/* ---- the socket ---------------------------------------------------------------------------- */
+
+/* Whoever may run as the service may send; a service of root may have given up being root. */
+static int set_access(const struct process *process, const char *path)
+{
+    const struct identity *identity = &definition_of(process)->identity;
+    bool user = identity->set && identity->uid != 0;
+    if (chmod(path, user ? 0600 : 0666) < 0)
+        return -errno;
+    return user && chown(path, identity->uid, identity->gid) < 0 ? -errno : 0;
+}
+
+/* A path that does not fit into an address, or cannot be reached from the service's own root, is
+ * replaced by a name nobody can guess or take before. */
+static int bind_abstract(struct process *process, int fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int bytes =
+        snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "conit-notify-%016llx%016llx",
+                 (unsigned long long)executor_random_number(process->executor),
+                 (unsigned long long)executor_random_number(process->executor));
+    socklen_t length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)bytes);
+    return bind(fd, (const struct sockaddr *)&address, length) < 0 ? -errno : 0;
+}
+
+static int bind_path(struct process *process, int fd)
+{
+    const char *runtime = process->executor->launcher->options.runtime;
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char folder[sizeof address.sun_path];
+
+    if (definition_of(process)->root || runtime[0] != '/' ||
+        !text_format(address.sun_path, sizeof address.sun_path, "%s/notify/%s", runtime,
+                     process_record(process)->name) ||
+        !text_format(folder, sizeof folder, "%s/notify", runtime))
+        return bind_abstract(process, fd);
+    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    if (unlink(address.sun_path) < 0 && errno != ENOENT)
+        return -errno;
+    if (bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return -errno;
+    return set_access(process, address.sun_path);
+}
+
+/* What an earlier run has sent, or one of its last processes, is not this one's. */
+static void empty(int fd)
+{
+    char byte;
+    for (int i = 0; i < 10000 && recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) >= 0; i++) {
+    }
+}
+
+int executor_notify_open(struct process *process)
+{
+    int on = 1;
+    if (process->ready_fd >= 0) {
+        if (!process_record(process)->main_pid && !process->spawn_hook)
+            empty(process->ready_fd);
+        return 0;
+    }
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+        return -errno;
+    int failed = bind_path(process, fd);
+    if (failed)
+        return failed;
+    process->ready_fd = take_fd(&fd);
+    executor_notify_watch(process);
+    return 0;
+}
+
+/* Its address as the service has to write it. */
+static bool address_of(const struct process *process, struct sockaddr_un *ret, size_t *ret_bytes)
+{
+    socklen_t bytes = sizeof *ret;
+    memset(ret, 0, sizeof *ret);
+    if (process->ready_fd < 0 ||
+        getsockname(process->ready_fd, (struct sockaddr *)ret, &bytes) < 0 ||
+        bytes <= offsetof(struct sockaddr_un, sun_path))
+        return false;
+    *ret_bytes = bytes - offsetof(struct sockaddr_un, sun_path);
+    return true;
+}
+
+size_t executor_notify_environment(const struct process *process, char **entries,
+                                   char **ret_pid_text)
+{
+    static char socket_entry[sizeof(struct sockaddr_un) + 32], usec_entry[48], pid_entry[32];
+    const struct service_body *body = service_body(manager_of(process), process_service(process));
+    struct sockaddr_un address;
+    size_t bytes, count = 0;
+
+    if (!executor_notifies(process) || !address_of(process, &address, &bytes))
+        return 0;
+    if (address.sun_path[0])
+        text_format(socket_entry, sizeof socket_entry, "NOTIFY_SOCKET=%s", address.sun_path);
+    else
+        text_format(socket_entry, sizeof socket_entry, "NOTIFY_SOCKET=@%.*s", (int)bytes - 1,
+                    address.sun_path + 1);
+    entries[count++] = socket_entry;
+    if (process->spawn_hook || !body->watchdog_ms)
+        return count;
+    text_format(usec_entry, sizeof usec_entry, "WATCHDOG_USEC=%llu",
+                (unsigned long long)body->watchdog_ms * 1000);
+    text_format(pid_entry, sizeof pid_entry, "WATCHDOG_PID=");
+    *ret_pid_text = pid_entry + strlen(pid_entry);
+    entries[count++] = usec_entry;
+    entries[count++] = pid_entry;
+    return count;
+}
+
+void executor_notify_close(struct process *process)
+{
+    struct sockaddr_un address;
+    size_t bytes;
+    if (executor_notifies(process) && address_of(process, &address, &bytes) && address.sun_path[0])
+        unlink(address.sun_path);
+}
+
+/* ---- what a message does ------------------------------------------------------------------- */
+
+static void warn(struct process *process, const char *why)
+{
+    if (!process->notify_warned)
+        executor_ready_warn(process, "a message to its notify socket was refused", why);
+    process->notify_warned = true;
+}
+
+/* The first byte is written last: half a text is none. */
+static void set_status(struct process *process, const struct notify_message *message)
+{
+    char *status = process_record(process)->status, clean[STATUS_BYTES];
+    notify_status_clean(message->status, message->status_bytes, clean, sizeof clean);
+    __atomic_store_n(&status[0], 0, __ATOMIC_RELEASE);
+    memcpy(status + 1, clean + 1, sizeof clean - 1);
+    __atomic_store_n(&status[0], clean[0], __ATOMIC_RELEASE);
+}
+
+static void set_told(struct process *process, enum told told)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    if (body.told == told)
+        return;
+    body.told = (uint8_t)told;
+    manager_commit(manager_of(process), process_service(process), &body);
+}
+
+/* Puts the state's deadline off, never nearer. */
+static void extend(struct process *process, uint64_t usec)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    uint64_t limit = (uint64_t)TIME_NEVER_MS * 1000;
+    uint64_t at_ns = clock_now_ns() + (usec < limit ? usec : limit) * 1000;
+    bool waits = machine_states[body.state].going_up || body.state == STATE_LEAVING ||
+                 body.state == STATE_STOPPING;
+    if (!waits || !body.deadline_ns || body.deadline_ns >= at_ns)
+        return;
+    body.deadline_ns = at_ns;
+    body.extended = (uint8_t)(body.state + 1);
+    manager_commit(manager_of(process), process_service(process), &body);
+    executor_resume_timer(process, at_ns);
+}
+
+static void set_watchdog(struct process *process, uint64_t usec)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    uint64_t ms = (usec + 999) / 1000;
+    body.watchdog_ms = ms < TIME_NEVER_MS ? ms : 0;
+    manager_commit(manager_of(process), process_service(process), &body);
+    executor_feed_watchdog(process);
+}
+
+static void set_main(struct process *process, pid_t pid)
+{
+    int failed = pid == process_record(process)->main_pid
+                     ? 0
+                     : executor_adopt_main(process, pid, FORK_FOUND);
+    if (failed)
+        executor_ready_warn(process, "MAINPID was not believed",
+                            failed == -EPERM   ? "it names no process of this service"
+                            : failed == -ESRCH ? "the process it names has ended"
+                                               : strerror(-failed));
+    else
+        executor_ready_settle(process);
+}
+
+static void carry_out(struct process *process, const struct notify_message *message)
+{
+    enum service_state state = service_state(manager_of(process), process_service(process));
+    if (machine_states[state].idle)
+        return;
+    if (message->status)
+        set_status(process, message);
+    if (message->main_pid && machine_states[state].has_main)
+        set_main(process, message->main_pid);
+    if (message->has_watchdog_usec)
+        set_watchdog(process, message->watchdog_usec);
+    if (message->watchdog)
+        executor_feed_watchdog(process);
+    if (message->has_extend)
+        extend(process, message->extend_usec);
+    if (message->reloading || message->stopping)
+        set_told(process, message->stopping ? TOLD_STOPPING : TOLD_RELOADING);
+    if (message->ready) {
+        set_told(process, TOLD_NOTHING);
+        if (definition_of(process)->ready.kind == READY_NOTIFY)
+            executor_ready_met(process);
+    }
+    if (message->trigger &&
+        service_state(manager_of(process), process_service(process)) == STATE_RUNNING)
+        manager_event(manager_of(process), process_service(process), EVENT_TIME_OUT);
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+/* Root, the service's user, or a process of the service. The number is 0 for one that cannot be
+ * seen from here. */
+static bool may_send(const struct process *process, const struct ucred *sender)
+{
+    const struct identity *identity = &definition_of(process)->identity;
+    return sender->uid == 0 || (identity->set && sender->uid == identity->uid) ||
+           (sender->pid > 0 && executor_owns(process, sender->pid));
+}
+
+/* Everything in the control message: who sent it, and descriptors that nobody wants. They are
+ * closed when the message has been carried out: that is what BARRIER=1 waits for. */
+struct extras {
+    struct ucred sender;
+    bool has_sender;
+    int fds[FDS_MAX];
+    size_t fd_count;
+};
+
+static void take_extras(struct msghdr *header, struct extras *extras)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
+        size_t bytes = c->cmsg_len - CMSG_LEN(0);
+        if (c->cmsg_level != SOL_SOCKET)
+            continue;
+        if (c->cmsg_type == SCM_CREDENTIALS && bytes >= sizeof extras->sender) {
+            memcpy(&extras->sender, CMSG_DATA(c), sizeof extras->sender);
+            extras->has_sender = true;
+        } else if (c->cmsg_type == SCM_RIGHTS) {
+            size_t count = bytes / sizeof(int), room = FDS_MAX - extras->fd_count;
+            count = count < room ? count : room;
+            memcpy(extras->fds + extras->fd_count, CMSG_DATA(c), count * sizeof(int));
+            extras->fd_count += count;
+        }
+    }
+}
+
+static bool receive_one(struct process *process)
+{
+    char bytes[NOTIFY_MESSAGE_BYTES];
+    _Alignas(struct cmsghdr) char
+        control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
+    struct iovec vector = {bytes, sizeof bytes};
+    struct msghdr header = {.msg_iov = &vector,
+                            .msg_iovlen = 1,
+                            .msg_control = control,
+                            .msg_controllen = sizeof control};
+    struct extras extras = {.fd_count = 0};
+    struct notify_message message;
+
+    ssize_t count = recvmsg(process->ready_fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (count < 0)
+        return errno == EINTR;
+    take_extras(&header, &extras);
+    if (header.msg_flags & MSG_TRUNC) {
+        warn(process, "it is longer than 4096 bytes");
+    } else if (!extras.has_sender || !may_send(process, &extras.sender)) {
+        warn(process, "its sender is neither a process nor the user of this service, nor root");
+    } else {
+        notify_message_parse(bytes, (size_t)count, &message);
+        carry_out(process, &message);
+    }
+    for (size_t i = 0; i < extras.fd_count; i++)
+        close(extras.fds[i]);
+    return true;
+}
+
+static void on_event(struct loop_fd *source, uint32_t events)
+{
+    struct process *process = container_of(source, struct process, ready_source);
+    (void)events;
+    for (int i = 0; i < MESSAGES_A_TURN && source->fd >= 0; i++)
+        if (!receive_one(process))
+            return;
+}
+
+void executor_notify_watch(struct process *process)
+{
+    if (process->ready_fd < 0 || process->ready_source.fd >= 0)
+        return;
+    int failed = loop_add(&process->executor->launcher->loop, &process->ready_source,
+                          process->ready_fd, EPOLLIN, on_event);
+    if (failed)
+        LOG(ERROR, "Cannot watch a notify socket", TEXT("service", process_record(process)->name),
+            TEXT("error", strerror(-failed)));
+}
+
+/* Nothing to begin: the socket is watched as long as anything of the service runs. */
+const struct ready_way ready_notify = {.begin = NULL};

@@ -1,0 +1,114 @@
+/* `ready: file` and `ready: pid-file`: told by inotify, and judged by a mark that was taken before
+ * the program ran. */
+#include "service-launcher/executor-internal.h"
+
+#include "proc/pid-file.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *path_of(const struct process *process)
+{
+    return process_service(process)->definition->ready.word;
+}
+
+static struct file_mark mark_before(const struct process *process)
+{
+    const struct manager *manager = &process->executor->launcher->manager;
+    return service_body(manager, process_service(process))->ready_mark;
+}
+
+static int prepare(struct process *process)
+{
+    struct manager *manager = &process->executor->launcher->manager;
+    struct service_body body;
+    manager_edit(manager, process_service(process), &body);
+    body.ready_mark = file_mark(path_of(process));
+    manager_commit(manager, process_service(process), &body);
+    return 0;
+}
+
+/* Whether the file is there, and not as it was. */
+static bool is_new(const struct process *process)
+{
+    struct file_mark now = file_mark(path_of(process)), before = mark_before(process);
+    return file_mark_is_set(&now) && !file_mark_equal(&now, &before);
+}
+
+static void on_file(struct watch_path *path)
+{
+    struct process *process = container_of(path, struct ready_wait, path)->process;
+    if (is_new(process))
+        executor_ready_met(process);
+}
+
+static void begin_file(struct process *process, bool again)
+{
+    (void)again;
+    watch_path_begin(&process->executor->paths, &process->ready->path, path_of(process), on_file);
+    on_file(&process->ready->path);
+}
+
+/* ---- pid-file ------------------------------------------------------------------------------ */
+
+/* Why a pid file is not believed, as a -errno; 0: it is. */
+static int doubt(const struct process *process)
+{
+    struct file_mark now = file_mark(path_of(process)), before = mark_before(process);
+    pid_t pid;
+    if (file_mark_is_set(&now) && file_mark_equal(&now, &before))
+        return -ESTALE;
+    int failed = pid_file_read(path_of(process), &pid);
+    if (failed)
+        return failed;
+    struct pidref found;
+    failed = pidref_open(pid, &found);
+    if (failed)
+        return failed;
+    pidref_close(&found);
+    return executor_owns(process, pid) ? 0 : -EPERM;
+}
+
+static const char *words_of(int doubt)
+{
+    switch (doubt) {
+    case -ESTALE:
+        return "it is older than this start";
+    case -EINVAL:
+        return "there is no process number in it";
+    case -EISDIR:
+        return "it is no plain file";
+    case -ESRCH:
+        return "the process it names has ended";
+    case -EPERM:
+        return "the process it names is not one of this service";
+    default:
+        return strerror(-doubt);
+    }
+}
+
+static void on_pid_file(struct watch_path *path)
+{
+    struct ready_wait *wait = container_of(path, struct ready_wait, path);
+    struct process *process = wait->process;
+    int why = doubt(process);
+    if (!why) {
+        executor_ready_met(process);
+        return;
+    }
+    /* One that is not there, or is being written, is what is waited for. */
+    if (why != -ENOENT && why != -ENOTDIR && why != -ENODATA && why != wait->last_doubt)
+        executor_ready_warn(process, path_of(process), words_of(why));
+    wait->last_doubt = why;
+}
+
+static void begin_pid_file(struct process *process, bool again)
+{
+    (void)again;
+    watch_path_begin(&process->executor->paths, &process->ready->path, path_of(process),
+                     on_pid_file);
+    on_pid_file(&process->ready->path);
+}
+
+const struct ready_way ready_file = {.prepare = prepare, .begin = begin_file};
+const struct ready_way ready_pid_file = {.prepare = prepare, .begin = begin_pid_file};

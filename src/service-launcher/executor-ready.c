@@ -1,0 +1,147 @@
+/* Readiness: which way a service is waited for, and the one place where all ways meet.
+ *
+ * That it was met is in the record, so that a launcher that is killed right after does not wait for
+ * what was seen already. */
+#include "service-launcher/executor-internal.h"
+#include "service-launcher/journal-client.h"
+
+#include "base/cleanup.h"
+#include "log/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct ready_way *const ways[READY_KINDS] = {
+    [READY_NOTIFY] = &ready_notify,   [READY_FD] = &ready_fd,   [READY_PID_FILE] = &ready_pid_file,
+    [READY_FILE] = &ready_file,       [READY_TCP] = &ready_tcp, [READY_UNIX] = &ready_unix,
+    [READY_COMMAND] = &ready_command,
+};
+
+static struct manager *manager_of(const struct process *process)
+{
+    return &process->executor->launcher->manager;
+}
+
+static const struct service_body *body_of(const struct process *process)
+{
+    return service_body(manager_of(process), process_service(process));
+}
+
+static const struct ready_way *way_of(const struct process *process)
+{
+    return ways[process_service(process)->definition->ready.kind];
+}
+
+void executor_ready_warn(struct process *process, const char *what, const char *why)
+{
+    struct launcher *launcher = process->executor->launcher;
+    LOG(WARNING, "A service is not ready yet", TEXT("service", process_record(process)->name),
+        TEXT("what", what), TEXT("why", why));
+    journal_client_event(launcher->journal, process->slot, 4, "%s: %s", what, why);
+}
+
+int executor_ready_prepare(struct process *process)
+{
+    const struct ready_way *way = way_of(process);
+    if (executor_notifies(process)) {
+        int failed = executor_notify_open(process);
+        if (failed)
+            return failed;
+    }
+    if (process->spawn_hook || process_record(process)->main_pid || !way || !way->prepare)
+        return 0;
+    return way->prepare(process);
+}
+
+static void set_reason(struct process *process, enum reason_code code)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    body.reason = (struct reason){.code = (uint16_t)code, .service = SLOT_NONE};
+    manager_commit(manager_of(process), process_service(process), &body);
+}
+
+void executor_ready_begin(struct process *process, bool again)
+{
+    const struct definition *definition = process_service(process)->definition;
+    const struct service_body *body = body_of(process);
+    const struct ready_way *way = way_of(process);
+
+    if (body->state != STATE_STARTING || definition->type == TYPE_TASK || process->ready)
+        return;
+    if (body->ready_met) {
+        executor_ready_settle(process);
+        return;
+    }
+    if (!way) {
+        executor_ready_met(process);
+        return;
+    }
+    if (body->reason.code == REASON_NONE)
+        set_reason(process, REASON_NOT_READY);
+    process->ready = calloc(1, sizeof *process->ready);
+    if (!process->ready) {
+        executor_ready_warn(process, "no memory to wait for it", strerror(ENOMEM));
+        return; /* the time-out is what comes */
+    }
+    process->ready->process = process;
+    process->ready->source.fd = -1;
+    if (way->begin)
+        way->begin(process, again);
+}
+
+void executor_ready_settle(struct process *process)
+{
+    const struct service_body *body = body_of(process);
+    if (body->state != STATE_STARTING || !body->ready_met || !executor_main_is_known(process))
+        return;
+    if (body->reason.code == REASON_NOT_READY)
+        set_reason(process, REASON_NONE);
+    manager_event(manager_of(process), process_service(process), EVENT_READY);
+}
+
+void executor_ready_met(struct process *process)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    if (body.state != STATE_STARTING)
+        return;
+    body.ready_met = 1;
+    manager_commit(manager_of(process), process_service(process), &body);
+    executor_ready_end(process);
+    executor_ready_settle(process);
+}
+
+void executor_ready_end(struct process *process)
+{
+    struct loop *loop = &process->executor->launcher->loop;
+    struct ready_wait *wait = process->ready;
+    if (!wait)
+        return;
+    process->ready = NULL;
+    int fd = wait->source.fd;
+    loop_remove(loop, &wait->source);
+    if (fd >= 0)
+        close(fd);
+    loop_clear_timer(loop, &wait->timer);
+    watch_path_end(&wait->path);
+    free(wait);
+    const struct ready_way *way = process_service(process)->definition ? way_of(process) : NULL;
+    if (way && way->end)
+        way->end(process);
+}
+
+void executor_ready_give_back(struct process *process)
+{
+    uint32_t key = KEY_READY_FIRST + process->slot;
+    if (process->ready_fd < 0)
+        return;
+    loop_remove(&process->executor->launcher->loop, &process->ready_source);
+    close(process->ready_fd);
+    process->ready_fd = -1;
+    if (process->ready_stored)
+        init_link_drop(process->executor->launcher->init_link, OWNER_LAUNCHER, &key, 1);
+    process->ready_stored = false;
+}

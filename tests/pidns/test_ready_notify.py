@@ -1,0 +1,317 @@
+"""`ready: notify` and `watchdog`: what a service says of itself, who may say it, and what harms."""
+import os
+import shutil
+import signal
+import socket
+
+from harness import Machine, Skip, until
+from services import (PYTHON, booted, define, events, look, printed, shell, wait, words)
+
+LONG = 100000
+# Sends what comes on its standard input as lines of Python literals, then stays.
+SENDER = '''
+import ast, os, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+address = os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1)
+print(sorted(k for k in os.environ if 'NOTIFY' in k or 'WATCHDOG' in k), flush=True)
+commands = open(sys.argv[1])
+for line in commands:
+    value = ast.literal_eval(line)
+    try:
+        s.sendto(value, address)
+        print('sent', flush=True)
+    except OSError as error:
+        print(error.strerror, flush=True)
+time.sleep(100000)
+'''
+
+
+def open_to_all(machine):
+    """Any user may reach what is in the machine's folder."""
+    for folder in (machine.folder, *machine.folder.parents):
+        if folder.stat().st_mode & 0o011 != 0o011:
+            folder.chmod(folder.stat().st_mode | 0o011)
+
+
+class Sender:
+    """A service that sends what it is told to."""
+
+    def __init__(self, machine, name='d', **keys):
+        self.machine, self.name, self.sent = machine, name, 0
+        self.path = machine.folder / f'{name[:20]}.fifo'
+        os.mkfifo(self.path, 0o666)
+        self.path.chmod(0o666)
+        open_to_all(machine)
+        define(machine, name, **({'exec': words(PYTHON, '-ISuc', SENDER, str(self.path)),
+                                  'ready': 'notify'} | keys))
+
+    def open(self):
+        self.pipe = open(self.path, 'w', encoding='ascii')  # pylint: disable=consider-using-with
+        return self
+
+    def send(self, *messages, answer='sent'):
+        for message in messages:
+            print(repr(message), file=self.pipe, flush=True)
+            self.sent += 1
+            until(lambda: len(self.lines()) > self.sent, 'it has sent')
+            assert self.lines()[self.sent] == answer, self.lines()
+
+    def lines(self):
+        return printed(self.machine, self.name).splitlines()
+
+
+def start(machine):
+    machine.boot()
+    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+
+
+def address(machine, name='d'):
+    return str(machine.runtime / 'notify' / name)
+
+
+def send(machine, text, name='d'):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(text, address(machine, name))
+
+
+def test_ready_1_is_ready_and_the_status_is_shown():
+    with Machine() as machine:
+        sender = Sender(machine)
+        define(machine, 'after', exec=f'sleep {LONG}', needs=['d'])
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open().send(b'STATUS=Loading\x1b[31m caf\xc3\xa9 \xff', b'READY=0', b'XREADY=1')
+        until(lambda: look(machine, 'd')['status_text'] == 'Loading?[31m caf\u00e9 ?', 'status')
+        found = look(machine, 'd')
+        assert (found['state'], found['reason']) == ('starting', 'waits until it sends READY=1')
+        assert look(machine, 'after')['state'] == 'waiting'
+        sender.send(b'READY=1\nSTATUS=Up\nERRNO=5\nUNKNOWN')
+        wait(machine, 'after', 'running')
+        assert look(machine, 'd')['status_text'] == 'Up'
+        assert 'Up' in machine.slc('status', 'd').stdout
+        assert sender.lines()[0] == "['NOTIFY_SOCKET']"
+
+
+def test_systemd_notify_is_known_though_it_has_ended():
+    if not shutil.which('systemd-notify'):
+        raise Skip('no systemd-notify here')
+    with Machine() as machine:
+        define(machine, 'd', ready='notify',
+               exec=shell(f'systemd-notify --ready --status=Up; exec sleep {LONG}'))
+        booted(machine)
+        assert wait(machine, 'd', 'running')['status_text'] == 'Up'
+
+
+def test_what_is_sent_while_the_launcher_is_down_is_not_lost():
+    with Machine() as machine:
+        sender = Sender(machine)
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open()
+        for _ in range(2):
+            machine.kill_launcher()
+            assert look(machine, 'd')['state'] == 'starting'
+        launcher = machine.wait_pid_of('service-launcher')
+        os.kill(launcher, signal.SIGSTOP)
+        print(repr(b'STATUS=Up\nREADY=1'), file=sender.pipe, flush=True)
+        until(lambda: 'sent' in machine.log_of('d'), 'it has sent')
+        os.kill(launcher, signal.SIGKILL)
+        machine.wait_pid_of('service-launcher', launcher)
+        assert wait(machine, 'd', 'running')['status_text'] == 'Up'
+        machine.kill_launcher()
+        assert look(machine, 'd')['status_text'] == 'Up'
+
+
+def test_a_name_that_is_too_long_for_a_path_and_a_root_of_its_own_get_another_address():
+    with Machine() as machine:
+        name = 'n' * 190
+        sender = Sender(machine, name)
+        define(machine, 'rooted', exec=words(PYTHON, '-ISuc', SENDER, str(sender.path)),
+               ready='notify', root='/', enabled=False)
+        start(machine)
+        wait(machine, name, 'starting')
+        sender.open().send(b'READY=1')
+        wait(machine, name, 'running')
+        assert not (machine.runtime / 'notify').exists()
+
+
+def test_it_is_not_ready_in_time_and_says_so():
+    with Machine() as machine:
+        define(machine, 'd', exec=f'sleep {LONG}', ready='notify', start_timeout='500ms',
+               restart='never')
+        start(machine)
+        assert wait(machine, 'd', 'failed')['reason'] == (
+            'was not ready after 500 ms: it did not send READY=1')
+
+
+def test_the_time_out_is_put_off_and_stays_so_under_the_next_launcher():
+    with Machine() as machine:
+        sender = Sender(machine, start_timeout='5s', restart='never')
+        start(machine)
+        wait(machine, 'd', 'starting')
+        before = look(machine, 'd')['next']
+        sender.open().send(b'EXTEND_TIMEOUT_USEC=600000000', b'EXTEND_TIMEOUT_USEC=1',
+                           b'EXTEND_TIMEOUT_USEC=x')
+        after = look(machine, 'd')['next']
+        assert after > before
+        machine.kill_launcher()
+        assert look(machine, 'd')['next'][:21] == after[:21]
+        sender.send(b'READY=1')
+        wait(machine, 'd', 'running')
+
+
+def test_bad_messages_and_a_flood_of_them_change_nothing():
+    with Machine() as machine:
+        sender = Sender(machine)
+        define(machine, 'other', exec=f'sleep {LONG}')
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open()
+        for message in (b'', b'\0', b'\n\n\n', b'=', b'READY', b'READY=', b'READY=11', b'ready=1',
+                        b'\xff' * 4096, b'STATUS=' + b'x' * 4000, b'MAINPID=-1', b'MAINPID=',
+                        b'WATCHDOG_USEC=99999999999999999999', b'READY=1' + b' ' * 4090,
+                        b'x' * 100000):
+            sender.send(message)
+        sender.send(b'x' * (1 << 20), answer='Message too long')
+        until(lambda: look(machine, 'd')['status_text'] == 'x' * 127, 'the status is cut')
+        assert any('longer than 4096 bytes' in line for line in events(machine, 'd'))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as flood:
+            flood.setblocking(False)
+            for number in range(200000):
+                try:
+                    flood.sendto(b'STATUS=%d' % number, address(machine))
+                except BlockingIOError:
+                    pass
+        machine.slc('stop', 'other')
+        assert look(machine, 'd')['state'] == 'starting'
+        sender.send(b'READY=1')
+        wait(machine, 'd', 'running')
+
+
+def test_descriptors_that_come_with_a_message_are_closed_after_it_was_carried_out():
+    with Machine() as machine:
+        define(machine, 'd', exec=f'sleep {LONG}', ready='notify')
+        start(machine)
+        wait(machine, 'd', 'starting')
+        launcher = machine.wait_pid_of('service-launcher')
+        before = len(os.listdir(f'/proc/{launcher}/fd'))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(address(machine))
+            for _ in range(20):
+                reading, writing = os.pipe()
+                socket.send_fds(sender, [b'FDSTORE=1'], [writing] * 250)
+                socket.send_fds(sender, [b'BARRIER=1\nREADY=1'], [writing])
+                os.close(writing)
+                assert os.read(reading, 1) == b''  # until the last copy of it is closed
+                os.close(reading)
+        assert look(machine, 'd')['state'] == 'running'
+        until(lambda: len(os.listdir(f'/proc/{launcher}/fd')) <= before, 'all are closed')
+
+
+def test_a_foreign_user_is_not_heard():
+    with Machine() as machine:
+        open_to_all(machine)
+        define(machine, 'root', exec=f'sleep {LONG}', ready='notify')
+        define(machine, 'user', exec=f'sleep {LONG}', ready='notify', user='1234', group='1234')
+        start(machine)
+        for name in ('root', 'user'):
+            wait(machine, name, 'starting')
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.setgroups([])
+                os.setresgid(4321, 4321, 4321)
+                os.setresuid(4321, 4321, 4321)
+                send(machine, b'READY=1', 'root')
+                try:
+                    send(machine, b'READY=1', 'user')
+                except PermissionError:
+                    status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        until(lambda: any('its sender is neither' in line for line in events(machine, 'root')),
+              'it is said')
+        assert look(machine, 'root')['state'] == look(machine, 'user')['state'] == 'starting'
+        send(machine, b'READY=1', 'user')
+        wait(machine, 'user', 'running')
+
+
+def test_a_process_of_the_service_is_heard_whoever_it_has_become():
+    with Machine() as machine:
+        open_to_all(machine)
+        drop = 'import os, sys; os.setgroups([]); os.setgid(1234); os.setuid(1234)\n'
+        sender = Sender(machine)
+        define(machine, 'd', ready='notify', exec=words(PYTHON, '-ISuc', drop + SENDER,
+                                                        str(sender.path)))
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open().send(b'READY=1')
+        wait(machine, 'd', 'running')
+
+
+def test_a_user_s_service_may_send():
+    with Machine() as machine:
+        sender = Sender(machine, user='1234', group='1234')
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open().send(b'READY=1')
+        wait(machine, 'd', 'running')
+
+
+# ---- watchdog
+
+def test_a_watchdog_that_is_not_fed_ends_the_service_as_a_failure():
+    with Machine() as machine:
+        log = machine.folder / 'log'
+        define(machine, 'd', watchdog='500ms', restart='never',
+               exec=shell(f'trap "echo ABRT >>{log}; exit 0" ABRT; echo $WATCHDOG_USEC $$ '
+                          f'$WATCHDOG_PID >>{log}; while :; do sleep 0.05; done'))
+        start(machine)
+        found = wait(machine, 'd', 'failed')
+        assert found['reason'] == 'did not report to its watchdog for 500 ms', found
+        first, last = log.read_text().splitlines()
+        usec, pid, told = first.split()
+        assert (usec, last) == ('500000', 'ABRT') and pid == told
+
+
+def test_a_watchdog_that_is_fed_lets_the_service_run_also_under_the_next_launcher():
+    with Machine() as machine:
+        define(machine, 'd', watchdog='4s', ready='notify', restart='never', exec=words(
+            PYTHON, '-ISuc', '''
+import os, socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ['NOTIFY_SOCKET'])
+s.send(b'READY=1')
+while not os.path.exists('STOP'):
+    s.send(b'WATCHDOG=1')
+    time.sleep(0.2)
+time.sleep(100000)
+'''.replace('STOP', str(machine.folder / 'stop'))))
+        booted(machine)
+        first = wait(machine, 'd', 'running')['next']
+        until(lambda: look(machine, 'd')['next'] > first, 'it is fed')
+        for _ in range(3):
+            machine.kill_launcher()
+            first = look(machine, 'd')['next']
+            until(lambda: look(machine, 'd')['next'] > first, 'it is fed')
+        (machine.folder / 'stop').touch()
+        machine.kill_launcher()
+        found = wait(machine, 'd', 'failed', '30s')
+        assert found['reason'] == 'did not report to its watchdog for 4 s', found
+        assert found['exit'] == {'signal': 'SIGABRT'}
+
+
+def test_watchdog_usec_and_trigger():
+    with Machine() as machine:
+        sender = Sender(machine, restart='never')
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open().send(b'WATCHDOG=trigger', b'READY=1')
+        wait(machine, 'd', 'running')
+        assert look(machine, 'd')['next'] is None
+        sender.send(b'WATCHDOG_USEC=600000000')
+        until(lambda: look(machine, 'd')['next'], 'it has a watchdog')
+        sender.send(b'WATCHDOG=trigger')
+        assert wait(machine, 'd', 'failed')['exit'] == {'signal': 'SIGABRT'}
