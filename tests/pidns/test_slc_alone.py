@@ -308,10 +308,11 @@ def test_events_tell_each_change_as_it_happens():
 
 def test_a_slow_stop_is_shown_and_a_time_limit_ends_the_waiting():
     with Machine() as machine:
-        machine.service('stubborn', 'script: |\n  trap "" TERM\n  while :; do sleep 100; done\n'
+        machine.service('stubborn', 'script: |\n  trap "" TERM\n  echo deaf\n  while :; do sleep 100; done\n'
                                     'stop: {timeout: 6s}')
         machine.boot()
         machine.wait_booted()
+        until(lambda: 'deaf' in machine.slc('journal', 'stubborn').stdout, 'it ignores TERM')
         result = machine.slc('stop', 'stubborn', '--timeout', '50ms', check=False)
         assert result.returncode == 1, result
         assert 'stubborn: not done in 50ms: it is still stopping' in result.stderr, result
