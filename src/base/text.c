@@ -110,6 +110,22 @@ bool text_starts_with(const char *string, const char *prefix, const char **ret_r
     return true;
 }
 
+bool text_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool text_same_lists(char *const *a, char *const *b)
+{
+    if (!a || !b)
+        return (!a || !*a) && (!b || !*b);
+    while (*a && *b && strcmp(*a, *b) == 0) {
+        a++;
+        b++;
+    }
+    return !*a && !*b;
+}
+
 void text_unescape(char *string)
 {
     char *out = string;

@@ -36,6 +36,12 @@ int text_parse_unsigned(const char *string, uint64_t *ret);
 /* Whether `string` begins with `prefix`; the rest of it in *ret_rest (may be NULL). */
 bool text_starts_with(const char *string, const char *prefix, const char **ret_rest);
 
+/* Whether both are the same text, or both NULL. */
+bool text_same(const char *a, const char *b);
+
+/* The same for lists that end with NULL; one that is NULL is an empty one. */
+bool text_same_lists(char *const *a, char *const *b);
+
 /* Undoes the octal escapes of the kernel's tables ("\040" for a blank; proc_pid_mountinfo(5)), in
  * place. */
 void text_unescape(char *string);

@@ -33,14 +33,10 @@ bool value_forks(struct parse *p, const char *key, const struct node *value, voi
            value_mapping(p, key, value, rows, COUNT(rows), &p->draft.forks);
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static bool equal_forks(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return same(a->forks.pid_file, b->forks.pid_file) && same(a->forks.main, b->forks.main);
+    return text_same(a->forks.pid_file, b->forks.pid_file) &&
+           text_same(a->forks.main, b->forks.main);
 }
 
 static void show_forks(const struct definition *definition, const void *field, struct text *text)

@@ -12,30 +12,14 @@
 
 /* --- Comparing --- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool same_texts(char *const *a, char *const *b)
-{
-    if (!a || !b)
-        return (!a || !*a) && (!b || !*b);
-    while (*a && *b && strcmp(*a, *b) == 0) {
-        a++;
-        b++;
-    }
-    return !*a && !*b;
-}
-
 static bool equal_text(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return same_text(FIELD(a, char *, offset), FIELD(b, char *, offset));
+    return text_same(FIELD(a, char *, offset), FIELD(b, char *, offset));
 }
 
 static bool equal_texts(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return same_texts(FIELD(a, names_t, offset), FIELD(b, names_t, offset));
+    return text_same_lists(FIELD(a, names_t, offset), FIELD(b, names_t, offset));
 }
 
 static bool equal_commands(const struct definition *a, const struct definition *b, size_t offset)
@@ -43,7 +27,7 @@ static bool equal_commands(const struct definition *a, const struct definition *
     commands_t first = FIELD(a, commands_t, offset), second = FIELD(b, commands_t, offset);
     if (!first || !second)
         return first == second;
-    while (*first && *second && same_texts(*first, *second)) {
+    while (*first && *second && text_same_lists(*first, *second)) {
         first++;
         second++;
     }
@@ -94,12 +78,14 @@ static argv_t args_of(const struct definition *definition)
 
 static bool equal_args(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return a->args_count == b->args_count && (!a->args_count || same_texts(args_of(a), args_of(b)));
+    return a->args_count == b->args_count &&
+           (!a->args_count || text_same_lists(args_of(a), args_of(b)));
 }
 
 static bool equal_reload(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return a->reload_signal == b->reload_signal && same_texts(a->reload_command, b->reload_command);
+    return a->reload_signal == b->reload_signal &&
+           text_same_lists(a->reload_command, b->reload_command);
 }
 
 static bool equal_when(const struct definition *a, const struct definition *b, size_t offset)
@@ -116,7 +102,7 @@ static bool equal_when(const struct definition *a, const struct definition *b, s
 static bool equal_stop(const struct definition *a, const struct definition *b, size_t offset)
 {
     return a->stop.signal == b->stop.signal && a->stop.timeout_ms == b->stop.timeout_ms &&
-           a->stop.kill == b->stop.kill && same_texts(a->stop.exec, b->stop.exec);
+           a->stop.kill == b->stop.kill && text_same_lists(a->stop.exec, b->stop.exec);
 }
 
 static bool equal_restart(const struct definition *a, const struct definition *b, size_t offset)
@@ -130,24 +116,24 @@ static bool equal_restart(const struct definition *a, const struct definition *b
 
 static bool equal_user(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return same_text(a->user, b->user) && a->identity.uid == b->identity.uid &&
-           same_text(a->identity.home, b->identity.home) &&
-           same_text(a->identity.shell, b->identity.shell);
+    return text_same(a->user, b->user) && a->identity.uid == b->identity.uid &&
+           text_same(a->identity.home, b->identity.home) &&
+           text_same(a->identity.shell, b->identity.shell);
 }
 
 /* A group that changed because the user did is the user's change. */
 static bool equal_group(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return same_text(a->group, b->group) &&
-           (a->identity.gid == b->identity.gid || !same_text(a->user, b->user));
+    return text_same(a->group, b->group) &&
+           (a->identity.gid == b->identity.gid || !text_same(a->user, b->user));
 }
 
 static bool equal_groups(const struct definition *a, const struct definition *b, size_t offset)
 {
     const struct identity *first = &a->identity, *second = &b->identity;
-    if (!same_texts(a->groups, b->groups))
+    if (!text_same_lists(a->groups, b->groups))
         return false;
-    if (!same_text(a->user, b->user) || !same_text(a->group, b->group))
+    if (!text_same(a->user, b->user) || !text_same(a->group, b->group))
         return true;
     return first->group_count == second->group_count &&
            (!first->group_count ||

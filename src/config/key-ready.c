@@ -179,22 +179,12 @@ void parse_check_ready(struct parse *p)
 
 /* ---- comparing, showing, packing ----------------------------------------------------------- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static bool equal_ready(const struct definition *a, const struct definition *b, size_t offset)
 {
     const struct ready *first = &a->ready, *second = &b->ready;
     (void)offset;
-    if (first->kind != second->kind || first->fd != second->fd ||
-        !same_text(first->word, second->word) || !first->command != !second->command)
-        return false;
-    argv_t one = first->command, two = second->command;
-    for (; one && *one && *two && strcmp(*one, *two) == 0; two++)
-        one++;
-    return !one || (!*one && !*two);
+    return first->kind == second->kind && first->fd == second->fd &&
+           text_same(first->word, second->word) && text_same_lists(first->command, second->command);
 }
 
 static void show_ready(const struct definition *definition, const void *field, struct text *text)

@@ -426,14 +426,9 @@ static void show_resources(const struct definition *definition, const void *fiel
 
 /* --- root, env-file --- */
 
-static bool same_path(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static bool equal_root(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return same_path(a->root, b->root);
+    return text_same(a->root, b->root);
 }
 
 static void show_root(const struct definition *definition, const void *field, struct text *text)
@@ -463,7 +458,7 @@ static bool value_env_file(struct parse *p, const char *key, const struct node *
 
 static bool equal_env_file(const struct definition *a, const struct definition *b, size_t offset)
 {
-    return a->env_file_optional == b->env_file_optional && same_path(a->env_file, b->env_file);
+    return a->env_file_optional == b->env_file_optional && text_same(a->env_file, b->env_file);
 }
 
 static void show_env_file(const struct definition *definition, const void *field, struct text *text)

@@ -459,17 +459,13 @@ const struct source *sources_find(const struct sources *sources, const char *nam
                : NULL;
 }
 
-static bool same(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 bool source_equal(const struct source *a, const struct source *b)
 {
-    return same(a->name, b->name) && same(a->path, b->path) && same(a->problem, b->problem) &&
-           same(a->exec, b->exec) && same(a->logs, b->logs) && a->folder == b->folder &&
-           a->masked == b->masked && a->gone == b->gone && a->size == b->size &&
-           !a->text == !b->text && (!a->text || memcmp(a->text, b->text, a->size) == 0);
+    return text_same(a->name, b->name) && text_same(a->path, b->path) &&
+           text_same(a->problem, b->problem) && text_same(a->exec, b->exec) &&
+           text_same(a->logs, b->logs) && a->folder == b->folder && a->masked == b->masked &&
+           a->gone == b->gone && a->size == b->size && !a->text == !b->text &&
+           (!a->text || memcmp(a->text, b->text, a->size) == 0);
 }
 
 void sources_finish(struct sources *sources)
