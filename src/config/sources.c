@@ -20,6 +20,9 @@
 #define SCAN_CHUNK_BYTES (256u << 10)
 #define FIRST_ROOM       64
 
+const char *const sources_default_folders[] = {"/usr/lib/yml-services", "/etc/yml-services",
+                                               "/run/yml-services", NULL};
+
 /* How a file is named decides which of several in one folder counts: the first of these. */
 enum form { FORM_YML, FORM_YAML, FORM_FOLDER_YAML, FORM_FOLDER_YML };
 

@@ -36,6 +36,9 @@ struct sources {
     struct arena arena;
 };
 
+/* Where service files usually are, later ones outrank; NULL-terminated. */
+extern const char *const sources_default_folders[];
+
 /* Looks into the folders, in order; of two files for one service the one in the later folder
  * counts. A folder that is missing is passed over; one that cannot be read adds to `errors`.
  * What cannot be read or has a bad name becomes a source with `problem`. Doubtful things (x.yml

@@ -2,6 +2,7 @@
 #include "service-launcher/options.h"
 #include "service-launcher/log-setup.h"
 
+#include "config/sources.h"
 #include "config/switches.h"
 
 #include <getopt.h>
@@ -12,8 +13,6 @@
 #define SERVICE_FOLDERS_MAX 32
 
 static const char *folders[SERVICE_FOLDERS_MAX + 1];
-static const char *const default_folders[] = {"/usr/lib/yml-services", "/etc/yml-services",
-                                              "/run/yml-services"};
 
 static const struct {
     struct option option;
@@ -134,7 +133,7 @@ void options_parse(struct launcher_options *options, int argc, char **argv)
     if (optind < argc)
         wrong_usage("unexpected argument", argv[optind]);
     if (!options->service_count)
-        for (; options->service_count < 3; options->service_count++)
-            folders[options->service_count] = default_folders[options->service_count];
+        for (; sources_default_folders[options->service_count]; options->service_count++)
+            folders[options->service_count] = sources_default_folders[options->service_count];
     log_to_console(parsed.level, options->container);
 }

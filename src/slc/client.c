@@ -410,6 +410,14 @@ int client_ask(struct client *client, const struct varlink_reply **ret)
     return status == SLC_DONE ? client_receive(client, false, ret) : status;
 }
 
+int client_ask_if_any(struct client *client, const struct varlink_reply **ret)
+{
+    int r = client_start(client);
+    if (r == -ENOENT)
+        return CLIENT_NO_SOCKET;
+    return r < 0 ? say_no_answer(client, r) : client_receive(client, false, ret);
+}
+
 int client_ask_quietly(struct client *client, const struct varlink_reply **ret)
 {
     int r = client_start(client);

@@ -58,6 +58,11 @@ int client_receive_until(struct client *client, uint64_t at_ns, const struct var
 /* Sends what was begun and waits for its one reply. */
 int client_ask(struct client *client, const struct varlink_reply **ret);
 
+/* The same, but returns CLIENT_NO_SOCKET without a word where there is no socket at all: no
+ * launcher has been there since the boot. One that is just being restarted has left its own. */
+#define CLIENT_NO_SOCKET (-2)
+int client_ask_if_any(struct client *client, const struct varlink_reply **ret);
+
 /* The same, but without a word when no launcher can be reached: for who can do without. */
 int client_ask_quietly(struct client *client, const struct varlink_reply **ret);
 

@@ -26,9 +26,6 @@ static const struct option_row options[] = {
     {NULL},
 };
 
-static const char *const usual_folders[] = {"/usr/lib/yml-services", "/etc/yml-services",
-                                            "/run/yml-services", NULL};
-
 struct check {
     const struct slc *slc;
     struct sources *sets; /* the folders' one first, then one for each file named */
@@ -91,7 +88,7 @@ static int load_all(struct check *check)
 static int scan_folders(struct check *check)
 {
     const char *const *given = check->slc->options.services;
-    const char *const *usual = given[0] ? given : usual_folders;
+    const char *const *usual = given[0] ? given : sources_default_folders;
     const char *beside = check->order_path ? system_file_services(check->order_path) : NULL;
     struct error_list ignored = {0};
     struct stat status;

@@ -1,4 +1,4 @@
-/* slc disable NAME… [--now]: switches services off by hand. */
+/* slc disable NAME… [--now] [--root DIR]: switches services off by hand. */
 #include "slc/switch.h"
 
 static int run(struct slc *slc)
@@ -13,8 +13,10 @@ const struct verb verb_disable = {
     .most = ANY_NUMBER,
     .options = switch_options,
     .help = "do not start services at boot",
-    .details = "Makes the file /etc/conit/disabled/NAME, which outranks the key `enabled` of the "
-               "service's\n"
-               "file. What runs now is not touched, unless --now is given.",
+    .details =
+        "Makes the file /etc/conit/disabled/NAME, which outranks the key `enabled` of the "
+        "service's\n"
+        "file. What runs now is not touched, unless --now is given. Where there is no launcher,\n"
+        "and with --root, the files are all that is looked at: for an image, or a chroot.",
     .run = run,
 };

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define DEFAULT_RUNTIME "/run/conit"
-#define DEFAULT_LOGS    "/var/log/conit"
+#define DEFAULT_LOGS "/var/log/conit"
 
 const struct verb *const slc_verbs[] = {
     &verb_list,   &verb_status, &verb_show,    &verb_start,    &verb_stop,   &verb_restart,
@@ -59,7 +58,7 @@ int main(int argc, char **argv)
     if (!slc.options.runtime)
         slc.options.runtime = getenv("CONIT_RUNTIME");
     if (!slc.options.runtime || !*slc.options.runtime)
-        slc.options.runtime = DEFAULT_RUNTIME;
+        slc.options.runtime = SLC_DEFAULT_RUNTIME;
     if (!slc.options.logs)
         slc.options.logs = DEFAULT_LOGS;
     return flush_output(slc.verb->run(&slc));

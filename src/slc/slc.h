@@ -21,11 +21,13 @@ enum {
     SLC_NOT_PERMITTED = 6
 };
 
-#define SLC_SERVICES_MAX 16 /* --services may be given so often */
+#define SLC_DEFAULT_RUNTIME "/run/conit"
+#define SLC_SERVICES_MAX    16 /* --services may be given so often */
 
 struct options {
     const char *runtime, *logs, *config;
     const char *services[SLC_SERVICES_MAX + 1]; /* NULL-terminated */
+    const char *root;
     const char *timeout, *lines, *output, *state;
     const char *signal; /* no option: the first word of `slc signal` */
     bool json, quiet, help, version;

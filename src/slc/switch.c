@@ -1,5 +1,6 @@
 /* enable, disable: an empty file in one of two folders, and none in the other. The launcher is
- * asked before which services there are and where the folders are, and told afterwards to look. */
+ * asked before which services there are and where the folders are, and told afterwards to look.
+ * Where there is none, or the system is another one, the files answer (switch-files.h). */
 #include "slc/switch.h"
 
 #include "base/cleanup.h"
@@ -7,6 +8,7 @@
 #include "slc/change.h"
 #include "slc/client.h"
 #include "slc/render.h"
+#include "slc/switch-files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,12 +21,15 @@
 const struct option_row switch_options[] = {
     {"now", 0, false, OPTION_FLAG, offsetof(struct options, now), NULL,
      "start or stop them now, too"},
+    {"root", 0, false, OPTION_TEXT, offsetof(struct options, root), "DIR",
+     "of the system whose / is DIR, as an image; no launcher is asked"},
     {NULL},
 };
 
 struct switching {
     struct slc *slc;
     bool on, any_changed;
+    bool alone;              /* no launcher is asked */
     char folder[PATH_MAX];   /* of the files to be made */
     int folder_fd, other_fd; /* other_fd -1: there is no such folder */
     json_t *done;            /* what to print: objects */
@@ -135,30 +140,35 @@ static int switch_one(struct switching *s, const char *name)
 /* ---- the launcher --------------------------------------------------------------------------- */
 
 /* The services' own names, for they may be called by others that they provide. */
-static int ask_names(const struct slc *slc, json_t **ret)
+static int ask_names(struct slc *slc, json_t **ret)
 {
     const struct varlink_reply *reply;
     struct client client;
     client_begin(&client, slc, "Resolve", false);
     client_add_words(&client, "names");
-    int status = client_ask(&client, &reply);
+    int status = client_ask_if_any(&client, &reply);
+    if (status == CLIENT_NO_SOCKET && strcmp(slc->options.runtime, SLC_DEFAULT_RUNTIME) != 0) {
+        /* Another folder was named for the launcher's sake. */
+        slc_complain(slc->verb->name,
+                     "no launcher answers: there is no socket %s/control; `--root /` needs none",
+                     slc->options.runtime);
+        status = SLC_NO_LAUNCHER;
+    }
     if (status == SLC_DONE)
         *ret = json_incref(json_object_get(reply->parameters, "names"));
     client_finish(&client);
     return status;
 }
 
-static int ask_folder(const struct slc *slc, char etc[static PATH_MAX])
+static int ask_place(const struct slc *slc, struct switch_place *ret)
 {
     const struct varlink_reply *reply;
     struct client client;
     client_begin(&client, slc, "Describe", false);
     int status = client_ask(&client, &reply);
     if (status == SLC_DONE) {
-        text_format(etc, PATH_MAX, "%s", render_member(reply->parameters, "etc"));
-        if (json_is_true(json_object_get(reply->parameters, "listed")) && !slc->options.quiet)
-            slc_complain("note", "the system file lists what is started at boot: what is enabled "
-                                 "is not asked then");
+        text_format(ret->etc, sizeof ret->etc, "%s", render_member(reply->parameters, "etc"));
+        ret->listed = json_is_true(json_object_get(reply->parameters, "listed"));
     }
     client_finish(&client);
     return status;
@@ -209,7 +219,7 @@ static int switch_all(struct switching *s, const json_t *names)
         if (status == SLC_DONE)
             status = one;
     }
-    if (s->any_changed) {
+    if (s->any_changed && !s->alone) {
         int told = tell(s->slc);
         status = status == SLC_DONE ? told : status;
     }
@@ -220,20 +230,51 @@ static int switch_all(struct switching *s, const json_t *names)
     return status;
 }
 
+/* Where the files are and which services are meant: from the launcher, or else from the files. */
+static int find_place(struct switching *s, struct switch_place *ret, json_t **ret_names)
+{
+    struct slc *slc = s->slc;
+    int status = slc->options.root ? CLIENT_NO_SOCKET : ask_names(slc, ret_names);
+
+    s->alone = status == CLIENT_NO_SOCKET;
+    if (!s->alone)
+        return status == SLC_DONE ? ask_place(slc, ret) : status;
+    if (slc->options.now && slc->options.root)
+        return slc_usage("--now", "is for the system that runs: leave out one of it and --root");
+    if (slc->options.now) {
+        slc_complain(slc->verb->name,
+                     "no launcher answers, so there is nothing to %s now: leave "
+                     "out --now, and nothing but the next boot is changed",
+                     s->on ? "start" : "stop");
+        return SLC_NO_LAUNCHER;
+    }
+    return switch_files_find(slc, slc->options.root ? slc->options.root : "/", ret, ret_names);
+}
+
+static void say_notes(const struct switching *s, const struct switch_place *place)
+{
+    if (place->listed && !s->slc->options.quiet)
+        slc_complain("note", "the system file lists what is started at boot: what is enabled is "
+                             "not asked then");
+    if (s->alone && !s->slc->options.quiet)
+        slc_complain("note", "no launcher was asked: the files in %s count at the next boot",
+                     place->etc);
+}
+
 int switch_run(struct slc *slc, bool on)
 {
     struct switching s = {
         .slc = slc, .on = on, .folder_fd = -1, .other_fd = -1, .done = json_array()};
-    char etc[PATH_MAX];
+    struct switch_place place = {0};
     json_t *names = NULL;
-    int status = ask_names(slc, &names);
+    int status = find_place(&s, &place, &names);
 
     if (status == SLC_DONE)
-        status = ask_folder(slc, etc);
-    if (status == SLC_DONE)
-        status = open_folders(&s, etc);
+        status = open_folders(&s, place.etc);
     if (status == SLC_DONE)
         status = switch_all(&s, names);
+    if (status == SLC_DONE)
+        say_notes(&s, &place);
     if (s.folder_fd >= 0)
         close(s.folder_fd);
     if (s.other_fd >= 0)

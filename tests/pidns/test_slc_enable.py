@@ -3,9 +3,11 @@ import os
 import pathlib
 import stat
 import subprocess
+import tempfile
 
 from harness import BUILD, Machine, Skip, until
 from services import booted, define, look, wait
+from test_slc import slc
 
 
 def switched(machine):
@@ -177,3 +179,101 @@ def test_a_system_file_that_lists_what_starts_outranks_what_is_switched():
         result = machine.slc('enable', 'off')
         assert 'the system file lists' in result.stderr, result
         assert until(lambda: look(machine, 'off')['enabled_by'] == 'hand', 'it is known')
+
+
+# Where no launcher is asked: an image that is being built, a chroot.
+
+ALONE = 'slc: note: no launcher was asked: the files in {}/etc/conit count at the next boot\n'
+
+
+def image(folder, **files):
+    """A system's files; `__` in a name stands for a slash, a file without an ending is a .yml."""
+    root = pathlib.Path(folder)
+    for name, text in {'etc__yml-services__web': 'exec: true', **files}.items():
+        path = root / name.replace('__', '/')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(path.name if '.' in path.name else f'{path.name}.yml').write_text(text)
+    return root
+
+
+def folders_of(root):
+    return sorted(str(path.relative_to(root / 'etc/conit'))
+                  for path in (root / 'etc/conit').rglob('*') if path.is_file())
+
+
+def test_of_another_root_the_files_are_switched_and_its_boot_heeds_them():
+    with tempfile.TemporaryDirectory() as folder, Machine() as machine:
+        root = image(folder, **{'usr__lib__yml-services__db': 'exec: sleep 100000\nenabled: no',
+                                'run__yml-services__tty@': 'exec: sleep 100000',
+                                'etc__yml-services__web': 'exec: sleep 100000'})
+        result = slc('enable', '--root', f'{root}/', 'db', 'tty@1')
+        assert (result.returncode, result.stdout) == (0, 'db: enabled\ntty@1: enabled\n'), result
+        assert result.stderr == ALONE.format(root), result
+        result = slc('--json', '-q', 'disable', '--root', str(root), 'web', 'db')
+        assert (result.returncode, result.stderr) == (0, ''), result
+        assert result.stdout.count('"enabled":false') == 2, result
+        assert folders_of(root) == ['disabled/db', 'disabled/web', 'enabled/tty@1']
+        slc('enable', '--root', str(root), 'db')
+        machine.etc = root / 'etc/conit'
+        for one in root.rglob('*.yml'):
+            one.rename(machine.services / one.name)
+        booted(machine)
+        assert {s['name']: s['state'] for s in machine.json('list')} == {
+            'db': 'running', 'web': 'stopped', 'tty@1': 'running'}
+
+
+def test_without_a_launcher_names_are_looked_for_in_the_files():
+    with tempfile.TemporaryDirectory() as folder:
+        root = image(folder, **{'usr__lib__yml-services__off': 'exec: true',
+                                'etc__yml-services__off': '',
+                                'etc__yml-services__bad': 'exec: [',
+                                'etc__yml-services__t@': 'exec: true',
+                                'system__services__own': 'exec: true'})
+        for name, words in (('wed', 'did you mean "web"?'), ('../web', "has a '/'"),
+                            ('off', f'masked by the empty file {root}/etc/yml-services/off.yml'),
+                            ('t@', 'there is no such service'), ('u@1', 'there is no such service'),
+                            ('own', 'no such service: no file below')):
+            result = slc('enable', 'web', name, '--root', str(root))
+            assert result.returncode == 4 and words in result.stderr, (name, result)
+        assert not (root / 'etc/conit').exists()
+        # One that is broken today may be mended until the boot.
+        assert slc('disable', 'bad', '--root', str(root)).returncode == 0
+        # The system file brings a folder with it, and lists what is started.
+        image(folder, **{'system__config.yaml': 'start: [web]'})
+        result = slc('enable', 'own', '--root', str(root))
+        assert result.returncode == 0 and 'the system file lists' in result.stderr, result
+        assert folders_of(root) == ['disabled/bad', 'enabled/own']
+
+
+def test_what_only_a_launcher_can_do_is_refused_without_one():
+    with tempfile.TemporaryDirectory() as folder:
+        root = image(folder)
+        result = slc('enable', '--now', 'web', '--root', str(root))
+        assert result.returncode == 2 and '--now' in result.stderr, result
+        result = slc('enable', 'web', '--root', f'{root}/nowhere')
+        assert result.returncode == 1 and 'is no folder' in result.stderr, result
+        # A folder that was named for its launcher's sake is not passed over.
+        result = slc('--runtime', f'{root}/run', 'enable', 'web')
+        assert result.returncode == 5 and '--root /' in result.stderr, result
+        assert not (root / 'etc/conit').exists()
+
+
+def test_in_a_system_that_no_launcher_has_run_in_the_files_are_switched():
+    """As in a chroot: /etc and /run are the image's, for slc alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = image(folder)
+        (root / 'run').mkdir()
+        def inside(words):
+            script = (f'mount --bind {root}/run /run && mount --bind {root}/etc /etc && '
+                      f'exec {BUILD}/slc {words}')
+            result = subprocess.run(['unshare', '--mount', '/bin/sh', '-c', script], timeout=60,
+                                    capture_output=True, text=True, check=False,
+                                    env={**os.environ, 'CONIT_RUNTIME': ''})
+            if 'mount:' in result.stderr:
+                raise Skip('cannot mount here')
+            return result
+        result = inside('enable web')
+        assert (result.returncode, result.stdout) == (0, 'web: enabled\n'), result
+        assert result.stderr == ALONE.format(''), result
+        assert inside('disable --now web').returncode == 5
+        assert folders_of(root) == ['enabled/web']
