@@ -100,6 +100,18 @@ static void let_go_of_main(struct process *process)
     pidref_close(&process->main);
 }
 
+/* Where nothing follows it, its session is what is known of a service: no longer by its leader. */
+static void keep_session(struct process *process, pid_t pid)
+{
+    struct process_stat stat;
+    struct service_body body;
+    if (tracker_follows(process) || process_read_stat(pid, &stat) < 0)
+        return;
+    manager_edit(manager_of(process), process_service(process), &body);
+    body.session = stat.session;
+    manager_commit(manager_of(process), process_service(process), &body);
+}
+
 int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stage)
 {
     struct service_record *record = process_record(process);
@@ -113,7 +125,7 @@ int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stag
         return failed;
     /* Opened first: from here on the number cannot become another's unseen. */
     struct pollfd ended = {.fd = found.fd, .events = POLLIN};
-    bool has = tracker_has(process, pid);
+    bool has = pid != record->hook_pid && executor_owns(process, pid);
     if (poll(&ended, 1, 0) != 0)
         failed = -ESRCH;
     else if (!has)
@@ -122,6 +134,7 @@ int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stag
         pidref_close(&found);
         return failed;
     }
+    keep_session(process, pid);
     follow_set_main(process, pid);
     let_go_of_main(process);
     process->main = found;

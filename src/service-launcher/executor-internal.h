@@ -42,6 +42,8 @@ struct process {
     int ready_give_fd;           /* the writing end until the program has it; -1 */
     bool ready_stored;           /* init holds ready_fd */
     bool notify_warned;          /* of a message that was refused */
+    bool emptying;               /* its notify socket is being read to its end */
+    int main_pid_doubt;          /* the -errno of a MAINPID that was warned of last */
     struct loop_fd ready_source; /* of ready_fd, which it does not own */
 };
 
@@ -86,6 +88,9 @@ struct process *executor_need_process(struct executor *executor, uint32_t slot);
  * where it is not yet; nothing where there is none. Returns 0, -ESRCH when it is gone, or -errno:
  * then it is tried again by itself. */
 int executor_watch(struct process *process, bool hook);
+
+/* Looks after its processes anew, in a turn of its own: what is gone is told then. */
+void executor_watch_again(struct process *process);
 void executor_check_empty(struct process *process);
 
 /* An adopted main process is gone. Where somebody can say at once how it ended, that is what
@@ -214,6 +219,10 @@ void executor_ready_warn(struct process *process, const char *what, const char *
  * its file. */
 int executor_notify_open(struct process *process);
 void executor_notify_watch(struct process *process);
+
+/* The main process has ended: what was sent before that counts first. Returns whether another one
+ * is the main process by now. */
+bool executor_notify_hands_over(struct process *process);
 size_t executor_notify_environment(const struct process *process, char **entries,
                                    char **ret_pid_text);
 void executor_notify_close(struct process *process);

@@ -86,15 +86,19 @@ static bool read_family(pid_t pid, int32_t *ret_parent, int32_t *ret_session)
 /* By what follows it; else it descends from the main process, or is in its session. */
 bool executor_owns(const struct process *process, pid_t pid)
 {
+    const struct manager *manager = &process->executor->launcher->manager;
     int32_t main_pid = process_record(process)->main_pid, parent = pid, session = 0;
+    int32_t own_session = service_body(manager, process_service(process))->session;
     if (pid == main_pid)
         return main_pid != 0;
     if (tracker_follows(process))
         return tracker_has(process, pid);
+    if (!own_session)
+        own_session = main_pid;
     for (int i = 0; main_pid && i < FAMILY_DEPTH && parent > 1; i++) {
         if (!read_family(parent, &parent, &session))
             return false;
-        if (parent == main_pid || (i == 0 && session == main_pid))
+        if (parent == main_pid || (i == 0 && session == own_session))
             return true;
     }
     return false;

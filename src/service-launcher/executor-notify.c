@@ -2,6 +2,7 @@
  * sent a message is known even when the sender has ended already. init holds it too: what is sent
  * while there is no launcher waits in it. */
 #include "service-launcher/executor-internal.h"
+#include "service-launcher/journal-client.h"
 #include "service-launcher/notify-message.h"
 
 #include "base/cleanup.h"
@@ -17,8 +18,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MESSAGES_A_TURN 16  /* of one service: a flood leaves the loop its other work */
-#define FDS_MAX         253 /* SCM_MAX_FD */
+#define MESSAGES_A_TURN 16   /* of one service: a flood leaves the loop its other work */
+#define MESSAGES_AT_END 1024 /* no queue of such a socket is longer */
+#define FDS_MAX         253  /* SCM_MAX_FD */
 
 static struct manager *manager_of(const struct process *process)
 {
@@ -212,18 +214,43 @@ static void set_watchdog(struct process *process, uint64_t usec)
     executor_feed_watchdog(process);
 }
 
+static const char *words_of(int doubt)
+{
+    switch (doubt) {
+    case -EINVAL:
+        return "it is not the number of a process that can be one of a service";
+    case -EPERM:
+        return "it names no process of this service";
+    case -ESRCH:
+        return "the process it names has ended";
+    default:
+        return strerror(-doubt);
+    }
+}
+
+/* One that is sent again and again is told once. */
+static void refuse_main(struct process *process, int doubt)
+{
+    if (doubt != process->main_pid_doubt)
+        executor_ready_warn(process, "MAINPID was not believed", words_of(doubt));
+    process->main_pid_doubt = doubt;
+}
+
 static void set_main(struct process *process, pid_t pid)
 {
-    int failed = pid == process_record(process)->main_pid
-                     ? 0
-                     : executor_adopt_main(process, pid, FORK_FOUND);
-    if (failed)
-        executor_ready_warn(process, "MAINPID was not believed",
-                            failed == -EPERM   ? "it names no process of this service"
-                            : failed == -ESRCH ? "the process it names has ended"
-                                               : strerror(-failed));
-    else
-        executor_ready_settle(process);
+    struct journal_client *journal = process->executor->launcher->journal;
+    pid_t former = process_record(process)->main_pid;
+    int failed = pid == former ? 0 : executor_adopt_main(process, pid, FORK_FOUND);
+    if (failed) {
+        refuse_main(process, failed);
+        return;
+    }
+    process->main_pid_doubt = 0;
+    if (pid != former)
+        journal_client_event(journal, process->slot, 6,
+                             "the main process is %d now, in place of %d: it said so", (int)pid,
+                             (int)former);
+    executor_ready_settle(process);
 }
 
 static void carry_out(struct process *process, const struct notify_message *message)
@@ -233,7 +260,9 @@ static void carry_out(struct process *process, const struct notify_message *mess
         return;
     if (message->status)
         set_status(process, message);
-    if (message->main_pid && machine_states[state].has_main)
+    if (message->bad_main_pid)
+        refuse_main(process, -EINVAL);
+    else if (message->main_pid && machine_states[state].has_main)
         set_main(process, message->main_pid);
     if (message->has_watchdog_usec)
         set_watchdog(process, message->watchdog_usec);
@@ -328,6 +357,18 @@ static void on_event(struct loop_fd *source, uint32_t events)
     for (int i = 0; i < MESSAGES_A_TURN && source->fd >= 0; i++)
         if (!receive_one(process))
             return;
+}
+
+bool executor_notify_hands_over(struct process *process)
+{
+    int32_t main_pid = process_record(process)->main_pid;
+    if (process->ready_fd < 0 || process->emptying || !executor_notifies(process))
+        return false;
+    process->emptying = true;
+    for (int i = 0; i < MESSAGES_AT_END && receive_one(process); i++) {
+    }
+    process->emptying = false;
+    return process_record(process)->main_pid != main_pid;
 }
 
 void executor_notify_watch(struct process *process)

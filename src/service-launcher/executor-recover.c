@@ -212,7 +212,9 @@ static void recover_one(struct executor *executor, struct service *service)
     resume_timer(process, body);
     if (executor_notifies(process))
         executor_notify_watch(process);
-    if (gone) {
+    if (gone && executor_notifies(process)) {
+        executor_watch_again(process); /* it may have handed over: what it sent counts first */
+    } else if (gone) {
         executor_main_gone(process);
         if (service_state(manager, service) != STATE_LEAVING)
             return; /* else its hooks go on */

@@ -292,8 +292,11 @@ static void end_main(struct process *process, enum exit_kind kind, int value)
     /* Where nothing follows it, its group is all we know of; the zombie still keeps the group's
      * number from being anybody else's. */
     if (!tracker_follows(process) && pidref_is_set(&process->main) &&
-        pidref_signal(&process->main, 0) == 0)
-        kill(-process->main.pid, SIGKILL);
+        pidref_signal(&process->main, 0) == 0) {
+        pid_t group = getpgid(process->main.pid);
+        if (group > 1 && group != getpgrp())
+            kill(-group, SIGKILL);
+    }
     executor_release_main(process);
     journal_client_run_ended(launcher->journal, process->slot);
     manager_event(&launcher->manager, process_service(process), EVENT_EXITED);
@@ -301,7 +304,7 @@ static void end_main(struct process *process, enum exit_kind kind, int value)
 
 void executor_main_ended(struct process *process, enum exit_kind kind, int value)
 {
-    if (!executor_forks_goes_on(process, kind, value))
+    if (!executor_notify_hands_over(process) && !executor_forks_goes_on(process, kind, value))
         end_main(process, kind, value);
 }
 
@@ -357,6 +360,8 @@ static void on_untold(struct loop_timer *timer)
 void executor_main_gone(struct process *process)
 {
     int status;
+    if (executor_notify_hands_over(process))
+        return;
     if (follow_knows_end(process, &status) ||
         (pidref_is_set(&process->main) && pidref_end_status(&process->main, &status) == 0)) {
         main_ended_with(process, status);
@@ -408,6 +413,12 @@ static void on_watch_time(struct loop_timer *timer)
     executor_watch(process, true);
     if (executor_watch(process, false) == -ESRCH)
         executor_main_gone(process);
+}
+
+void executor_watch_again(struct process *process)
+{
+    loop_set_timer(&process->executor->launcher->loop, &process->watch_timer, clock_now_ns(),
+                   on_watch_time);
 }
 
 /* A pidfd stays readable: one that is watched late misses nothing. */
@@ -473,6 +484,7 @@ static enum service_event act_begin_run(struct process *process)
     body.watchdog_ms = service->definition->watchdog_ms;
     process_record(process)->status[0] = 0;
     process->notify_warned = false;
+    process->main_pid_doubt = 0;
     manager_commit(manager_of(process), service, &body);
     set_time_out(process, service->definition->start_timeout_ms);
     return EVENT_NONE;

@@ -41,8 +41,8 @@ static void take_status(struct notify_message *message, const char *value, size_
 static void take_main_pid(struct notify_message *message, const char *value, size_t bytes)
 {
     uint64_t number;
-    if (parse_number(value, bytes, &number) && number > 1 && number <= INT_MAX)
-        message->main_pid = (pid_t)number;
+    message->bad_main_pid = !parse_number(value, bytes, &number) || number <= 1 || number > INT_MAX;
+    message->main_pid = message->bad_main_pid ? 0 : (pid_t)number;
 }
 
 static void take_extend(struct notify_message *message, const char *value, size_t bytes)

@@ -13,7 +13,8 @@ struct notify_message {
     bool has_extend, has_watchdog_usec;
     const char *status; /* inside the message; NULL: not given */
     size_t status_bytes;
-    pid_t main_pid; /* 0: not given */
+    pid_t main_pid;    /* 0: not given */
+    bool bad_main_pid; /* given, and no number that a main process can have */
     uint64_t extend_usec, watchdog_usec;
 };
 

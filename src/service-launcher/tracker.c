@@ -120,7 +120,9 @@ bool tracker_has(const struct process *process, pid_t pid)
     if (!tracker_follows(process)) { /* then what is left is the session of the main process */
         struct process_stat stat;
         int32_t main_pid = process_record(process)->main_pid;
-        return main_pid && process_read_stat(pid, &stat) == 0 && stat.session == main_pid;
+        int32_t session = body_of(process)->session;
+        return main_pid && process_read_stat(pid, &stat) == 0 &&
+               stat.session == (session ? session : main_pid);
     }
     AUTO_FREE pid_t *pids = NULL;
     ssize_t count = tracker_processes(process, &pids);

@@ -339,6 +339,7 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.ready_ns = 0;
         body.ended = 0;
         body.forked = FORK_FIRST;
+        body.session = 0;
         body.by_mark = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }

@@ -128,6 +128,7 @@ struct service_body {
     struct file_mark pid_file;   /* forks.pid-file when this run began: it is stale */
     struct file_mark ready_mark; /* the file of `ready` as it was before the program ran */
     uint64_t watchdog_ms;        /* how often this run has to report; 0: it need not */
+    int32_t session;             /* of a main process that was named by MAINPID; 0: main_pid */
 };
 
 struct service_record {

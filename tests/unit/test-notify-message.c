@@ -99,16 +99,22 @@ TEST(no_pid_is_taken_that_would_mean_all_or_init)
 {
     static const char *const bad[] = {"MAINPID=0", "MAINPID=1", "MAINPID=2147483648",
                                       "MAINPID=4294967297"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CHECK_NUMBER(parse(bad[i]).main_pid, 0);
+        CHECK(parse(bad[i]).bad_main_pid);
+    }
     CHECK_NUMBER(parse("MAINPID=2147483647").main_pid, 2147483647);
     CHECK_NUMBER(parse("MAINPID=2").main_pid, 2);
 }
 
-TEST(of_one_key_the_last_good_value_counts)
+TEST(of_one_key_the_last_value_counts)
 {
-    struct notify_message message = parse("MAINPID=5\nMAINPID=6\nMAINPID=x\nSTATUS=a\nSTATUS=bc");
+    struct notify_message message = parse("MAINPID=5\nMAINPID=x\nMAINPID=6\nSTATUS=a\nSTATUS=bc");
     CHECK_NUMBER(message.main_pid, 6);
+    CHECK(!message.bad_main_pid);
+    message = parse("MAINPID=6\nMAINPID=x\nSTATUS=bc");
+    CHECK_NUMBER(message.main_pid, 0);
+    CHECK(message.bad_main_pid);
     CHECK_NUMBER(message.status_bytes, 2);
     message = parse("STATUS=a\nSTATUS=");
     CHECK(message.status != NULL);
