@@ -313,5 +313,6 @@ def test_watchdog_usec_and_trigger():
         assert look(machine, 'd')['next'] is None
         sender.send(b'WATCHDOG_USEC=600000000')
         until(lambda: look(machine, 'd')['next'], 'it has a watchdog')
-        sender.send(b'WATCHDOG=trigger')
+        # It may be ended before it could say that it has sent.
+        print(repr(b'WATCHDOG=trigger'), file=sender.pipe, flush=True)
         assert wait(machine, 'd', 'failed')['exit'] == {'signal': 'SIGABRT'}
