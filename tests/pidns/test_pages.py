@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -50,6 +51,11 @@ def test_every_page_renders_without_a_warning(pages):
         result = pages.run('man', '-l', path)
         assert result.returncode == 0 and result.stderr == '', (name, result.stderr)
         assert 'NAME' in result.stdout and len(result.stdout.splitlines()) > 15, name
+
+
+def test_what_is_installed_and_removed_again_is_every_page(_):
+    script = (ROOT / 'scripts/install-tree').read_text(encoding='utf-8')
+    assert sorted(re.search(r'^pages="(.+)"$', script, re.M).group(1).split()) == PAGES
 
 
 def test_mandoc_finds_no_error_in_a_page(pages):

@@ -1,67 +1,7 @@
 /* Whole lifecycles with a made-up kernel: order, needs, restarts, requests, the end. */
 #include "base/clock.h"
-#include "fake-kernel.h"
+#include "fake-chain.h"
 #include "test.h"
-
-static struct fake fake;
-static int answers;
-
-static void on_done(struct request *request)
-{
-    (void)request;
-    answers++;
-}
-
-static struct request_item items[8];
-
-/* Begins a request about one service; the answer is in items' copy once it is settled. */
-static struct request request_of(enum request_verb verb, const char *name)
-{
-    struct request request = {.verb = verb, .count = 1, .on_done = on_done};
-    request.items = calloc(1, sizeof *request.items);
-    request.items[0].slot = fake_find(&fake, name)->slot;
-    return request;
-}
-
-/* Does it all: begins, lets everything happen, and returns the outcome of the service named. */
-static enum outcome ask(enum request_verb verb, const char *name)
-{
-    struct request request = request_of(verb, name);
-    manager_request(&fake.manager, &request);
-    fake_run(&fake);
-    manager_cancel(&fake.manager, &request);
-    enum outcome outcome = request.items[0].outcome;
-    items[0] = request.items[0];
-    free(request.items);
-    return outcome;
-}
-
-/* a needs b needs c; all daemons. */
-static void chain(void)
-{
-    fake_init(&fake);
-    fake_add(&fake, "a", TYPE_DAEMON);
-    fake_add(&fake, "b", TYPE_DAEMON);
-    fake_add(&fake, "c", TYPE_DAEMON);
-    fake_tie(&fake, "a", NEEDS, "b");
-    fake_tie(&fake, "b", NEEDS, "c");
-    fake_load(&fake);
-}
-
-static void chain_running(void)
-{
-    chain();
-    fake_boot(&fake);
-    fake_run(&fake);
-    fake.order[0] = 0;
-}
-
-static void end(void)
-{
-    CHECK_NUMBER(fake.impossible, 0);
-    CHECK(list_empty(&fake.manager.requests));
-    fake_finish(&fake);
-}
 
 TEST(a_chain_starts_from_its_end_and_stops_from_its_beginning)
 {
