@@ -16,6 +16,9 @@ static int prepare(struct process *process)
 {
     int fds[2];
     executor_ready_give_back(process);
+    if (process->ready_give_fd >= 0) /* init had no room for the one made before */
+        close(process->ready_give_fd);
+    process->ready_give_fd = -1;
     if (pipe2(fds, O_CLOEXEC) < 0)
         return -errno;
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
