@@ -54,7 +54,6 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
     list_init(&executor->rest_queue);
-    watch_paths_init(&executor->paths, &launcher->loop);
     *ret = executor;
     return 0;
 }
