@@ -165,7 +165,7 @@ static bool attach_once(struct watch_path *watch)
 {
     char name[PATH_MAX];
     int error;
-    if (!text_format(name, sizeof name, "%s", watch->path))
+    if (!watch->path || !text_format(name, sizeof name, "%s", watch->path))
         return false;
     bool told = attach_folder(watch, name);
     watch->file = watch_inode(watch->paths, watch->path, FILE_MASK, &error);
@@ -212,7 +212,7 @@ static void on_time(struct loop_timer *timer)
 void watch_path_begin(struct watch_paths *paths, struct watch_path *watch, const char *path,
                       void (*on_change)(struct watch_path *watch))
 {
-    *watch = (struct watch_path){.paths = paths, .path = path, .on_change = on_change};
+    *watch = (struct watch_path){.paths = paths, .path = strdup(path), .on_change = on_change};
     list_init(&watch->folder_link);
     list_init(&watch->file_link);
     list_init(&watch->changed_link);
@@ -229,6 +229,8 @@ void watch_path_end(struct watch_path *watch)
     rest_both(watch->paths, folder, file);
     loop_clear_timer(watch->paths->loop, &watch->timer);
     list_remove(&watch->changed_link);
+    free(watch->path);
+    watch->path = NULL;
     watch->paths = NULL;
 }
 

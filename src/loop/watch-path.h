@@ -27,7 +27,7 @@ struct watch_paths {
 /* A path that is watched. The owner's; zeroed, it is not watched. */
 struct watch_path {
     struct watch_paths *paths;
-    const char *path; /* absolute; the owner's, and outlives this */
+    char *path; /* a copy, from malloc; NULL: there was no memory for it */
     struct watched *folder, *file;
     const char *awaited; /* the name below `folder` that counts, inside `path` */
     struct list folder_link, file_link, changed_link;
@@ -39,9 +39,10 @@ struct watch_path {
 void watch_paths_init(struct watch_paths *paths, struct loop *loop);
 void watch_paths_finish(struct watch_paths *paths);
 
-/* Begins to watch. on_change is called from the loop whenever something may have changed, at least
- * once for each change after this has returned; look after this call to miss nothing. It may remove
- * any path, this one too. Never fails: where nothing can be told, it is called by time. */
+/* Begins to watch an absolute path. on_change is called from the loop whenever something may have
+ * changed, at least once for each change after this has returned; look after this call to miss
+ * nothing. It may remove any path, this one too. Never fails: where nothing can be told, it is
+ * called by time. */
 void watch_path_begin(struct watch_paths *paths, struct watch_path *watch, const char *path,
                       void (*on_change)(struct watch_path *watch));
 

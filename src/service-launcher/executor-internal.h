@@ -144,8 +144,10 @@ enum service_event executor_next_hook(struct process *process);
 /* A hook has ended: the next one, or the event that ends the step. */
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value);
 
-/* executor-limits.c: gives its cgroup the limits of its definition, unless it has them. */
+/* executor-limits.c: gives its cgroup the limits of its definition, unless it has them; and at once
+ * when they are others now. */
 void executor_limit(struct process *process);
+void executor_limits_changed(struct process *process);
 
 /* executor-env-file.c: the entries of the service's env-file, which lie in the arena; NULL when it
  * names none, or one that may be missing is. Returns 0, or -errno with the reason of a start that
@@ -188,6 +190,9 @@ bool executor_notifies(const struct process *process);
 /* Before anything of it is executed: makes what has to be there, and has to survive us
  * (process->ready_fd). Returns 0 or -errno. */
 int executor_ready_prepare(struct process *process);
+
+/* Whether the program of a service that is STARTING has been executed. */
+bool executor_has_begun(const struct process *process);
 
 /* The program runs, or was taken up in STARTING: EVENT_READY follows, perhaps at once. */
 void executor_ready_begin(struct process *process, bool again);

@@ -54,10 +54,9 @@ void executor_limit(struct process *process)
         executor->controllers = cgroup_has_controllers(executor->cgroup_folder);
 }
 
-void executor_limits_changed(struct executor *executor, struct service *service)
+void executor_limits_changed(struct process *process)
 {
-    struct process *process = executor_process(executor, service->slot);
-    if (!process || (executor->cgroup_folder >= 0 && process->cgroup_fd < 0))
+    if (process->executor->cgroup_folder >= 0 && process->cgroup_fd < 0)
         return; /* nothing runs: the next start sees to it */
     process->limited = process->limits_told = false;
     executor_limit(process);

@@ -154,7 +154,7 @@ void executor_notify_close(struct process *process)
 {
     struct sockaddr_un address;
     size_t bytes;
-    if (executor_notifies(process) && address_of(process, &address, &bytes) && address.sun_path[0])
+    if (address_of(process, &address, &bytes) && address.sun_path[0])
         unlink(address.sun_path);
 }
 

@@ -23,7 +23,7 @@ static void on_time(struct loop_timer *timer)
 static void begin(struct process *process, bool again)
 {
     (void)again;
-    if (!process_record(process)->hook_pid)
+    if (!process_record(process)->hook_pid || process->hook_cancelled)
         run(process);
 }
 

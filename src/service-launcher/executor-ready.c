@@ -63,6 +63,12 @@ static void set_reason(struct process *process, enum reason_code code)
     manager_commit(manager_of(process), process_service(process), &body);
 }
 
+bool executor_has_begun(const struct process *process)
+{
+    const struct service_record *record = process_record(process);
+    return record->main_pid || record->follower_pid || executor_is_leaderless(process);
+}
+
 void executor_ready_begin(struct process *process, bool again)
 {
     const struct definition *definition = process_service(process)->definition;
@@ -138,6 +144,7 @@ void executor_ready_give_back(struct process *process)
     uint32_t key = KEY_READY_FIRST + process->slot;
     if (process->ready_fd < 0)
         return;
+    executor_notify_close(process); /* where it is that */
     loop_remove(&process->executor->launcher->loop, &process->ready_source);
     close(process->ready_fd);
     process->ready_fd = -1;

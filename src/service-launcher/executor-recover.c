@@ -103,8 +103,7 @@ static enum service_event resume(struct process *process)
         (state == STATE_STARTING || state == STATE_SETTLING || state == STATE_RUNNING ||
          state == STATE_RELOADING || state == STATE_ENDING))
         return EVENT_EXITED;
-    if (state == STATE_STARTING &&
-        (record->main_pid || record->follower_pid || executor_is_leaderless(process))) {
+    if (state == STATE_STARTING && executor_has_begun(process)) {
         executor_ready_begin(process, true);
         /* Else its follower is about to make the first process. */
         if (executor_is_leaderless(process) &&

@@ -30,8 +30,14 @@ void executor_take_ready(struct executor *executor, uint32_t slot, int fd);
 /* The folder of the services' cgroups; -1: none, and so are cgroups. The executor's now. */
 void executor_set_cgroup_folder(struct executor *executor, int fd);
 
-/* The limits of its cgroup are others now: a service that runs gets them at once. */
-void executor_limits_changed(struct executor *executor, struct service *service);
+/* The definition of a service is about to be another, which differs in `changed` (bits of
+ * config/keys.h): what waits for what the one in force says is given up. */
+void executor_definition_ends(struct executor *executor, struct service *service, uint64_t changed);
+
+/* The other one is in force: what is under way goes on as that says, and what takes effect while a
+ * service runs does so. */
+void executor_definition_begins(struct executor *executor, struct service *service,
+                                uint64_t changed);
 
 /* Takes up every service of the state where a launcher that is gone left it. */
 void executor_recover(struct executor *executor);

@@ -23,15 +23,13 @@ int load_parse_template(const struct source *template, struct definition **ret, 
 struct service *load_own_service(const struct launcher *launcher, const char *name);
 struct service *load_service_for(struct launcher *launcher, const char *name);
 
-/* Gives a service its definition, or its errors; both are the service's afterwards. */
-void load_put_in_force(struct launcher *launcher, struct service *service,
-                       struct definition *definition);
+/* Gives a service its definition, or its errors; both are the service's afterwards. What of it runs
+ * goes on as the new definition says. Returns the former one, which is the caller's then and into
+ * which names and edges point until load_resolve(); NULL: there was none. */
+struct definition *load_put_in_force(struct launcher *launcher, struct service *service,
+                                     struct definition *definition);
 void load_put_broken(struct launcher *launcher, struct service *service, char *errors);
 
-/* What `definition` changes for the service's journal holds at once; called while the former one is
- * still the service's. A service that the journal does not know yet will be registered with it. */
-void load_tell_journal(const struct launcher *launcher, const struct service *service,
-                       const struct definition *definition);
 void load_set_errors(struct service *service, char *errors);
 
 /* Takes what was switched by hand from among these sources. */

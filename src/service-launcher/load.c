@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "config/definition-parse.h"
+#include "config/keys.h"
 #include "config/sources.h"
 #include "config/switches.h"
 #include "config/system-file.h"
@@ -102,8 +103,10 @@ struct service *load_service_for(struct launcher *launcher, const char *name)
     return manager_add(manager, name);
 }
 
-void load_tell_journal(const struct launcher *launcher, const struct service *service,
-                       const struct definition *definition)
+/* What `definition` changes for the service's journal holds at once. A service that the journal
+ * does not know yet will be registered with it. */
+static void tell_journal(const struct launcher *launcher, const struct service *service,
+                         const struct definition *definition)
 {
     const struct definition *before = service->definition;
     if (!before || !launcher->journal ||
@@ -117,15 +120,19 @@ void load_tell_journal(const struct launcher *launcher, const struct service *se
             TEXT("service", definition->name), TEXT("error", strerror(-failed)));
 }
 
-void load_put_in_force(struct launcher *launcher, struct service *service,
-                       struct definition *definition)
+struct definition *load_put_in_force(struct launcher *launcher, struct service *service,
+                                     struct definition *definition)
 {
-    load_tell_journal(launcher, service, definition);
-    definition_destroy((struct definition *)service->definition);
+    struct definition *former = (struct definition *)service->definition;
+    uint64_t changed = former ? definition_diff(former, definition) : 0;
+    tell_journal(launcher, service, definition);
+    executor_definition_ends(launcher->executor, service, changed);
     service->definition = definition;
     load_set_errors(service, NULL);
+    executor_definition_begins(launcher->executor, service, changed);
     if (service_state(&launcher->manager, service) == STATE_BROKEN)
         manager_event(&launcher->manager, service, EVENT_LOADED);
+    return former;
 }
 
 /* A file that no longer loads leaves what was in force. */
@@ -213,7 +220,7 @@ static void load_source(struct launcher *launcher, const struct source *source)
         return;
     }
     if (load_parse(source, &definition, &errors) == 0) {
-        load_put_in_force(launcher, service, definition);
+        definition_destroy(load_put_in_force(launcher, service, definition));
         return;
     }
     LOG(ERROR, "A service file does not load", TEXT("service", source->name),
@@ -329,7 +336,7 @@ void launcher_define_lost(struct launcher *launcher)
         LOG(ERROR, "The definition of a service that runs is lost: it runs on until it is stopped",
             TEXT("service", name));
         if (load_parse(&source, &definition, &errors) == 0)
-            load_put_in_force(launcher, service, definition);
+            definition_destroy(load_put_in_force(launcher, service, definition));
         free(errors);
     }
 }

@@ -467,15 +467,12 @@ static void put_in_force(struct plan *plan, struct planned *name)
         put_no_room(name);
         return;
     }
-    load_tell_journal(launcher, service, name->definition);
     bool known = service->definition && name->before && !name->before->masked;
-    if (service->definition)
-        plan->old[plan->old_count++] = (struct definition *)service->definition;
-    service->definition = NULL;
     service->from_template = name->instance;
-    load_put_in_force(launcher, service, take_pointer(name->definition));
-    if (name->entry->keys & KEY_BIT(KEY_RESOURCES))
-        executor_limits_changed(launcher->executor, service);
+    struct definition *former =
+        load_put_in_force(launcher, service, take_pointer(name->definition));
+    if (former)
+        plan->old[plan->old_count++] = former;
     if (!known)
         plan->fresh[plan->fresh_count++] = service->slot;
 }

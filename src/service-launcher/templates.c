@@ -119,7 +119,7 @@ static void define(struct launcher *launcher, struct service *service,
     const char *name = service_name(&launcher->manager, service);
     service->from_template = true;
     if (load_parse_instance(template, name, &definition, &errors) == 0) {
-        load_put_in_force(launcher, service, definition);
+        definition_destroy(load_put_in_force(launcher, service, definition));
         return;
     }
     LOG(ERROR, "An instance of a template does not load", TEXT("service", name),

@@ -33,6 +33,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get('CONIT_BUILD', ROOT / 'build/test/flat'))
 DEADLINE = 30.0  # seconds for anything that should happen at once; a loaded machine is slow
+# What AddressSanitizer and UndefinedBehaviorSanitizer begin with.
+SANITIZER = re.compile(r".*(ERROR: AddressSanitizer|ERROR: LeakSanitizer|: runtime error: ).*")
 FAKE = 'fake'  # as a program: fake_child.py, steered by the test
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -313,6 +315,9 @@ class Machine:
         if error[0] is not None and not issubclass(error[0], Skip):
             print(f'---- console of init\n{self.console()}\n----', file=sys.stderr)
         self.end()
+        # A launcher that crashes is started again, and the test would never know.
+        if error[0] is None and (found := SANITIZER.search(self.console())):
+            raise AssertionError(f'a program crashed: {found[0]}; console:\n{self.console()}')
 
     # Files of the machine.
 

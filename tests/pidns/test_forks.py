@@ -711,3 +711,27 @@ def test_a_program_that_cannot_be_executed_is_told_as_ever():
             'cannot execute its program: No such file or directory (/does/not/exist)')
         assert 'cannot enter its dir' in wait(machine, 'user', 'failed')['reason']
         nobody_is_left(machine)
+
+
+@both_ways
+def test_a_reload_names_the_pid_file_that_a_start_waits_for(machine):
+    """First it only says something else, and what is waited for stays; then it is another file."""
+    paths = [machine.folder / name for name in ('wrong', 'right')]
+    text = f'fork(); meet({str(machine.folder / "go")!r}); pid_file({str(paths[1])!r}); stay()'
+    os.mkfifo(machine.folder / 'go')
+    daemon(machine, 'd', text, forks={'pid-file': str(paths[0])})
+    machine.boot()
+    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    wait(machine, 'd', 'starting')
+    until(lambda: look(machine, 'd')['pid'] is None, 'its first process has ended')
+    launcher = machine.wait_pid_of('service-launcher')
+    daemon(machine, 'd', text, description='other', forks={'pid-file': str(paths[0])})
+    machine.slc('reload')
+    paths[0].write_text('1\n')
+    until(lambda: any('wrong is not believed' in line for line in events(machine, 'd')), 'said')
+    daemon(machine, 'd', text, forks={'pid-file': str(paths[1])})
+    machine.slc('reload')
+    (machine.folder / 'go').write_text('go')
+    [pid] = said(machine, 'd')
+    assert wait(machine, 'd', 'running')['pid'] == pid
+    assert machine.wait_pid_of('service-launcher') == launcher

@@ -344,3 +344,84 @@ def test_nothing_is_left_watched_or_open_when_all_is_over():
                    if line.startswith('inotify')]
         assert not watched, watched
         assert not list((machine.runtime / 'notify').iterdir())
+
+
+# ---- a reload in the middle
+
+def reload(machine):
+    """The launcher that read the files is the one that goes on."""
+    launcher = machine.wait_pid_of('service-launcher')
+    machine.slc('reload')
+    return launcher
+
+
+def is_still_there(machine, launcher):
+    assert machine.wait_pid_of('service-launcher') == launcher
+
+
+def reloaded(machine, ready, **keys):
+    """Says so to the launcher; the program that is waited for is still the same one."""
+    pid = look(machine, 'd')['pid']
+    define(machine, 'd', ready=ready, **keys)
+    launcher = reload(machine)
+    assert look(machine, 'd')['pid'] == pid
+    return launcher
+
+
+def test_a_reload_that_changes_something_else_leaves_what_is_waited_for():
+    kinds = [('file', 'echo >{path}', str), ('pid-file', 'echo $$ >{path}', str),
+             ('fd', 'echo >&3', lambda path: 3),
+             ('exec', 'echo >{path}', lambda path: f'test -e {path}')]
+    with Machine() as machine:
+        paths = {kind: machine.folder / f'path-{kind}' for kind, _, _ in kinds}
+
+        def define_all(description):
+            for kind, command, value in kinds:
+                path = paths[kind]
+                define(machine, kind, description=description, ready={kind: value(path)},
+                       exec=gated(machine, ':', f'{command.format(path=path)}; {AFTER}'))
+        define_all('one')
+        start(machine)
+        pids = {kind: (waits(machine, kind), look(machine, kind)['pid'])[1] for kind in paths}
+        define_all('other')
+        launcher = reload(machine)
+        for kind in paths:
+            waits(machine, kind)
+            assert look(machine, kind)['description'] == 'other'
+        (machine.folder / 'go').touch()
+        for kind, pid in pids.items():
+            assert wait(machine, kind, 'running')['pid'] == pid
+        is_still_there(machine, launcher)
+
+
+def test_a_reload_that_changes_what_is_waited_for_is_waited_for():
+    """From each kind to the next, with the same program, which does the last one's thing."""
+    with Machine() as machine:
+        path, port = machine.folder / 'file', free_port()
+        nobody = machine.folder / 'nobody'
+        kinds = [{'tcp': f'127.0.0.1:{port}'}, 'notify', {'unix': str(nobody)},
+                 {'pid-file': str(nobody)}, {'exec': f'test -e {nobody}'},
+                 {'exec': 'false'}, {'fd': 3}, {'file': str(nobody)},
+                 {'file': str(path)}]
+        keys = {'exec': gated(machine, ':', f'echo >{path}; {AFTER}')}
+        define(machine, 'd', ready=kinds[0], **keys)
+        start(machine)
+        last = waits(machine)
+        for ready in kinds[1:]:
+            launcher = reloaded(machine, ready, **keys)
+            assert waits(machine) != last
+            last = waits(machine)
+            is_still_there(machine, launcher)
+        machine.kill_launcher()
+        assert waits(machine) == last == f'waits until {path} is made or changed'
+        (machine.folder / 'go').touch()
+        wait(machine, 'd', 'running')
+
+
+def test_a_service_that_waits_for_nothing_more_after_a_reload_runs():
+    with Machine() as machine:
+        define(machine, 'd', exec=shell(AFTER), ready={'exec': 'false'})
+        start(machine)
+        waits(machine)
+        reloaded(machine, 'exec', exec=shell(AFTER))
+        wait(machine, 'd', 'running')
