@@ -6,6 +6,7 @@
 #include "config/units.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
 #include <string.h>
 
@@ -449,7 +450,7 @@ static bool value_env_file(struct parse *p, const char *key, const struct node *
                            "be missing, not '%.*s'",
                            key, SHOWN(value));
     char *path = value_expand(p, value, value->text, &percent);
-    if (!path)
+    if (!path || !parse_check_path(p, key, value, path + optional))
         return false;
     p->draft.env_file = path + optional;
     p->draft.env_file_optional = optional;
@@ -463,7 +464,7 @@ static bool equal_env_file(const struct definition *a, const struct definition *
 
 static void show_env_file(const struct definition *definition, const void *field, struct text *text)
 {
-    char path[4200];
+    char path[PATH_MAX + 1];
     if (definition->env_file_optional &&
         text_format(path, sizeof path, "-%s", definition->env_file))
         show_string(text, path);

@@ -72,6 +72,9 @@ bool value_mapping(struct parse *p, const char *key, const struct node *value,
  * node that were seen before, to know the place of an error. NULL when it noted an error. */
 char *value_expand(struct parse *p, const struct node *node, const char *text, size_t *percent);
 
+/* Whether system calls take a path of that length; else notes an error. */
+bool parse_check_path(struct parse *p, const char *key, const struct node *node, const char *path);
+
 /* Values of one key each: config/key-values.c. */
 value_parser value_type, value_exec, value_args, value_script, value_reload, value_when,
     value_start_timeout, value_stop, value_restart, value_umask, value_stdin, value_tty,

@@ -7,6 +7,7 @@
 #include "service/name.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #define WORD_MAX_BYTES     131071     /* MAX_ARG_STRLEN without its NUL, execve(2) */
@@ -267,6 +268,13 @@ char *value_expand(struct parse *p, const struct node *node, const char *text, s
     return word;
 }
 
+bool parse_check_path(struct parse *p, const char *key, const struct node *node, const char *path)
+{
+    size_t length = strlen(path);
+    return length < PATH_MAX || parse_error(p, node, "'%s' has %zu bytes, and a path at most %d",
+                                            key, length, PATH_MAX - 1);
+}
+
 bool value_path(struct parse *p, const char *key, const struct node *value, void *field)
 {
     size_t percent = 0;
@@ -276,9 +284,10 @@ bool value_path(struct parse *p, const char *key, const struct node *value, void
         return parse_error(p, value, "'%s' is a whole path, from '/', not '%.*s'", key,
                            SHOWN(value));
     char *path = value_expand(p, value, value->text, &percent);
-    if (path)
-        *(const char **)field = path;
-    return path != NULL;
+    if (!path || !parse_check_path(p, key, value, path))
+        return false;
+    *(const char **)field = path;
+    return true;
 }
 
 /* --- Lists --- */

@@ -441,29 +441,13 @@ TEST(a_wrong_value_is_told_what_to_write)
     CHECK_ALL(wrong_values);
 }
 
-TEST(what_the_kernel_is_to_do_has_its_bounds)
+TEST(cpus_are_numbers_and_ranges)
 {
     static const char cpus[] = "'cpus' are numbers of CPUs from 0 to 1023 and ranges of them, the "
                                "smaller first: write 'cpus: 0-3,5' or 'cpus: [0, 1]'";
-    static const char *const bad_cpus[] = {"",
-                                           "a",
-                                           "-1",
-                                           "3-1",
-                                           "1024",
-                                           "0-1024",
-                                           "1,",
-
-                                           "1-",
-                                           "1;2",
-                                           "0x1",
-                                           "{}",
-                                           "[]",
-                                           "[a]",
-                                           "~",
-                                           "1 2",
-                                           "[[1]]",
-                                           "1--2",
-                                           "99999999999999999999"};
+    static const char *const bad_cpus[] = {
+        "",    "a",  "-1", "3-1", "1024", "0-1024", "1,",    "1-",   "1;2",
+        "0x1", "{}", "[]", "[a]", "~",    "1 2",    "[[1]]", "1--2", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad_cpus / sizeof bad_cpus[0]; i++) {
         char text[80], message[200];
         const char *value = bad_cpus[i];
@@ -473,6 +457,27 @@ TEST(what_the_kernel_is_to_do_has_its_bounds)
         struct bad bad = {text, strlen(text), message};
         check_all(&bad, 1);
     }
+}
+
+TEST(a_path_that_no_call_would_take_is_refused)
+{
+    static const char *const keys_of_paths[] = {"dir", "root", "env-file", "stdin"};
+    char path[4097], text[4200], message[200];
+    memset(path, 'x', sizeof path);
+    path[0] = '/';
+    path[4096] = 0;
+    for (size_t i = 0; i < sizeof keys_of_paths / sizeof keys_of_paths[0]; i++) {
+        const char *key = keys_of_paths[i];
+        text_format(text, sizeof text, "exec: a\n%s: %s\n", key, path);
+        text_format(message, sizeof message, "2:%zu: '%s' has 4096 bytes, and a path at most 4095",
+                    strlen(key) + 3, key);
+        struct bad bad = {text, strlen(text), message};
+        check_all(&bad, 1);
+    }
+}
+
+TEST(what_the_kernel_is_to_do_has_its_bounds)
+{
     static const struct bad list[] = {
         {FILE_OF("exec: a\nnice: 20\n"),
          "2:7: 'nice' is a number from -20 (first) to 19 (last), not '20'"},

@@ -378,61 +378,66 @@ TEST(a_changed_passwd_is_read_again)
 
 /* --- The table --- */
 
+/* A line for each key that changes it, and nothing else. */
+static const struct {
+    unsigned row;
+    const char *line;
+} changes[] = {
+    {KEY_DESCRIPTION, "description: y"},
+    {KEY_TYPE, "type: daemon"},
+    {KEY_ARGS, "args: [y]"},
+    {KEY_BEFORE_START, "before-start: y"},
+    {KEY_AFTER_START, "after-start: y"},
+    {KEY_BEFORE_STOP, "before-stop: [y, z]"},
+    {KEY_AFTER_STOP, "after-stop: y"},
+    {KEY_RELOAD, "reload: signal HUP"},
+    {KEY_ENABLED, "enabled: no"},
+    {KEY_NEEDS, "needs: [y]"},
+    {KEY_WANTS, "wants: [y]"},
+    {KEY_AFTER, "after: [y]"},
+    {KEY_BEFORE, "before: [y]"},
+    {KEY_CONFLICTS, "conflicts: [y]"},
+    {KEY_PROVIDES, "provides: [y]"},
+    {KEY_WHEN, "when: [{exists: /y}]"},
+    {KEY_READY, "ready: notify"},
+    {KEY_START_TIMEOUT, "start-timeout: 7"},
+    {KEY_STOP, "stop: {timeout: 7}"},
+    {KEY_RESTART, "restart: never"},
+    {KEY_ESSENTIAL, "essential: yes"},
+    {KEY_DIR, "dir: /y"},
+    {KEY_UMASK, "umask: 0"},
+    {KEY_ENV, "env: {Y: y}"},
+    {KEY_STDIN, "stdin: /y"},
+    {KEY_TTY, "tty: /y"},
+    {KEY_CONSOLE, "console: yes"},
+    {KEY_LIMITS, "limits: {core: 0}"},
+    {KEY_USER, "user: www"},
+    {KEY_GROUP, "group: web"},
+    {KEY_GROUPS, "groups: [7]"},
+    {KEY_ROOT, "root: /y"},
+    {KEY_ENV_FILE, "env-file: /y"},
+    {KEY_NICE, "nice: 0"},
+    {KEY_OOM_SCORE_ADJ, "oom-score-adj: 0"},
+    {KEY_CPUS, "cpus: 0"},
+    {KEY_IO, "io: best-effort 4"},
+    {KEY_SCHED, "sched: other"},
+    {KEY_RESOURCES, "resources: {tasks: 7}"},
+    {KEY_WATCHDOG, "watchdog: 7"},
+    {KEY_LOG, "log: {keep: 7}"},
+};
+
+#define CHANGES (sizeof changes / sizeof changes[0])
+
 TEST(the_difference_of_two_definitions_is_exactly_the_keys_that_changed)
 {
-    static const struct {
-        unsigned row;
-        const char *line;
-    } changes[] = {
-        {KEY_DESCRIPTION, "description: y"},
-        {KEY_TYPE, "type: daemon"},
-        {KEY_ARGS, "args: [y]"},
-        {KEY_BEFORE_START, "before-start: y"},
-        {KEY_AFTER_START, "after-start: y"},
-        {KEY_BEFORE_STOP, "before-stop: [y, z]"},
-        {KEY_AFTER_STOP, "after-stop: y"},
-        {KEY_RELOAD, "reload: signal HUP"},
-        {KEY_ENABLED, "enabled: no"},
-        {KEY_NEEDS, "needs: [y]"},
-        {KEY_WANTS, "wants: [y]"},
-        {KEY_AFTER, "after: [y]"},
-        {KEY_BEFORE, "before: [y]"},
-        {KEY_CONFLICTS, "conflicts: [y]"},
-        {KEY_PROVIDES, "provides: [y]"},
-        {KEY_WHEN, "when: [{exists: /y}]"},
-        {KEY_READY, "ready: exec"},
-        {KEY_START_TIMEOUT, "start-timeout: 7"},
-        {KEY_STOP, "stop: {timeout: 7}"},
-        {KEY_RESTART, "restart: never"},
-        {KEY_ESSENTIAL, "essential: yes"},
-        {KEY_DIR, "dir: /y"},
-        {KEY_UMASK, "umask: 0"},
-        {KEY_ENV, "env: {Y: y}"},
-        {KEY_STDIN, "stdin: /y"},
-        {KEY_TTY, "tty: /y"},
-        {KEY_CONSOLE, "console: yes"},
-        {KEY_LIMITS, "limits: {core: 0}"},
-        {KEY_USER, "user: www"},
-        {KEY_GROUP, "group: web"},
-        {KEY_GROUPS, "groups: [7]"},
-        {KEY_ROOT, "root: /y"},
-        {KEY_ENV_FILE, "env-file: /y"},
-        {KEY_NICE, "nice: 0"},
-        {KEY_OOM_SCORE_ADJ, "oom-score-adj: 0"},
-        {KEY_CPUS, "cpus: 0"},
-        {KEY_IO, "io: best-effort 4"},
-        {KEY_SCHED, "sched: other"},
-        {KEY_RESOURCES, "resources: {tasks: 7}"},
-    };
     begin_users();
     struct definition *base = load("exec: x\n");
     CHECK(definition_diff(base, base) == 0);
-    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+    for (size_t i = 0; i < CHANGES; i++) {
         char text[200];
         text_format(text, sizeof text, "exec: x\n%s\n", changes[i].line);
         struct definition *changed = load(text), *same = load(text);
-        bool is_default = changes[i].row == KEY_TYPE || changes[i].row == KEY_READY;
-        uint64_t expected = is_default ? 0 : KEY_BIT(changes[i].row);
+        uint64_t expected = changes[i].row == KEY_TYPE ? 0 : KEY_BIT(changes[i].row);
         CHECK(definition_diff(base, changed) == expected);
         CHECK(definition_diff(changed, base) == expected);
         CHECK(definition_diff(changed, same) == 0);
@@ -440,13 +445,36 @@ TEST(the_difference_of_two_definitions_is_exactly_the_keys_that_changed)
         definition_destroy(changed);
         definition_destroy(same);
     }
-    struct definition *exec = load("exec: x y\n"), *args = load("exec: x\nargs: [y]\n");
-    CHECK(definition_diff(base, exec) == KEY_BIT(KEY_EXEC));
-    CHECK(definition_diff(exec, args) == (KEY_BIT(KEY_EXEC) | KEY_BIT(KEY_ARGS)));
-    definition_destroy(exec);
-    definition_destroy(args);
     definition_destroy(base);
     end_users();
+}
+
+TEST(the_difference_is_of_what_they_say_and_not_of_how)
+{
+    struct definition *base = load("exec: x\n"), *exec = load("exec: x y\n"),
+                      *args = load("exec: x\nargs: [y]\n"), *script = load("script: x\n"),
+                      *forking = load("exec: x\ntype: forking\n"),
+                      *forks = load("exec: x\ntype: forking\nforks: {main: y}\n");
+    CHECK(definition_diff(base, exec) == KEY_BIT(KEY_EXEC));
+    CHECK(definition_diff(exec, args) == (KEY_BIT(KEY_EXEC) | KEY_BIT(KEY_ARGS)));
+    CHECK(definition_diff(base, script) & KEY_BIT(KEY_SCRIPT));
+    CHECK(definition_diff(base, forking) & KEY_BIT(KEY_TYPE));
+    CHECK(definition_diff(forking, forks) == KEY_BIT(KEY_FORKS));
+    definition_destroy(base);
+    definition_destroy(exec);
+    definition_destroy(args);
+    definition_destroy(script);
+    definition_destroy(forking);
+    definition_destroy(forks);
+}
+
+TEST(every_key_is_compared_by_a_test)
+{
+    uint64_t compared = KEY_BIT(KEY_EXEC) | KEY_BIT(KEY_SCRIPT) | KEY_BIT(KEY_FORKS);
+    for (size_t i = 0; i < CHANGES; i++)
+        compared |= KEY_BIT(changes[i].row);
+    for (unsigned row = 0; row < KEY_COUNT; row++)
+        CHECK(compared & KEY_BIT(row));
 }
 
 TEST(every_row_of_the_table_is_filled)
