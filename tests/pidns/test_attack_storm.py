@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 
-from harness import DEADLINE, Machine, children_of, inner_pid, open_fds, stat_of, until
+from harness import DEADLINE, Machine, below, inner_pid, open_fds, stat_of, until
 
 SECONDS = float(os.environ.get('CONIT_STORM_SECONDS', 8))
 SEED = int(os.environ.get('CONIT_STORM_SEED', 0)) or random.SystemRandom().randrange(1, 1 << 32)
@@ -149,23 +149,20 @@ class Storm:
 
     def processes(self):
         """{service: {inner pid: (pid, state, ppid)}} of everything below init, and what is nobody's."""
-        found, strange, todo = collections.defaultdict(dict), [], [self.machine.pid]
-        while todo:
-            parent = todo.pop()
-            for pid, (name, state, _) in children_of(parent).items():
-                todo.append(pid)
-                if name in ('service-launche', 'service-journal'):
-                    continue
-                try:
-                    environment = pathlib.Path(f'/proc/{pid}/environ').read_bytes().split(b'\0')
-                    inner = inner_pid(pid)
-                except (FileNotFoundError, ProcessLookupError):
-                    continue
-                own = [e[13:].decode() for e in environment if e.startswith(b'SERVICE_NAME=')]
-                if own and state != 'Z':
-                    found[own[0]][inner] = (pid, state, parent)
-                else:
-                    strange.append((pid, name, state, parent))
+        found, strange = collections.defaultdict(dict), []
+        for pid, (name, state, parent) in below(self.machine.pid).items():
+            if name in ('service-launche', 'service-journal'):
+                continue
+            try:
+                environment = pathlib.Path(f'/proc/{pid}/environ').read_bytes().split(b'\0')
+                inner = inner_pid(pid)
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            own = [e[13:].decode() for e in environment if e.startswith(b'SERVICE_NAME=')]
+            if own and state != 'Z':
+                found[own[0]][inner] = (pid, state, parent)
+            else:
+                strange.append((pid, name, state, parent))
         return found, strange
 
     def check(self):

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 
+import harness
 from harness import BUILD, children_of, need_root, stat_of, until
 
 PROGRAM = str(BUILD / 'follow-forks')
@@ -19,13 +20,8 @@ def begin(*arguments):
 
 
 def below(pid):
-    found, todo = {}, [pid]
-    while todo:
-        for child, stat in children_of(todo.pop()).items():
-            todo.append(child)
-            if stat[1] != 'Z':
-                found[child] = stat
-    return found
+    """Those that live."""
+    return {pid: stat for pid, stat in harness.below(pid).items() if stat[1] != 'Z'}
 
 
 def test_it_has_help_and_a_version_and_refuses_what_it_does_not_know():
