@@ -5,10 +5,10 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "proc/processes.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,28 +66,12 @@ bool executor_conditions_met(void *context, const struct definition *definition,
     return true;
 }
 
-/* What /proc/PID/stat says after the name, which may hold anything: state, parent, group, session
- * (proc(5)). */
-static bool read_family(pid_t pid, int32_t *ret_parent, int32_t *ret_session)
-{
-    char path[40], line[1024];
-    int parent, group, session;
-    text_format(path, sizeof path, "/proc/%d/stat", (int)pid);
-    if (file_read(AT_FDCWD, path, line, sizeof line) < 0)
-        return false;
-    const char *end = strrchr(line, ')');
-    if (!end || sscanf(end + 1, " %*c %d %d %d", &parent, &group, &session) != 3)
-        return false;
-    *ret_parent = parent;
-    *ret_session = session;
-    return true;
-}
-
 /* By what follows it; else it descends from the main process, or is in its session. */
 bool executor_owns(const struct process *process, pid_t pid)
 {
     const struct manager *manager = &process->executor->launcher->manager;
-    int32_t main_pid = process_record(process)->main_pid, parent = pid, session = 0;
+    int32_t main_pid = process_record(process)->main_pid;
+    struct process_stat stat = {.parent = pid};
     int32_t own_session = service_body(manager, process_service(process))->session;
     if (pid == main_pid)
         return main_pid != 0;
@@ -95,10 +79,10 @@ bool executor_owns(const struct process *process, pid_t pid)
         return tracker_has(process, pid);
     if (!own_session)
         own_session = main_pid;
-    for (int i = 0; main_pid && i < FAMILY_DEPTH && parent > 1; i++) {
-        if (!read_family(parent, &parent, &session))
+    for (int i = 0; main_pid && i < FAMILY_DEPTH && stat.parent > 1; i++) {
+        if (process_read_stat(stat.parent, &stat) < 0)
             return false;
-        if (parent == main_pid || (i == 0 && session == own_session))
+        if (stat.parent == main_pid || (i == 0 && stat.session == own_session))
             return true;
     }
     return false;
