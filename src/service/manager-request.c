@@ -102,7 +102,9 @@ static void want(struct wave *wave, struct service *service)
     manager_edit(manager, service, &body);
     body.wanted = 1;
     body.by_hand = 0;
-    bool kept = is_idle(&body) && body.blocked; /* its needs get another look */
+    /* Its needs get another look, as they do without a person when one of them changes: asked for
+     * by nobody, what was stopped with its need is not made a failure. */
+    bool kept = wave->by_person && is_idle(&body) && body.blocked;
     if (kept)
         body.blocked = 0;
     manager_commit(manager, service, &body);

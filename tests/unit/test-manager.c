@@ -34,6 +34,23 @@ TEST(stopping_a_need_takes_along_what_needs_it_and_it_comes_back)
     end();
 }
 
+TEST(a_reload_makes_no_failure_of_what_was_stopped_with_its_need)
+{
+    chain_running();
+    ask(REQUEST_STOP, "c");
+    for (int i = 0; i < 2; i++) {
+        fake_load(&fake);
+        CHECK_NUMBER(manager_want_again(&fake.manager), 0);
+        fake_run(&fake);
+        CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+        CHECK_TEXT(fake_shown(&fake, "b"), "stopped");
+        CHECK_TEXT(fake_reason(&fake, "b"), "needs c, which was stopped");
+    }
+    CHECK_NUMBER(ask(REQUEST_START, "c"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    end();
+}
+
 TEST(what_a_person_stopped_stays_stopped_when_its_need_comes_back)
 {
     chain_running();
