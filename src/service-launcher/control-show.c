@@ -85,7 +85,8 @@ void show_reason(struct show *show, const struct service *service)
     struct text text;
 
     json_put_key(show->writer, "reason");
-    if (service->errors && *service->errors) {
+    bool gone = service_body(manager_of(show), service)->gone;
+    if (service->errors && *service->errors && !gone) {
         json_put_bytes(show->writer, service->errors, strcspn(service->errors, "\n"));
         return;
     }
@@ -95,7 +96,7 @@ void show_reason(struct show *show, const struct service *service)
     }
     text_init(&text, words, sizeof words);
     service_reason(manager_of(show), service, &text);
-    if (!text.used_bytes && service_body(manager_of(show), service)->gone)
+    if (!text.used_bytes && gone)
         text_add(&text, "its file is gone: it disappears when it stops");
     json_put_string(show->writer, text.used_bytes ? words : NULL);
 }

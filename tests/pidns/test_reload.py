@@ -95,6 +95,11 @@ def test_what_is_gone_runs_on_and_is_forgotten_once_it_stops():
         machine.kill_launcher()
         assert look(machine, 'd')['pid'] == pid
         words = 'its file is gone: it disappears when it stops'
+        (machine.services / 'd.yml').write_text('exce: sleep 1\n')
+        machine.slc('reload', check=False)
+        assert "did you mean 'exec'?" in look(machine, 'd')['reason']
+        (machine.services / 'd.yml').unlink()
+        machine.slc('reload')
         assert [service['reason'] for service in machine.json('list')] == [words]
         assert words in machine.slc('status', 'd').stdout
         machine.slc('stop', 'd')
