@@ -101,8 +101,13 @@ void executor_ready_begin(struct process *process, bool again)
 void executor_ready_settle(struct process *process)
 {
     const struct service_body *body = body_of(process);
-    if (body->state != STATE_STARTING || !body->ready_met || !executor_main_is_known(process))
+    if (body->state != STATE_STARTING || !body->ready_met)
         return;
+    if (!executor_main_is_known(process)) {
+        if (body->reason.code == REASON_NONE)
+            set_reason(process, REASON_NOT_READY);
+        return;
+    }
     if (body->reason.code == REASON_NOT_READY)
         set_reason(process, REASON_NONE);
     manager_event(manager_of(process), process_service(process), EVENT_READY);

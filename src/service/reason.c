@@ -10,6 +10,7 @@ enum reason_kind {
     WORDS,
     OTHER,
     NUMBER_ONLY,
+    TIMES,
     MS,
     SIGNAL,
     STEP,
@@ -46,7 +47,7 @@ static const struct {
     [REASON_STOP_TIME_OUT] = {MS, "did not stop within %s and was killed"},
     [REASON_STEP_FAILED] = {STEP, "%s: %s"},
     [REASON_HOOK_FAILED] = {NUMBER_ONLY, "before-start number %d failed"},
-    [REASON_LIMIT] = {NUMBER_ONLY, "ended again after %d restarts in a row"},
+    [REASON_LIMIT] = {TIMES, "ended again after %s in a row"},
     [REASON_WHEN] = {CONDITION, "%s"},
     [REASON_BROKEN] = {ERRORS, ""},
     [REASON_CYCLE] = {ERRORS, ""},
@@ -172,6 +173,30 @@ static void add_ready(struct text *text, const struct service *service, bool mis
     text_add(text, place + 2);
 }
 
+/* Whether it is ready but for its main process, which is not known. */
+static bool is_unknown_fork(const struct manager *manager, const struct service *service)
+{
+    return service->definition && service->definition->type == TYPE_FORKING &&
+           service_body(manager, service)->ready_met;
+}
+
+/* What is awaited of one that goes to the background, or was missed. */
+static void add_fork(struct text *text, const struct definition *definition, bool missed)
+{
+    const struct forks *forks = &definition->forks;
+
+    text_add(text, missed ? "its first process did not end with 0"
+                          : "its first process has ended with 0");
+    if (forks->pid_file)
+        text_printf(text, missed ? ", or no process of it was in %s" : " and its pid is in %s",
+                    forks->pid_file);
+    else if (forks->main)
+        text_printf(text, missed ? ", or none of it was called %s" : " and one is called %s",
+                    forks->main);
+    else if (missed)
+        text_add(text, ": one that stays in the foreground is a daemon");
+}
+
 void service_reason(const struct manager *manager, const struct service *service, struct text *text)
 {
     service_reason_words(manager, service, &service_body(manager, service)->reason, text);
@@ -204,13 +229,20 @@ void service_reason_words(const struct manager *manager, const struct service *s
     case NUMBER_ONLY:
         text_printf(text, words, (int)reason->number);
         break;
+    case TIMES:
+        text_printf(&value, "%d restart%s", (int)reason->number, reason->number == 1 ? "" : "s");
+        text_printf(text, words, value.data);
+        break;
     case MS:
         add_ms(&value, (uint32_t)reason->number);
         text_printf(text, words, value.data);
         break;
     case NOT_READY:
         text_add(text, words);
-        add_ready(text, service, false);
+        if (is_unknown_fork(manager, service))
+            add_fork(text, service->definition, false);
+        else
+            add_ready(text, service, false);
         break;
     case LATE:
         add_ms(&value, (uint32_t)reason->number);
@@ -218,6 +250,9 @@ void service_reason_words(const struct manager *manager, const struct service *s
         if (service->definition && service->definition->ready.kind != READY_EXEC) {
             text_add(text, ": ");
             add_ready(text, service, true);
+        } else if (service->definition && service->definition->type == TYPE_FORKING) {
+            text_add(text, ": ");
+            add_fork(text, service->definition, true);
         }
         break;
     case SIGNAL:

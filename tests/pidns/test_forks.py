@@ -144,7 +144,9 @@ def test_one_that_leaves_nothing_running_has_failed_and_says_so(machine):
 def test_a_first_process_that_never_ends_runs_into_the_time_out(machine):
     daemon(machine, 'd', 'stay()', restart='never', start_timeout='300ms')
     booted(machine)
-    assert wait(machine, 'd', 'failed')['reason'] == 'was not ready after 300 ms'
+    assert wait(machine, 'd', 'failed')['reason'] == (
+        'was not ready after 300 ms: its first process did not end with 0: one that stays in the '
+        'foreground is a daemon')
     nobody_is_left(machine)
 
 
@@ -156,6 +158,8 @@ def test_dependants_wait_for_the_daemon_and_not_for_its_program(machine):
     machine.boot()
     until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
     wait(machine, 'd', 'starting')
+    until(lambda: look(machine, 'd')['reason'] == 'waits until its first process has ended with 0',
+          'd says what it waits for')
     assert look(machine, 'after')['state'] == 'waiting'
     (machine.folder / 'go').write_text('')
     wait(machine, 'after', 'running')
@@ -304,7 +308,9 @@ def test_a_pid_file_that_never_appears_runs_into_the_time_out(machine):
     pid_file_daemon(machine, 'fork(); stay()', start_timeout='500ms')
     booted(machine)
     said(machine, 'd')
-    assert wait(machine, 'd', 'failed')['reason'] == 'was not ready after 500 ms'
+    assert wait(machine, 'd', 'failed')['reason'] == (
+        'was not ready after 500 ms: its first process did not end with 0, or no process of it was '
+        f'in {machine.folder / "d.pid"}')
     nobody_is_left(machine)
 
 
@@ -399,7 +405,7 @@ stay()''', forks={'pid-file': str(machine.folder / 'link.pid')})
     booted(machine)
     wait(machine, 'link', 'running')
     for name in kinds:
-        assert wait(machine, name, 'failed')['reason'] == 'was not ready after 2 s', name
+        assert wait(machine, name, 'failed')['reason'].startswith('was not ready after 2 s'), name
         assert any('is not believed' in event for event in events(machine, name)), name
 
 
