@@ -115,8 +115,11 @@ static void put_refusal(struct show *show, const struct service *service, const 
     const char *errors = service ? service->cycle ? service->cycle : service->errors : NULL;
     char words[1000];
 
-    text_format(words, sizeof words, "%s%s%.*s", why, errors ? ": " : "",
-                errors ? (int)strcspn(errors, "\n") : 0, errors ? errors : "");
+    if (service && service->cycle) /* which begins "in a cycle" */
+        text_format(words, sizeof words, "it is %s", errors);
+    else
+        text_format(words, sizeof words, "%s%s%.*s", why, errors ? ": " : "",
+                    errors ? (int)strcspn(errors, "\n") : 0, errors ? errors : "");
     json_add_string(show->writer, "reason", words);
 }
 

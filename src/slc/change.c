@@ -77,25 +77,37 @@ static const struct {
     {"signal", "signal sent", "is"},
 };
 
+/* ", because it needs db, which was stopped" behind one that was not named. */
+static void say_along(const json_t *result)
+{
+    const char *reason = render_member(result, "reason");
+    bool tells = !strncmp(reason, "needs ", strlen("needs "));
+
+    if (json_is_true(json_object_get(result, "taken_along")))
+        printf(", because it %s", tells ? reason : "needs one that was named");
+}
+
 static void say_done(const struct slc *slc, const json_t *result)
 {
     const char *name = render_member(result, "name"), *outcome = render_member(result, "outcome");
     const char *state = render_member(result, "state");
-    bool along = json_is_true(json_object_get(result, "taken_along"));
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (strcmp(words[i].verb, slc->verb->name) != 0)
             continue;
-        if (!strcmp(outcome, "already"))
+        if (!strcmp(outcome, "already")) {
             printf("%s: %s %s\n", name, words[i].already, state);
-        else if (!strcmp(outcome, "begun"))
+            continue;
+        }
+        if (!strcmp(outcome, "begun")) {
             printf("%s: begun to %s, and is %s now\n", name, words[i].verb, state);
-        else if (!strcmp(state, "running") || !strcmp(state, "stopped"))
-            printf("%s: %s%s\n", name, words[i].done,
-                   along ? ", because it needs one that was named" : "");
-        else
-            printf("%s: %s, and is %s now%s\n", name, words[i].done, state,
-                   along ? ", because it needs one that was named" : "");
+            continue;
+        }
+        printf("%s: %s", name, words[i].done);
+        if (strcmp(state, "running") != 0 && strcmp(state, "stopped") != 0)
+            printf(", and is %s now", state);
+        say_along(result);
+        putchar('\n');
     }
 }
 
@@ -114,8 +126,10 @@ static void say_failed(const struct slc *slc, const json_t *result)
         slc_complain(name, "refused: %s", reason);
     else if (!strcmp(slc->verb->name, "reload"))
         slc_complain(name, "not reloaded: %s", *reason ? reason : "it has ended meanwhile");
-    else
-        slc_complain(name, "%s: %s", state, *reason ? reason : "for no known reason");
+    else if (*reason)
+        slc_complain(name, "%s: %s", state, reason);
+    else /* it has gone on since */
+        slc_complain(name, "failed, and is %s now", state);
 }
 
 static int say_results(const struct slc *slc, const json_t *results)

@@ -91,12 +91,8 @@ static int run(struct slc *slc)
 {
     const struct verb *verb = slc->word_count ? slc_find_verb(slc->words[0]) : NULL;
 
-    if (slc->word_count && !verb) {
-        for (const char *const *later = slc_later_verbs; *later; later++)
-            if (!strcmp(*later, slc->words[0]))
-                return slc_usage(slc->words[0], "is not built yet");
-        return slc_usage(slc->words[0], "there is no such verb; `slc help` lists them");
-    }
+    if (slc->word_count && !verb)
+        return slc_no_such_verb(slc->words[0]);
     if (slc->options.json)
         print_json(verb);
     else if (verb)

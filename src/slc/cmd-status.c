@@ -31,7 +31,7 @@ static void print_state(const struct render *render, const json_t *service)
     print_row("state", storage);
     print_row("reason", render_member(service, "reason"));
     print_row("says", render_member(service, "status_text"));
-    print_row("until", render_member(service, "next"));
+    print_row(!strcmp(state, "running") ? "watchdog" : "until", render_member(service, "next"));
 }
 
 /* The last run, and how often it was started again. */

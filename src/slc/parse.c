@@ -168,23 +168,51 @@ static int parse_option(struct slc *slc, char **argv, int argc, int *at)
 
 /* ---- verbs ---------------------------------------------------------------------------------- */
 
-static int take_verb(struct slc *slc, const char *name)
+/* What other managers call a verb. */
+static const struct {
+    const char *foreign, *verb;
+} foreign_verbs[] = {
+    {"daemon-reload", "reload"},
+    {"is-active", "status"},
+    {"is-failed", "status"},
+    {"reset-failed", "reset"},
+    {"kill", "signal"},
+    {"cat", "show"},
+    {"log", "journal"},
+    {"logs", "journal"},
+    {"up", "start"},
+    {"down", "stop"},
+    {"once", "start"},
+    {"list-units", "list"},
+    {"monitor", "events"},
+    {"shutdown", "poweroff"},
+    {"verify", "check"},
+};
+
+int slc_no_such_verb(const char *name)
 {
-    const char *names[64], *near;
+    const char *names[64], *near = NULL;
     size_t count = 0;
 
-    slc->verb = slc_find_verb(name);
-    if (slc->verb)
-        return SLC_DONE;
     for (const char *const *later = slc_later_verbs; *later; later++)
         if (!strcmp(*later, name))
             return slc_usage(name, "is not built yet");
     for (const struct verb *const *verb = slc_verbs; *verb; verb++)
         names[count++] = (*verb)->name;
-    near = text_nearest(name, names, count);
+    for (size_t i = 0; i < sizeof foreign_verbs / sizeof *foreign_verbs; i++)
+        if (!strcmp(foreign_verbs[i].foreign, name))
+            near = foreign_verbs[i].verb;
+    if (!near)
+        near = text_nearest(name, names, count);
     if (near)
         return slc_usage(name, "there is no such verb; did you mean \"%s\"?", near);
     return slc_usage(name, "there is no such verb; `slc help` lists them");
+}
+
+static int take_verb(struct slc *slc, const char *name)
+{
+    slc->verb = slc_find_verb(name);
+    return slc->verb ? SLC_DONE : slc_no_such_verb(name);
 }
 
 /* Whether the number of words is right. */

@@ -76,6 +76,9 @@ extern const struct option_row slc_options[];
 /* The verb of that name, or NULL. */
 const struct verb *slc_find_verb(const char *name);
 
+/* Says that there is no such verb, and which one may be meant; returns SLC_USAGE. */
+int slc_no_such_verb(const char *name);
+
 /* Reads the command line. Returns SLC_DONE, or what to exit with after it has said why. */
 int slc_parse(struct slc *slc, int argc, char **argv);
 

@@ -113,7 +113,7 @@ def test_stop_of_a_need_while_what_needs_it_starts():
         start = Request(machine, 'start', 'top')
         wait(machine, 'top', 'starting')
         assert answer(machine, 'stop', 'base') == (
-            0, 'base: stopped\ntop: stopped, because it needs one that was named\n', '')
+            0, 'base: stopped\ntop: stopped, because it needs base, which was stopped\n', '')
         assert start.answer() == (1, '', OVERTAKEN('top', 'stop'))
         assert look(machine, 'top')['reason'] == 'needs base, which was stopped'
         assert look(machine, 'base')['reason'] == 'was asked to stop'

@@ -24,6 +24,10 @@ def test_help_lists_the_verbs_that_the_page_describes():
     assert helped == described, (helped, described)
     assert [verb['verb'] for verb in json.loads(slc('--json', 'help').stdout)] == described
     later = re.search(r'Not built yet: (.*)\n', slc('help').stdout).group(1).split(', ')
+    for foreign, verb in {'stauts': 'status', 'daemon-reload': 'reload', 'kill': 'signal'}.items():
+        for result in slc(foreign, 'x'), slc('help', foreign):
+            assert (result.returncode, result.stderr) == (
+                2, f'slc: {foreign}: there is no such verb; did you mean "{verb}"?\n'), result
     for verb in later:
         result = slc(verb)
         assert (result.returncode, result.stderr) == (2, f'slc: {verb}: is not built yet\n')
@@ -270,7 +274,7 @@ def test_stop_takes_along_and_restart_brings_back():
         machine.boot()
         machine.wait_booted()
         assert machine.slc('stop', 'db').stdout == (
-            'db: stopped\nweb: stopped, because it needs one that was named\n')
+            'db: stopped\nweb: stopped, because it needs db, which was stopped\n')
         assert machine.slc('start', 'web').stdout == 'web: started\n'
         before = {name: machine.json('status', name)['pid'] for name in ('db', 'web')}
         result = machine.slc('restart', 'db')
