@@ -3,6 +3,7 @@
 #include "config/parse.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define AT(field) offsetof(struct definition, field)
 
@@ -139,9 +140,50 @@ int key_find(const char *name)
     return -1;
 }
 
+/* What other managers call it, systemd and dinit. */
+static const struct {
+    const char *foreign;
+    enum key_row row;
+} foreign_keys[] = {
+    {"ExecStart", KEY_EXEC},
+    {"command", KEY_EXEC},
+    {"ExecStartPre", KEY_BEFORE_START},
+    {"ExecStartPost", KEY_AFTER_START},
+    {"ExecStop", KEY_STOP},
+    {"stop-command", KEY_STOP},
+    {"KillSignal", KEY_STOP},
+    {"ExecStopPost", KEY_AFTER_STOP},
+    {"ExecReload", KEY_RELOAD},
+    {"Requires", KEY_NEEDS},
+    {"BindsTo", KEY_NEEDS},
+    {"depends-on", KEY_NEEDS},
+    {"waits-for", KEY_WANTS},
+    {"Alias", KEY_PROVIDES},
+    {"ConditionPathExists", KEY_WHEN},
+    {"TimeoutStartSec", KEY_START_TIMEOUT},
+    {"WatchdogSec", KEY_WATCHDOG},
+    {"RestartSec", KEY_RESTART},
+    {"run-as", KEY_USER},
+    {"SupplementaryGroups", KEY_GROUPS},
+    {"WorkingDirectory", KEY_DIR},
+    {"working-dir", KEY_DIR},
+    {"RootDirectory", KEY_ROOT},
+    {"Environment", KEY_ENV},
+    {"EnvironmentFile", KEY_ENV_FILE},
+    {"CPUAffinity", KEY_CPUS},
+    {"LimitNOFILE", KEY_LIMITS},
+    {"MemoryMax", KEY_RESOURCES},
+    {"TTYPath", KEY_TTY},
+    {"PIDFile", KEY_FORKS},
+    {"pid-file", KEY_FORKS},
+};
+
 const char *key_nearest(const char *name)
 {
     const char *names[KEY_COUNT];
+    for (size_t i = 0; i < sizeof foreign_keys / sizeof *foreign_keys; i++)
+        if (strcasecmp(foreign_keys[i].foreign, name) == 0)
+            return keys[foreign_keys[i].row].name;
     for (size_t row = 0; row < KEY_COUNT; row++)
         names[row] = keys[row].name;
     return text_nearest(name, names, KEY_COUNT);

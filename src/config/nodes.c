@@ -151,7 +151,8 @@ static const struct hint hints[] = {
      "an entry of a list is expected here, as in '- value': check the indentation"},
     {"did not find expected <document start>", false,
      "the file is one mapping, 'key: value' on each line: check the indentation"},
-    {"did not find expected node content", false, "a value is missing here: write one"},
+    {"did not find expected node content", false,
+     "a value is missing here: write one, or close the list or mapping before it by ']' or '}'"},
     {"found undefined tag handle", false,
      "tags (a word with '!' in front) are not allowed: "
      "remove it, or put the text in quotes"},

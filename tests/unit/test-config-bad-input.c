@@ -175,6 +175,10 @@ TEST(unknown_words_name_the_nearest_known_one)
 {
     static const struct bad list[] = {
         {FILE_OF("exce: a\n"), "1:1: there is no key 'exce': did you mean 'exec'?"},
+        {FILE_OF("ExecStart: a\nDepends-On: [b]\nEnvironmentFile: /a\n"),
+         "1:1: there is no key 'ExecStart': did you mean 'exec'?\n"
+         "2:1: there is no key 'Depends-On': did you mean 'needs'?\n"
+         "3:1: there is no key 'EnvironmentFile': did you mean 'env-file'?"},
         {FILE_OF("zzzzzzz: a\nexec: b\n"), "1:1: there is no key 'zzzzzzz': remove it"},
         {FILE_OF("exec: a\n'<<': {}\n"), "2:1: there is no key '<<': remove it"},
         {FILE_OF("exec: a\ntype: deamon\n"),
@@ -408,6 +412,9 @@ static const struct bad wrong_values[] = {
     {FILE_OF("exec: a\ntty: ../x\n"), "2:6: 'tty' is a device, as /dev/tty1 or tty1, not '../x'"},
     {FILE_OF("exec: a\nconsole: perhaps\n"),
      "2:10: 'console' is yes or no, not 'perhaps': write 'console: yes' without quotes"},
+    {FILE_OF("exec: a\nreload: SIGHUP\n"),
+     "2:9: 'reload: SIGHUP' is a command: write 'signal SIGHUP', or the program's path for a "
+     "command"},
     {FILE_OF("exec: a\nreload: signal FOO\n"),
      "2:9: 'reload: signal FOO' names no signal: write 'signal HUP', or the program's path for "
      "a command"},
