@@ -75,7 +75,7 @@ static const char help[] =
     "  --log-format WORD   text or json\n"
     "  --log-level WORD    debug, info, warn or error: what of our own goes to the console\n"
     "  --container         the machine is not ours: sync our own files only\n"
-    "  --services DIR, --config FILE\n"
+    "  --services DIR, --config FILE, --etc DIR\n"
     "                      the launcher's: taken, and not used\n"
     "  --help, --version\n";
 
