@@ -61,7 +61,7 @@ static const struct definition *definition_of(const struct process *process)
 
 static bool forks(const struct process *process)
 {
-    return definition_of(process)->type == TYPE_FORKING;
+    return body_of(process)->type == TYPE_FORKING;
 }
 
 /* ---- adopting ------------------------------------------------------------------------------ */

@@ -8,9 +8,9 @@
 #include <stddef.h>
 
 /* A task that ended well has not been stopped: what follows it is `after-start`. */
-static bool ended_well(const struct definition *definition, const struct service_body *body)
+static bool ended_well(const struct service_body *body)
 {
-    return definition->type == TYPE_TASK && !body->asked && !body->failed_start &&
+    return body->type == TYPE_TASK && !body->asked && !body->failed_start &&
            body->exit_kind == EXIT_CODE && body->exit_value == 0;
 }
 
@@ -24,7 +24,7 @@ static commands_t list_of(const struct definition *definition, const struct serv
     case STATE_LEAVING:
         return definition->before_stop;
     case STATE_FINISHING:
-        return ended_well(definition, body) ? definition->after_start : definition->after_stop;
+        return ended_well(body) ? definition->after_start : definition->after_stop;
     default:
         return NULL;
     }

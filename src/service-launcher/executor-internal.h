@@ -141,6 +141,10 @@ void executor_queue_spawn(struct process *process);
  * there is none left, else EVENT_NONE. */
 enum service_event executor_next_hook(struct process *process);
 
+/* Its program is to be executed now: the run is one of the type that its file says by now. Returns
+ * false for a target, which has none. */
+bool executor_begin_program(struct process *process);
+
 /* A hook has ended: the next one, or the event that ends the step. */
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value);
 

@@ -71,11 +71,10 @@ bool executor_has_begun(const struct process *process)
 
 void executor_ready_begin(struct process *process, bool again)
 {
-    const struct definition *definition = process_service(process)->definition;
     const struct service_body *body = body_of(process);
     const struct ready_way *way = way_of(process);
 
-    if (body->state != STATE_STARTING || definition->type == TYPE_TASK || process->ready)
+    if (body->state != STATE_STARTING || body->type == TYPE_TASK || process->ready)
         return;
     if (body->ready_met) {
         executor_ready_settle(process);

@@ -546,13 +546,41 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
     return failed;
 }
 
+bool executor_begin_program(struct process *process)
+{
+    struct manager *manager = &process->executor->launcher->manager;
+    struct service *service = process_service(process);
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.type = (uint8_t)service->definition->type;
+    manager_commit(manager, service, &body);
+    return body.type != TYPE_TARGET;
+}
+
+/* A reload may have taken away what was to be run while it waited for its turn. Returns what comes
+ * instead, or EVENT_NONE. */
+static enum service_event look_again(struct process *process)
+{
+    if (!process->spawn_hook)
+        return executor_begin_program(process) ? EVENT_NONE : EVENT_READY;
+    if (executor_hook_command(process))
+        return EVENT_NONE;
+    process->spawn_hook = false;
+    return EVENT_HOOKS_OK;
+}
+
 static void run_one(struct process *process)
 {
     struct launcher *launcher = process->executor->launcher;
     struct service *service = process_service(process);
     struct reason reason;
     bool hook = process->spawn_hook;
+    enum service_event instead = look_again(process);
 
+    if (instead != EVENT_NONE) {
+        manager_event(&launcher->manager, service, instead);
+        return;
+    }
     int failed = spawn_one(process, &reason);
     if (!hook && process->ready_give_fd >= 0) {
         close(process->ready_give_fd);

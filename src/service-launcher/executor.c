@@ -344,8 +344,7 @@ static bool end_will_be_told(const struct process *process)
     bool up = body->state == STATE_STARTING || body->state == STATE_SETTLING ||
               body->state == STATE_RUNNING;
     /* Where a service forks the status decides whether this is its end at all. */
-    return process_record(process)->follower_pid ||
-           (service->definition && service->definition->type == TYPE_FORKING && up);
+    return process_record(process)->follower_pid || (body->type == TYPE_FORKING && up);
 }
 
 /* Nobody has said it: nobody ever will. */
@@ -500,7 +499,7 @@ static enum service_event act_hooks(struct process *process)
 
 static enum service_event act_spawn(struct process *process)
 {
-    if (process_service(process)->definition->type == TYPE_TARGET)
+    if (!executor_begin_program(process))
         return EVENT_READY;
     executor_queue_spawn(process);
     return EVENT_NONE;

@@ -513,12 +513,13 @@ static int want_fresh(struct plan *plan)
     for (size_t i = 0; i < plan->fresh_count; i++)
         if (service_is_enabled(&manager->services[plan->fresh[i]]))
             plan->fresh[count++] = plan->fresh[i];
-    return manager_want(manager, plan->fresh, count);
+    return manager_want_gently(manager, plan->fresh, count);
 }
 
 int plan_carry_out(struct plan *plan, bool start)
 {
     struct launcher *launcher = plan->launcher;
+    manager_settle(&launcher->manager); /* what was before this is not to be taken for its doing */
     int failed = load_store_sources(launcher, plan->keep, plan->kept);
     if (failed)
         return failed;
@@ -545,6 +546,7 @@ int plan_carry_out(struct plan *plan, bool start)
     failed = start ? want_fresh(plan) : 0;
     if (!failed)
         failed = manager_want_again(&launcher->manager);
+    manager_keep_running(&launcher->manager);
     if (failed)
         LOG(ERROR, "No memory to start what is new: reload again");
     return 0;

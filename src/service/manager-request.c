@@ -16,23 +16,38 @@ struct wave {
     uint32_t serial;
     enum request_verb verb;
     bool by_person;
+    bool gentle;     /* stops nothing that runs */
     uint32_t *stack; /* [slots]: each slot is pushed at most once in a wave */
     size_t depth;
 };
 
 /* A conflict ends with one of the two wanted: the one that is being started, or, when both are, the
- * one that comes first by name. Returns false when `service` is the one that loses. */
+ * one that comes first by name. NULL: neither. */
+static struct service *find_loser(const struct wave *wave, struct service *service,
+                                  struct service *other, bool both)
+{
+    struct manager *manager = wave->manager;
+    bool runs = !is_idle(service_body(manager, service));
+    bool other_runs = !is_idle(service_body(manager, other));
+
+    if (wave->gentle && (runs || other_runs))
+        return !runs ? service : !other_runs ? other : NULL;
+    if (both && strcmp(service_name(manager, service), service_name(manager, other)) > 0)
+        return service;
+    return other;
+}
+
+/* Returns false when `service` is the one that loses. */
 static bool win_conflict(struct wave *wave, struct service *service, struct service *other)
 {
     struct manager *manager = wave->manager;
     struct service_body body;
     bool both = other->request_serial == wave->serial && service_body(manager, other)->wanted;
-    struct service *loser = other, *winner = service;
+    struct service *loser = find_loser(wave, service, other, both);
+    struct service *winner = loser == service ? other : service;
 
-    if (both && strcmp(service_name(manager, service), service_name(manager, other)) > 0) {
-        loser = service;
-        winner = other;
-    }
+    if (!loser)
+        return true;
     manager_edit(manager, loser, &body);
     if (!body.wanted && is_idle(&body) && loser == other)
         return true;
@@ -44,7 +59,7 @@ static bool win_conflict(struct wave *wave, struct service *service, struct serv
     loser->request_serial = wave->serial;
     loser->request_verb = REQUEST_STOP;
     manager_mark_around(manager, loser);
-    if (both && (body.state == STATE_STOPPED || body.state == STATE_WAITING))
+    if ((both || loser == service) && (body.state == STATE_STOPPED || body.state == STATE_WAITING))
         manager_event(manager, loser, EVENT_BLOCKED);
     return loser != service;
 }
@@ -135,11 +150,12 @@ static void run_wave(struct wave *wave)
         want(wave, &wave->manager->services[wave->stack[--wave->depth]]);
 }
 
-int manager_want(struct manager *manager, const uint32_t *slots, size_t count)
+static int want_all(struct manager *manager, const uint32_t *slots, size_t count, bool gentle)
 {
     struct wave wave = {.manager = manager,
                         .serial = ++manager->next_serial,
                         .verb = REQUEST_START,
+                        .gentle = gentle,
                         .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
     if (!wave.stack)
         return -ENOMEM;
@@ -154,6 +170,16 @@ int manager_want(struct manager *manager, const uint32_t *slots, size_t count)
     return 0;
 }
 
+int manager_want(struct manager *manager, const uint32_t *slots, size_t count)
+{
+    return want_all(manager, slots, count, false);
+}
+
+int manager_want_gently(struct manager *manager, const uint32_t *slots, size_t count)
+{
+    return want_all(manager, slots, count, true);
+}
+
 int manager_want_again(struct manager *manager)
 {
     size_t count = 0;
@@ -163,7 +189,7 @@ int manager_want_again(struct manager *manager)
     for (uint32_t i = 0; i < manager->slots; i++)
         if (manager->services[i].in_use && service_body(manager, &manager->services[i])->wanted)
             slots[count++] = i;
-    int failed = manager_want(manager, slots, count);
+    int failed = manager_want_gently(manager, slots, count);
     free(slots);
     return failed;
 }
@@ -279,6 +305,12 @@ static const char *why_no_reload(const struct manager *manager, const struct ser
     return is_running(body) ? NULL : "it is on its way, and reads its files by that";
 }
 
+/* Nothing that runs is in its way; what does not run cannot come back without a file. */
+static bool would_need_file(const struct service_body *body, enum request_verb verb)
+{
+    return body->gone && (verb == REQUEST_RESTART || (verb == REQUEST_START && !is_running(body)));
+}
+
 static bool refuse(const struct manager *manager, const struct service *service,
                    struct request_item *item, enum request_verb verb)
 {
@@ -291,6 +323,9 @@ static bool refuse(const struct manager *manager, const struct service *service,
         item->why = "its file does not load";
     else if (service->cycle && verb != REQUEST_STOP)
         item->why = "it is in a cycle";
+    else if (would_need_file(service_body(manager, service), verb))
+        item->why = "its file is gone: it would not come back; put the file back and use "
+                    "`slc reload`, or use `slc stop`";
     else if (verb == REQUEST_RELOAD && why_no_reload(manager, service))
         item->why = why_no_reload(manager, service);
     else

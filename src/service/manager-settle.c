@@ -55,8 +55,15 @@ static bool ended_under(const struct manager *manager, const struct service *nee
                         const struct service_body *dependant)
 {
     const struct service_body *body = service_body(manager, need);
-    return body->state == STATE_DONE && need->definition && need->definition->type != TYPE_TASK &&
-           body->since_ns > dependant->since_ns;
+    return body->state == STATE_DONE && body->type != TYPE_TASK &&
+           body->since_ns > dependant->since_ns && body->since_ns > dependant->needs_from_ns;
+}
+
+/* It was down when a reload brought the need to one that ran: nothing is stopped by that. */
+static bool was_down(const struct service_body *need, const struct service_body *dependant)
+{
+    return is_idle(need) && !machine_states[need->state].up &&
+           need->since_ns <= dependant->needs_from_ns;
 }
 
 /* The first need that is gone; one that is gone for good before one that comes back by itself. */
@@ -76,6 +83,8 @@ static bool find_gone_need(const struct manager *manager, const struct service *
         if (edges[i].kind != EDGE_NEED)
             continue;
         const struct service *need = other_of(manager, &edges[i]);
+        if (active && was_down(service_body(manager, need), body))
+            continue;
         if (standing(manager, body, need) == STANDS_GONE ||
             (active && ended_under(manager, need, body))) {
             struct reason why = why_gone(manager, need);
@@ -87,6 +96,24 @@ static bool find_gone_need(const struct manager *manager, const struct service *
         }
     }
     return found;
+}
+
+void manager_keep_running(struct manager *manager)
+{
+    struct reason why;
+    uint64_t now = manager->ops->now_ns(manager->context);
+    for (uint32_t i = 0; i < manager->slots; i++) {
+        struct service *service = &manager->services[i];
+        struct service_body body;
+        if (!service->in_use || i >= manager->graph.nodes)
+            continue;
+        manager_edit(manager, service, &body);
+        if (is_idle(&body) || must_go(manager, &body) ||
+            !find_gone_need(manager, service, &body, &why))
+            continue;
+        body.needs_from_ns = now;
+        manager_commit(manager, service, &body);
+    }
 }
 
 /* A run of its own has been judged, or it has nothing to start: needs mean nothing to it now. */
@@ -180,13 +207,46 @@ static uint32_t waits_for(const struct manager *manager, const struct service *s
     return SLOT_NONE;
 }
 
+/* A start ends who conflicts with it. Who runs all the same was left running by a reload that
+ * brought the conflict, and stays: SLOT_NONE where there is nobody like that. */
+static uint32_t find_rival(const struct manager *manager, const struct service *service)
+{
+    size_t count;
+    for (int before = 0; before < 2; before++) {
+        const struct edge *edges =
+            (before ? graph_before : graph_after)(&manager->graph, service->slot, &count);
+        for (size_t i = 0; i < count; i++) {
+            const struct service_body *other = service_body(manager, other_of(manager, &edges[i]));
+            if (edges[i].kind == EDGE_CONFLICT && !is_idle(other) && !must_go(manager, other))
+                return edges[i].slot;
+        }
+    }
+    return SLOT_NONE;
+}
+
+static void lose_to(struct manager *manager, struct service *service, uint32_t rival)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    body.wanted = 0;
+    body.cause = body.reason = reason_of(REASON_CONFLICT, rival, 0);
+    manager_commit(manager, service, &body);
+    manager_mark_around(manager, service);
+    manager_event(manager, service, EVENT_BLOCKED);
+}
+
 static void settle_start(struct manager *manager, struct service *service)
 {
     struct service_body body;
     size_t condition = 0;
     manager_edit(manager, service, &body);
     uint32_t other = waits_for(manager, service, &body);
+    uint32_t rival = find_rival(manager, service);
 
+    if (rival != SLOT_NONE) {
+        lose_to(manager, service, rival);
+        return;
+    }
     if (other != SLOT_NONE) {
         if (body.state == STATE_WAITING && body.reason.code == REASON_WAITS_FOR &&
             body.reason.service == other)

@@ -341,6 +341,8 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.forked = FORK_FIRST;
         body.session = 0;
         body.by_mark = 0;
+        body.type = service->definition ? (uint8_t)service->definition->type : TYPE_DAEMON;
+        body.needs_from_ns = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }
     if (actions & ACTION_FAILED_START)

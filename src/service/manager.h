@@ -218,9 +218,17 @@ int manager_resolve(struct manager *manager, char *const *order,
  * changed). */
 int manager_want(struct manager *manager, const uint32_t *slots, size_t count);
 
-/* Wants up what the services that are wanted need: after their definitions have changed. Returns 0
- * or -ENOMEM (nothing changed). */
+/* Wants up, gently, what the services that are wanted need: after their definitions have changed.
+ * Returns 0 or -ENOMEM (nothing changed). */
 int manager_want_again(struct manager *manager);
+
+/* The same for a reload: nothing that runs is stopped for it. Of two that conflict the one that
+ * does not run is refused; two that run, run on. */
+int manager_want_gently(struct manager *manager, const uint32_t *slots, size_t count);
+
+/* After a reload: what runs is not stopped by a need that is down already, and only by one that
+ * goes down from now on. Everything must have been settled before the reload. */
+void manager_keep_running(struct manager *manager);
 
 /* Begins a request about the services of its items. Actions follow in the next manager_settle().
  * Returns how many items are pending: with 0 the request is settled, and on_done is not called. */

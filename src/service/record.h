@@ -114,6 +114,7 @@ struct service_body {
     uint8_t ready_met;    /* what `ready` asks for has been seen in this run */
     uint8_t told;         /* enum told */
     uint8_t extended;     /* 1 + the state whose deadline the service has put off; 0: none */
+    uint8_t type;         /* enum service_type of this run, whatever its file says by now */
     int32_t exit_value;
     struct reason reason;        /* of the state, for people */
     struct reason cause;         /* why it is kept or taken down, while it is */
@@ -129,6 +130,7 @@ struct service_body {
     struct file_mark ready_mark; /* the file of `ready` as it was before the program ran */
     uint64_t watchdog_ms;        /* how often this run has to report; 0: it need not */
     int32_t session;             /* of a main process that was named by MAINPID; 0: main_pid */
+    uint64_t needs_from_ns; /* a need that has been down since before this is no reason to go */
 };
 
 struct service_record {

@@ -35,6 +35,10 @@ struct oracle {
     bool missing[NAMES]; /* it needs a name that nobody has */
 } oracle;
 
+/* Who ran beside whom when a reload brought their conflict: until one of the two is started anew.
+ */
+static uint32_t beside[NAMES];
+
 static struct service *service_of(int name)
 {
     return fake_find(&fake, names[name]);
@@ -175,10 +179,18 @@ static bool has_ended_under(int need, int name)
            body->cause.code == REASON_NEED_DONE && body->cause.service == service_of(need)->slot;
 }
 
+/* It was down when a reload brought the need to one that ran, and has not moved since. */
+static bool is_excused(int name, int need)
+{
+    return !is_down(name) && is_down(need) && !is_up(need) &&
+           body_of(need)->since_ns <= body_of(name)->needs_from_ns;
+}
+
 static bool is_kept(int name)
 {
     for (int i = 0; i < NAMES; i++)
-        if (oracle.needs[name] & 1u << i && (is_gone(i) || has_ended_under(i, name)))
+        if (oracle.needs[name] & 1u << i && !is_excused(name, i) &&
+            (is_gone(i) || has_ended_under(i, name)))
             return true;
     return oracle.missing[name] && is_down(name);
 }
@@ -226,8 +238,10 @@ static void judge_start(int name)
 {
     CHECK(body_of(name)->wanted);
     CHECK(!oracle.missing[name]);
+    beside[name] = 0;
     for (int i = 0; i < NAMES; i++) {
         uint32_t bit = 1u << i;
+        beside[i] &= ~(1u << name);
         if (oracle.needs[name] & bit &&
             (!is_up(i) || !body_of(i)->wanted || body_of(i)->restarting))
             complain(name, "starts without its need", i);
@@ -293,10 +307,11 @@ static void judge_rest(int name)
         (body->state == STATE_STOPPED || body->blocked))
         complain(name, "could start, and is forgotten;", name);
     for (int i = 0; i < NAMES; i++) {
-        if (body->state == STATE_RUNNING && oracle.needs[name] & 1u << i && !is_up(i))
+        if (body->state == STATE_RUNNING && oracle.needs[name] & 1u << i && !is_up(i) &&
+            !is_excused(name, i))
             complain(name, "runs without its need", i);
         if (body->state == STATE_RUNNING && oracle.conflicts[name] & 1u << i && !is_down(i) &&
-            i != name)
+            i != name && !(beside[name] & 1u << i))
             complain(name, "runs beside", i);
     }
 }
@@ -391,11 +406,21 @@ static void set_gone(int name, bool gone)
     manager_commit(&fake.manager, service_of(name), &body);
 }
 
+static void note_conflicts(void)
+{
+    for (int i = 0; i < NAMES; i++)
+        for (int j = 0; j < NAMES; j++)
+            if (service_of(i) && service_of(j) && oracle.conflicts[i] & 1u << j && !is_down(i) &&
+                !is_down(j))
+                beside[i] |= 1u << j;
+}
+
 /* Some files are removed, some are written, then all is read again. */
 static void reload_at_random(void)
 {
     uint32_t fresh[NAMES];
     size_t count = 0;
+    manager_settle(&fake.manager);
     for (int i = 0; i < NAMES; i++) {
         uint32_t what = random_below(8);
         if (what == 0 && service_of(i))
@@ -411,8 +436,10 @@ static void reload_at_random(void)
         }
     }
     put_in_force();
-    manager_want(&fake.manager, fresh, count);
+    note_conflicts();
+    manager_want_gently(&fake.manager, fresh, count);
     manager_want_again(&fake.manager);
+    manager_keep_running(&fake.manager);
     forget_gone();
     manager_settle(&fake.manager);
 }
