@@ -211,7 +211,7 @@ static uint32_t waits_for(const struct manager *manager, const struct service *s
  * brought the conflict, and stays: SLOT_NONE where there is nobody like that. */
 static uint32_t find_rival(const struct manager *manager, const struct service *service)
 {
-    size_t count;
+    size_t count = 0;
     for (int before = 0; before < 2; before++) {
         const struct edge *edges =
             (before ? graph_before : graph_after)(&manager->graph, service->slot, &count);
