@@ -79,6 +79,16 @@ void show_exit(struct show *show, const struct service *service)
     json_end(show->writer, '}');
 }
 
+/* What it has said that it is doing. */
+static void add_told(struct text *text, const struct service_body *body)
+{
+    static const char *const words[] = {[TOLD_NOTHING] = "",
+                                        [TOLD_RELOADING] = "reloads its configuration",
+                                        [TOLD_STOPPING] = "is stopping by itself"};
+    if (!machine_states[body->state].idle)
+        text_add(text, words[body->told]);
+}
+
 void show_reason(struct show *show, const struct service *service)
 {
     char words[REASON_BYTES];
@@ -98,6 +108,8 @@ void show_reason(struct show *show, const struct service *service)
     service_reason(manager_of(show), service, &text);
     if (!text.used_bytes && gone)
         text_add(&text, "its file is gone: it disappears when it stops");
+    if (!text.used_bytes)
+        add_told(&text, service_body(manager_of(show), service));
     json_put_string(show->writer, text.used_bytes ? words : NULL);
 }
 

@@ -181,10 +181,19 @@ static void set_told(struct process *process, enum told told)
 {
     struct service_body body;
     manager_edit(manager_of(process), process_service(process), &body);
-    if (body.told == told)
+    if (body.told == told || body.told == TOLD_STOPPING) /* from that there is no way back */
         return;
+    bool goes = told == TOLD_STOPPING &&
+                (machine_states[body.state].going_up || body.state == STATE_RUNNING);
     body.told = (uint8_t)told;
+    if (goes) { /* no time-out of its start or its watchdog means anything any more */
+        uint32_t ms = definition_of(process)->stop.timeout_ms;
+        body.deadline_ns = ms == TIME_NEVER_MS ? 0 : clock_now_ns() + ms * NS_PER_MS;
+        body.extended = 0;
+    }
     manager_commit(manager_of(process), process_service(process), &body);
+    if (goes)
+        executor_resume_timer(process, body.deadline_ns);
 }
 
 /* Puts the state's deadline off, never nearer. */
@@ -195,7 +204,7 @@ static void extend(struct process *process, uint64_t usec)
     uint64_t limit = (uint64_t)TIME_NEVER_MS * 1000;
     uint64_t at_ns = clock_now_ns() + (usec < limit ? usec : limit) * 1000;
     bool waits = machine_states[body.state].going_up || body.state == STATE_LEAVING ||
-                 body.state == STATE_STOPPING;
+                 body.state == STATE_STOPPING || body.told == TOLD_STOPPING;
     if (!waits || !body.deadline_ns || body.deadline_ns >= at_ns)
         return;
     body.deadline_ns = at_ns;

@@ -149,6 +149,9 @@ static void resume_timer(struct process *process, const struct service_body *bod
     default: /* no other state has one */
         break;
     }
+    if (body->told == TOLD_STOPPING &&
+        (machine_states[body->state].going_up || body->state == STATE_RUNNING))
+        time_out_ms = definition->stop.timeout_ms;
     if (body->deadline_ns && body->extended == body->state + 1) {
         executor_resume_timer(process, body->deadline_ns); /* the service has put it off */
         return;

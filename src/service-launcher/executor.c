@@ -252,7 +252,7 @@ static void set_time_out(struct process *process, uint32_t time_out_ms)
 void executor_feed_watchdog(struct process *process)
 {
     const struct service_body *body = service_body(manager_of(process), process_service(process));
-    if (body->state == STATE_RUNNING)
+    if (body->state == STATE_RUNNING && body->told != TOLD_STOPPING)
         executor_set_deadline(
             process, body->watchdog_ms ? clock_now_ns() + body->watchdog_ms * NS_PER_MS : 0);
 }
@@ -680,6 +680,8 @@ static enum service_event act_back_off(struct process *process)
 static enum service_event act_no_timer(struct process *process)
 {
     const struct service_body *body = service_body(manager_of(process), process_service(process));
+    if (body->state == STATE_RUNNING && body->told == TOLD_STOPPING)
+        return EVENT_NONE; /* the time it has to end goes on */
     if (body->state == STATE_RUNNING && body->watchdog_ms)
         executor_feed_watchdog(process);
     else

@@ -229,6 +229,8 @@ void manager_shut_down(struct manager *manager)
 static struct reason reason_of_end(const struct definition *definition,
                                    const struct service_body *body)
 {
+    if (body->told == TOLD_STOPPING && body->timed_out == TIMED_OUT_STOP)
+        return reason_of(REASON_STOP_TIME_OUT, SLOT_NONE, (int32_t)definition->stop.timeout_ms);
     if (body->failed_start && body->timed_out)
         return reason_of(body->timed_out == TIMED_OUT_READY ? REASON_READY_TIME_OUT
                                                             : REASON_START_TIME_OUT,
@@ -311,6 +313,8 @@ static void end_reload(struct service *service, struct service_body *body, unsig
 /* The first that is over says why the run ended; what follows is only its end. */
 static enum timed_out timed_out_in(enum service_state state, const struct service_body *body)
 {
+    if (body->told == TOLD_STOPPING && !body->timed_out)
+        return TIMED_OUT_STOP;
     if (state == STATE_RUNNING)
         return TIMED_OUT_WATCHDOG;
     if (state == STATE_STARTING)

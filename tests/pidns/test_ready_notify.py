@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 
 from harness import Machine, Skip, until
 from services import (PYTHON, booted, define, events, look, printed, shell, wait, words)
@@ -316,3 +317,101 @@ def test_watchdog_usec_and_trigger():
         # It may be ended before it could say that it has sent.
         print(repr(b'WATCHDOG=trigger'), file=sender.pipe, flush=True)
         assert wait(machine, 'd', 'failed')['exit'] == {'signal': 'SIGABRT'}
+
+
+# ---- what it says that it is doing
+
+def test_that_it_reloads_is_shown_until_it_is_ready_again():
+    with Machine() as machine:
+        sender = Sender(machine)
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open().send(b'READY=1')
+        assert wait(machine, 'd', 'running')['reason'] is None
+        sender.send(b'RELOADING=1\nMONOTONIC_USEC=5')
+        until(lambda: look(machine, 'd')['reason'] == 'reloads its configuration', 'it is shown')
+        machine.kill_launcher()
+        assert 'reloads its configuration' in machine.slc('status', 'd').stdout
+        sender.send(b'READY=1')
+        until(lambda: look(machine, 'd')['reason'] is None, 'it is not any more')
+
+
+def test_one_that_stops_by_itself_has_the_time_for_it_and_no_watchdog():
+    with Machine() as machine:
+        sender = Sender(machine, watchdog='5min', stop={'timeout': '20h'}, restart='never')
+        slow = Sender(machine, 'slow', start_timeout='5min', stop={'timeout': '20h'})
+        start(machine)
+        wait(machine, 'd', 'starting')
+        wait(machine, 'slow', 'starting')
+        sender.open().send(b'READY=1')
+        before = wait(machine, 'd', 'running')['next']
+        slow.open().send(b'STOPPING=1')
+        sender.send(b'STOPPING=1')
+        until(lambda: look(machine, 'd')['reason'] == 'is stopping by itself', 'it is shown')
+        after = look(machine, 'd')['next']
+        assert after[:13] > before[:13], (before, after)  # to the hour
+        until(lambda: look(machine, 'slow')['next'][:13] > before[:13], 'so has one that starts')
+        sender.send(b'WATCHDOG=1', b'WATCHDOG_USEC=1', b'READY=1', b'RELOADING=1')
+        machine.kill_launcher()
+        found = look(machine, 'd')
+        assert found['next'][:16] == after[:16] and found['state'] == 'running', (after, found)
+        assert found['reason'] == 'is stopping by itself', found
+        sender.send(b'EXTEND_TIMEOUT_USEC=180000000000')
+        until(lambda: look(machine, 'd')['next'] > after, 'it is put off')
+
+
+def test_one_that_does_not_stop_as_it_said_is_stopped():
+    with Machine() as machine:
+        sender = Sender(machine, stop={'timeout': '300ms'}, restart='never')
+        start(machine)
+        wait(machine, 'd', 'starting')
+        sender.open().send(b'READY=1')
+        wait(machine, 'd', 'running')
+        print(repr(b'STOPPING=1'), file=sender.pipe, flush=True)
+        found = wait(machine, 'd', 'failed', '30s')
+        assert found['reason'] == 'did not stop within 300 ms and was killed', found
+        assert found['exit'] == {'signal': 'SIGTERM'}, found
+
+
+# ---- from a root of its own
+
+STATIC_SENDER = r'''
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+int main(void)
+{
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    if (!name || name[0] != '@' || access("/usr", F_OK) == 0)
+        return 2;
+    strncpy(address.sun_path + 1, name + 1, sizeof address.sun_path - 2);
+    socklen_t bytes = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+    if (sendto(fd, "READY=1\nSTATUS=from inside", 26, 0, (void *)&address, bytes) < 0)
+        return 3;
+    for (;;)
+        pause();
+}
+'''
+
+
+def test_a_service_in_a_root_of_its_own_reaches_its_notify_socket():
+    with Machine() as machine:
+        root = machine.folder / 'root'
+        root.mkdir()
+        source = machine.folder / 'sender.c'
+        source.write_text(STATIC_SENDER, encoding='ascii')
+        made = subprocess.run(['cc', '-static', '-o', root / 'sender', source], check=False,
+                              capture_output=True, text=True) if shutil.which('cc') else None
+        if not made or made.returncode:
+            raise Skip('no static program can be made here')
+        define(machine, 'd', exec='/sender', root=str(root), ready='notify', restart='never',
+               watchdog='5min')
+        booted(machine)
+        assert wait(machine, 'd', 'running')['status_text'] == 'from inside'
+        machine.kill_launcher()
+        assert look(machine, 'd')['status_text'] == 'from inside'

@@ -1,0 +1,96 @@
+"""A service that goes to the background by itself and says when it is ready: both have to be there.
+Each test runs twice: followed by a cgroup, and by follow-forks."""
+import os
+
+from harness import until
+from services import booted, both_ways, look, wait
+from test_forks import daemon, said
+
+NOTIFY = '''
+import socket
+def notify(text):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(text.encode(), os.environ['NOTIFY_SOCKET'])
+'''
+
+
+def gate(machine):
+    path = machine.folder / 'go'
+    os.mkfifo(path)
+    return path
+
+
+def boot(machine):
+    machine.boot()
+    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+
+
+def is_not_ready(machine, pid, reason):
+    """The main process is known, under the next launcher too, and that is not enough."""
+    until(lambda: look(machine, 'd')['pid'] == pid, 'it is the main one')
+    machine.kill_launcher()
+    found = look(machine, 'd')
+    assert (found['state'], found['reason'], found['pid']) == ('starting', reason, pid), found
+
+
+@both_ways
+def test_a_known_daemon_is_waited_for_until_it_sends_ready(machine):
+    go = gate(machine)
+    daemon(machine, 'd', NOTIFY + f'fork(); print("daemon", os.getpid(), flush=True)\n'
+           f'meet({str(go)!r}); notify("READY=1"); signal.pause()', ready='notify')
+    boot(machine)
+    [pid] = said(machine, 'd')
+    is_not_ready(machine, pid, 'waits until it sends READY=1')
+    go.write_text('')
+    assert wait(machine, 'd', 'running')['pid'] == pid
+
+
+@both_ways
+def test_one_that_is_ready_is_waited_for_until_its_first_process_has_ended(machine):
+    go = gate(machine)
+    daemon(machine, 'd', NOTIFY + 'notify("READY=1\\nSTATUS=early")\n'
+           f'meet({str(go)!r}); fork(); stay()', ready='notify')
+    boot(machine)
+    until(lambda: look(machine, 'd')['status_text'] == 'early', 'its word has come')
+    machine.kill_launcher()
+    assert look(machine, 'd')['state'] == 'starting'
+    go.write_text('')
+    [pid] = said(machine, 'd')
+    assert wait(machine, 'd', 'running')['pid'] == pid
+
+
+@both_ways
+def test_a_first_process_that_names_the_daemon_and_is_ready_for_it(machine):
+    daemon(machine, 'd', NOTIFY + '''
+pid = os.fork()
+if not pid:
+    stay()
+notify(f'MAINPID={pid}\\nREADY=1')
+''', ready='notify')
+    booted(machine)
+    [pid] = said(machine, 'd')
+    assert wait(machine, 'd', 'running')['pid'] == pid
+
+
+@both_ways
+def test_a_known_daemon_is_waited_for_until_its_file_is_there(machine):
+    go, path = gate(machine), machine.folder / 'ready'
+    daemon(machine, 'd', f'fork(); print("daemon", os.getpid(), flush=True)\nmeet({str(go)!r})\n'
+           f'open({str(path)!r}, "w").close(); signal.pause()', ready={'file': str(path)})
+    boot(machine)
+    [pid] = said(machine, 'd')
+    is_not_ready(machine, pid, f'waits until {path} is made or changed')
+    go.write_text('')
+    assert wait(machine, 'd', 'running')['pid'] == pid
+
+
+@both_ways
+def test_a_known_daemon_is_waited_for_until_its_pid_file_names_it(machine):
+    go, path = gate(machine), machine.folder / 'd.pid'
+    daemon(machine, 'd', f'fork(); print("daemon", os.getpid(), flush=True)\nmeet({str(go)!r})\n'
+           f'pid_file({str(path)!r}); signal.pause()', ready={'pid-file': str(path)})
+    boot(machine)
+    [pid] = said(machine, 'd')
+    is_not_ready(machine, pid, f'waits until its pid is in {path}')
+    go.write_text('')
+    assert wait(machine, 'd', 'running')['pid'] == pid
