@@ -1,4 +1,5 @@
 /* `ready` and `watchdog`: how the launcher knows that a service has started, and still works. */
+#include "base/expression.h"
 #include "base/host-port.h"
 #include "config/parse.h"
 #include "config/show.h"
@@ -83,6 +84,24 @@ static bool value_tcp(struct parse *p, const char *key, const struct node *value
     }
 }
 
+static bool value_log(struct parse *p, const char *key, const struct node *value, void *field)
+{
+    struct ready *ready = field;
+    char why[EXPRESSION_WHY_BYTES];
+    regex_t regex;
+    if (!expand(p, key, value, "listening on port", &ready->word))
+        return false;
+    switch (expression_compile(&regex, ready->word, why)) {
+    case 0:
+        regfree(&regex);
+        return true;
+    case -ENOMEM:
+        return parse_no_memory(p);
+    default:
+        return parse_error(p, value, "'%s' is no POSIX extended regular expression: %s", key, why);
+    }
+}
+
 static bool value_ready_command(struct parse *p, const char *key, const struct node *value,
                                 void *field)
 {
@@ -101,7 +120,7 @@ static const struct {
     [READY_FILE] = {"file", value_ready_path},
     [READY_TCP] = {"tcp", value_tcp},
     [READY_UNIX] = {"unix", value_socket_path},
-    [READY_LOG] = {"log", value_not_built},
+    [READY_LOG] = {"log", value_log},
     [READY_COMMAND] = {"exec", value_ready_command},
 };
 

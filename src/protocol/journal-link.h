@@ -15,6 +15,15 @@
  *   FORGET    id: name is free, nothing more comes   NOTE     text: for the launcher's log
  *   DRAIN     id: a token that comes back
  *   SETTINGS  id, flags, quota: others from now on
+ *   MATCH     id, run, text: an expression           MATCHED  id, run: a line of it was there
+ *   UNMATCH   id, run: nobody waits for it any more
+ *
+ * MATCH asks for the first whole line that the service prints from then on and that matches (POSIX,
+ * extended); what it printed before is not looked at. A program whose first line is to count is
+ * executed when MATCH has been acknowledged. `run` is the run's invocation id: one MATCH an id is
+ * in force, one of the run that is in force already changes nothing but that MATCHED is said again,
+ * and the end of the run ends it. What is matched, and how far, is in the journal's memfd, so that
+ * the next journal goes on in the middle of a line.
  */
 #pragma once
 
@@ -23,7 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOURNAL_LINK_VERSION 2
+#define JOURNAL_LINK_VERSION 3
 
 enum journal_link_type {
     JOURNAL_REGISTER = 1,
@@ -32,10 +41,13 @@ enum journal_link_type {
     JOURNAL_FORGET = 4,
     JOURNAL_DRAIN = 5,
     JOURNAL_SETTINGS = 6,
+    JOURNAL_MATCH = 7,
+    JOURNAL_UNMATCH = 8,
     JOURNAL_HELLO = 16,
     JOURNAL_ACK = 17,
     JOURNAL_DRAINED = 18,
     JOURNAL_NOTE = 19,
+    JOURNAL_MATCHED = 20,
 };
 
 enum journal_flag {
@@ -56,8 +68,10 @@ struct journal_link_message {
     uint32_t flags;
     uint32_t level;                     /* syslog's 0 to 7 */
     struct quota quota;                 /* REGISTER, SETTINGS; max_size_bytes 0: QUOTA_DEFAULT */
+    uint64_t run[2];                    /* MATCH, UNMATCH, MATCHED: the invocation id */
     char name[JOURNAL_LINK_NAME_BYTES]; /* REGISTER; ends in NUL */
-    char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME */
+    char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME;
+                                           MATCH: the expression */
 };
 
 /* As hand_over_send and hand_over_receive, with at most one descriptor. *ret_fd is -1 for none.

@@ -245,6 +245,8 @@ static void write_block(struct journal *journal, struct service_pipe *pipe, cons
         write_limited(journal, pipe, bytes, count);
     else
         write_run(journal, pipe, bytes, count);
+    /* Whatever the rate has left out; and now that the line is in the file. */
+    journal_look(journal, pipe, bytes, count);
 }
 
 static void end_line(struct journal *journal, struct service_pipe *pipe)
@@ -260,6 +262,8 @@ static void end_line(struct journal *journal, struct service_pipe *pipe)
     if (service->in == pipe)
         service->in = NULL;
     pipe->dropping = false;
+    if (service->match && service->match->pipe_inode == pipe->inode)
+        match_end_line(service->match);
     if (service->console && buffer_used(service->console))
         show_line(service, service->console);
 }
@@ -291,6 +295,7 @@ static void note_block(struct journal *journal, struct service_pipe *pipe)
     note->splitter = pipe->splitter;
     note->rate = pipe->service->rate;
     note->dropping = pipe->dropping;
+    note->block++;
     journal->in_block = true;
     __atomic_store_n(&note->active, 1, __ATOMIC_SEQ_CST);
 }
@@ -360,7 +365,7 @@ static void drain_pipe(struct journal *journal, struct service_pipe *pipe)
     }
 }
 
-static void drain_service(struct journal *journal, struct service *service)
+void journal_drain_service(struct journal *journal, struct service *service)
 {
     list_for_each(node, &service->pipes)
         drain_pipe(journal, container_of(node, struct service_pipe, node));
@@ -370,7 +375,7 @@ void journal_drain(struct journal *journal)
 {
     for (uint32_t id = 0; id < journal->service_count; id++)
         if (journal->services[id])
-            drain_service(journal, journal->services[id]);
+            journal_drain_service(journal, journal->services[id]);
     retry_all(journal);
 }
 
@@ -382,6 +387,7 @@ int journal_init(struct journal *journal, const char *logs, const char *fallback
     journal_store_init(&journal->store, logs, fallback);
     journal->own = (struct service){
         .journal = journal, .id = JOURNAL_OWN_ID, .name = (char *)JOURNAL_OWN_NAME};
+    list_init(&journal->matched);
     list_init(&journal->own.pipes);
     list_init(&journal->own.due_node);
     list_init(&journal->own.unpacked_node);
@@ -400,6 +406,7 @@ struct service *journal_find(const struct journal *journal, uint32_t id)
 
 static void free_service(struct service *service)
 {
+    match_destroy(service->match);
     if (service->console)
         buffer_finish(service->console);
     free(service->console);
@@ -631,7 +638,7 @@ void journal_say(struct journal *journal, uint32_t id, enum journal_level level,
     struct service *service = journal_find(journal, id);
     if (!service)
         service = &journal->own;
-    drain_service(journal, service);
+    journal_drain_service(journal, service);
     write_event(journal, service, level, text,
                 bytes > JOURNAL_LINK_TEXT_BYTES ? JOURNAL_LINK_TEXT_BYTES : bytes);
 }
@@ -657,9 +664,10 @@ void journal_end_run(struct journal *journal, uint32_t id)
     struct service *service = journal_find(journal, id);
     if (!service)
         return;
-    drain_service(journal, service);
+    journal_drain_service(journal, service);
     list_for_each(node, &service->pipes)
         end_line(journal, container_of(node, struct service_pipe, node));
+    journal_unmatch(journal, id, NULL);
     say_dropped_now(journal, service);
 }
 
@@ -668,9 +676,10 @@ void journal_forget(struct journal *journal, uint32_t id)
     struct service *service = journal_find(journal, id);
     if (!service)
         return;
-    drain_service(journal, service);
+    journal_drain_service(journal, service);
     list_for_each(node, &service->pipes)
         close_pipe(journal, container_of(node, struct service_pipe, node));
+    journal_unmatch(journal, id, NULL);
     say_dropped_now(journal, service);
     if (!list_empty(&service->file.waiting_node)) {
         journal_store_retry(&journal->store, clock_read_ns(CLOCK_REALTIME));

@@ -6,6 +6,7 @@
 #include "journal/store.h"
 #include "loop/loop.h"
 #include "service-journal/keeper.h"
+#include "service-journal/match.h"
 #include "service-journal/rate.h"
 #include "service-journal/spool.h"
 #include "service-journal/state.h"
@@ -40,6 +41,7 @@ struct service {
     struct list due_node, unpacked_node; /* the keeper's */
     bool was_dropping;                   /* for the pipe that is adopted: service_pipe.dropping */
     bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
+    struct match *match;                 /* NULL: nothing of its output is waited for */
     struct buffer *console; /* the beginning of a line, where its lines go to the console, too */
 };
 
@@ -53,7 +55,10 @@ struct journal {
     struct service **services; /* by id; NULL where there is none */
     uint32_t service_count;
     struct service own;
-    bool in_block; /* what is sealed now may have to come back */
+    bool in_block;                     /* what is sealed now may have to come back */
+    struct list matched;               /* struct match: MATCHED is to be said */
+    void (*on_matched)(void *context); /* there is one more; NULL: nobody to tell yet */
+    void *context;
 };
 
 /* `logs` and `fallback` outlive it. Returns 0 or -errno. */
@@ -92,6 +97,20 @@ void journal_end_rates(struct journal *journal);
 
 /* Ends the entry of an unfinished line: its rest goes on behind a `-`. */
 void journal_cut_line(struct service *service);
+
+/* Begins to look for a line of what the service prints from now on; NULL: what a journal before
+ * this one was looking for, which goes on where that was. -ENOENT: it has no pipe. 0 or -errno. */
+int journal_match(struct journal *journal, uint32_t id, const struct journal_state_match *from);
+
+/* Nobody waits for it any more; one of another run stays. `run` NULL: whatever it is. */
+void journal_unmatch(struct journal *journal, uint32_t id, const uint64_t *run);
+
+/* Looks at what a pipe had next. */
+void journal_look(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                  size_t count);
+
+/* Reads and writes what is in a service's pipes now. */
+void journal_drain_service(struct journal *journal, struct service *service);
 
 /* Reads every pipe dry as of now and writes all of it. */
 void journal_drain(struct journal *journal);

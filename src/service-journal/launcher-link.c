@@ -27,6 +27,17 @@ static int send_message(const struct launcher_link *link, enum journal_link_type
     return journal_link_send(link->source.fd, &message, -1);
 }
 
+static int send_matched(const struct launcher_link *link, const struct match *match)
+{
+    struct journal_link_message message;
+    memset(&message, 0, offsetof(struct journal_link_message, text));
+    message.type = JOURNAL_MATCHED;
+    message.id = match->id;
+    memcpy(message.run, match->run, sizeof message.run);
+    message.text[0] = 0;
+    return journal_link_send(link->source.fd, &message, -1);
+}
+
 /* Sends the answers that are due, as far as they fit. */
 static void send_answers(struct launcher_link *link)
 {
@@ -42,6 +53,12 @@ static void send_answers(struct launcher_link *link)
         failed = send_message(link, JOURNAL_DRAINED, 0, link->tokens[0], "");
         if (!failed)
             memmove(link->tokens, link->tokens + 1, --link->token_count * sizeof link->tokens[0]);
+    }
+    while (!failed && !list_empty(&link->journal->matched)) {
+        struct list *node = link->journal->matched.next;
+        failed = send_matched(link, container_of(node, struct match, node));
+        if (!failed)
+            list_remove(node);
     }
     if (!failed && link->acknowledged != sequence) {
         failed = send_message(link, JOURNAL_ACK, sequence, 0, "");
@@ -97,6 +114,14 @@ static int do_settings(struct journal *journal, const struct journal_link_messag
     return journal_state_write(&journal->state, message->id, &record);
 }
 
+static int do_match(struct journal *journal, const struct journal_link_message *message)
+{
+    struct journal_state_match from = {0};
+    memcpy(from.run, message->run, sizeof from.run);
+    memcpy(from.expression, message->text, sizeof from.expression);
+    return journal_match(journal, message->id, &from);
+}
+
 static void carry_out(struct launcher_link *link, const struct journal_link_message *message,
                       int fd)
 {
@@ -111,6 +136,12 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
         break;
     case JOURNAL_SETTINGS:
         failed = do_settings(journal, message);
+        break;
+    case JOURNAL_MATCH:
+        failed = do_match(journal, message);
+        break;
+    case JOURNAL_UNMATCH:
+        journal_unmatch(journal, message->id, message->run);
         break;
     case JOURNAL_EVENT:
         journal_say(journal, message->id, (enum journal_level)message->level, message->text,
@@ -189,9 +220,16 @@ void launcher_link_drain(struct launcher_link *link)
     send_answers(link);
 }
 
+static void on_matched(void *context)
+{
+    send_answers(context);
+}
+
 int launcher_link_init(struct launcher_link *link, struct journal *journal, int fd)
 {
     *link = (struct launcher_link){.journal = journal};
+    journal->on_matched = on_matched;
+    journal->context = link;
     int failed = loop_add(&journal->loop, &link->source, fd, EPOLLIN, on_event);
     if (!failed)
         send_answers(link);

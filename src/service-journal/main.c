@@ -351,6 +351,12 @@ static void restore(void)
     }
     free(program.held);
     program.held = NULL;
+    for (uint32_t id = 0; id < ids; id++) {
+        int failed = journal_find(journal, id) ? journal_match(journal, id, NULL) : 0;
+        if (failed && failed != -ENOENT)
+            LOG(ERROR, "Could not go on waiting for a line of a service", NUMBER("id", id),
+                TEXT("error", strerror(-failed)));
+    }
     if (ids)
         LOG(INFO, "Journal goes on", NUMBER("services", restored),
             NUMBER("pipes", program.held_count));

@@ -10,13 +10,15 @@
 #include <unistd.h>
 
 #define MAGIC        0x6c6e6a74696e6f63ull /* "conitjnl" */
-#define VERSION      1
+#define VERSION      2
 #define PAGE_BYTES   4096
 #define RECORD_BYTES 256
 #define FOLDER_BYTES 1216
 #define IDS_MAX      (KEY_READY_FIRST - KEY_SERVICE_FIRST)
 #define FOLDERS_AT   (PAGE_BYTES + (off_t)IDS_MAX * RECORD_BYTES)
-#define STATE_BYTES  (FOLDERS_AT + (off_t)IDS_MAX * FOLDER_BYTES)
+#define MATCHES_AT   (FOLDERS_AT + (off_t)IDS_MAX * FOLDER_BYTES)
+#define MATCH_BYTES  12288
+#define STATE_BYTES  (MATCHES_AT + (off_t)IDS_MAX * MATCH_BYTES)
 
 struct journal_state_header {
     uint64_t magic;
@@ -33,6 +35,12 @@ struct record {
     uint32_t dropped, dropping;
 };
 
+struct match {
+    struct journal_state_match match;
+    struct journal_state_line lines[2];
+};
+
+_Static_assert(sizeof(struct match) <= MATCH_BYTES, "a match has its place");
 _Static_assert(sizeof(struct record) <= RECORD_BYTES, "a record has its place");
 _Static_assert(JOURNAL_LINK_TEXT_BYTES <= FOLDER_BYTES, "a folder has its place");
 
@@ -185,4 +193,107 @@ int journal_state_clear(struct journal_state *state, uint32_t id)
     if (id >= journal_state_ids(state))
         return 0;
     return put(state->fd, &valid, sizeof valid, record_at(id));
+}
+
+/* ---- matches ------------------------------------------------------------------------------- */
+
+static off_t match_at(uint32_t id)
+{
+    return MATCHES_AT + (off_t)id * MATCH_BYTES;
+}
+
+static off_t line_at(uint32_t id, size_t half)
+{
+    return match_at(id) + (off_t)offsetof(struct match, lines) +
+           (off_t)(half * sizeof(struct journal_state_line));
+}
+
+int journal_state_write_match(struct journal_state *state, uint32_t id,
+                              const struct journal_state_match *match)
+{
+    static const struct journal_state_line none;
+    struct journal_state_match written = *match;
+    const uint32_t valid = 1;
+
+    if (id >= journal_state_ids(state))
+        return -ENOENT;
+    int failed = journal_state_clear_match(state, id);
+    for (size_t half = 0; half < 2 && !failed; half++)
+        failed =
+            put(state->fd, &none, offsetof(struct journal_state_line, text), line_at(id, half));
+    written.valid = 0;
+    if (!failed)
+        failed = put(state->fd, &written, sizeof written, match_at(id));
+    return failed ? failed : put(state->fd, &valid, sizeof valid, match_at(id));
+}
+
+bool journal_state_read_match(const struct journal_state *state, uint32_t id,
+                              struct journal_state_match *ret)
+{
+    return id < journal_state_ids(state) &&
+           pread(state->fd, ret, sizeof *ret, match_at(id)) == sizeof *ret && ret->valid &&
+           memchr(ret->expression, 0, sizeof ret->expression);
+}
+
+int journal_state_set_matched(struct journal_state *state, uint32_t id)
+{
+    const uint32_t matched = 1;
+    return put(state->fd, &matched, sizeof matched,
+               match_at(id) + (off_t)offsetof(struct journal_state_match, matched));
+}
+
+int journal_state_clear_match(struct journal_state *state, uint32_t id)
+{
+    const uint32_t valid = 0;
+    if (id >= journal_state_ids(state))
+        return 0;
+    return put(state->fd, &valid, sizeof valid, match_at(id));
+}
+
+/* Reads the heads of both halves. */
+static bool read_blocks(const struct journal_state *state, uint32_t id, uint64_t blocks[2])
+{
+    for (size_t half = 0; half < 2; half++)
+        if (pread(state->fd, &blocks[half], sizeof blocks[half], line_at(id, half)) !=
+            sizeof blocks[half])
+            return false;
+    return true;
+}
+
+int journal_state_write_line(struct journal_state *state, uint32_t id,
+                             const struct journal_state_line *line)
+{
+    const size_t head = offsetof(struct journal_state_line, text);
+    struct journal_state_line written = {
+        .block = state->header->note.block, .used = line->used, .cut = line->cut};
+    uint64_t blocks[2];
+
+    if (!read_blocks(state, id, blocks))
+        return -EIO;
+    /* The older one; that of this block itself, if a journal that was killed had written it. */
+    size_t half = blocks[0] == written.block   ? 0
+                  : blocks[1] == written.block ? 1
+                                               : blocks[0] > blocks[1];
+    int failed = put(state->fd, line->text, line->used, line_at(id, half) + (off_t)head);
+    return failed ? failed : put(state->fd, &written, head, line_at(id, half));
+}
+
+bool journal_state_read_line(const struct journal_state *state, uint32_t id,
+                             struct journal_state_line *ret)
+{
+    const struct journal_note *note = journal_state_note(state);
+    uint64_t blocks[2];
+
+    if (!read_blocks(state, id, blocks))
+        return false;
+    for (size_t half = 0; half < 2; half++)
+        if (note->active && blocks[half] >= note->block)
+            blocks[half] = 0;
+    size_t half = blocks[1] > blocks[0];
+    if (pread(state->fd, ret, sizeof *ret, line_at(id, half)) != (ssize_t)sizeof *ret ||
+        ret->used > sizeof ret->text)
+        return false;
+    if (!blocks[half])
+        ret->used = ret->cut = 0;
+    return true;
 }

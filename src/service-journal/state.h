@@ -3,6 +3,7 @@
  *   0        header, one page, mapped
  *   4096     one record for each id, RECORD_BYTES apart
  *   behind   one folder for each id, FOLDER_BYTES apart; used only where a record says so
+ *   behind   one match for each id, MATCH_BYTES apart; used only where it says so itself
  *
  * Pages of ids that were never used do not exist. A record is valid by its first word, which is
  * written last and cleared first. */
@@ -31,6 +32,25 @@ struct journal_state_record {
     char folder[JOURNAL_LINK_TEXT_BYTES]; /* "" for LOGS/NAME */
 };
 
+/* What of a service's output is waited for, of a pipe with this inode. */
+struct journal_state_match {
+    uint32_t valid, matched; /* matched: and the line was there */
+    uint64_t run[2];
+    uint64_t pipe_inode;
+    char expression[JOURNAL_LINK_TEXT_BYTES];
+};
+
+#define MATCH_LINE_BYTES 4096 /* of a line, from its beginning, that are looked at */
+
+/* The line that a pipe is in the middle of. There are two of each match, written in turns: what a
+ * block leaves counts once the block is done, for else it is written again from where it began. */
+struct journal_state_line {
+    uint64_t block; /* 0: empty */
+    uint32_t used;  /* of `text`; the rest is not written */
+    uint32_t cut;   /* there was more */
+    char text[MATCH_LINE_BYTES];
+};
+
 /* What is being written: made before a block is taken out of a pipe. */
 struct journal_note {
     uint32_t active; /* the rest is valid; set last, cleared when the block is written */
@@ -40,6 +60,7 @@ struct journal_note {
     struct journal_splitter splitter;
     struct rate rate;
     uint32_t dropping; /* service_pipe.dropping */
+    uint64_t block;    /* how many were noted */
 };
 
 /* In shared memory: every store is at once where the next journal finds it. */
@@ -71,3 +92,18 @@ int journal_state_write(struct journal_state *state, uint32_t id,
 int journal_state_write_dropped(struct journal_state *state, uint32_t id, uint32_t dropped,
                                 bool dropping);
 int journal_state_clear(struct journal_state *state, uint32_t id);
+
+/* The match of an id, of which nothing was read yet; 0 or -errno. Reading returns false when there
+ * is none. */
+int journal_state_write_match(struct journal_state *state, uint32_t id,
+                              const struct journal_state_match *match);
+bool journal_state_read_match(const struct journal_state *state, uint32_t id,
+                              struct journal_state_match *ret);
+int journal_state_set_matched(struct journal_state *state, uint32_t id);
+int journal_state_clear_match(struct journal_state *state, uint32_t id);
+
+/* The line as the block that is being written leaves it; as the last one that was done left it. */
+int journal_state_write_line(struct journal_state *state, uint32_t id,
+                             const struct journal_state_line *line);
+bool journal_state_read_line(const struct journal_state *state, uint32_t id,
+                             struct journal_state_line *ret);

@@ -41,6 +41,9 @@ struct process {
     int ready_fd;                /* its notify socket, or the reading end of `ready: fd`; -1 */
     int ready_give_fd;           /* the writing end until the program has it; -1 */
     bool ready_stored;           /* init holds ready_fd */
+    uint64_t match_run[2];       /* the run whose MATCH was sent last */
+    bool matching;               /* the journal has not taken it yet: its program waits */
+    bool matched_early;          /* its line was there before its program: it is a hook's child's */
     bool notify_warned;          /* of a message that was refused */
     bool emptying;               /* its notify socket is being read to its end */
     int main_pid_doubt;          /* the -errno of a MAINPID that was warned of last */
@@ -198,6 +201,9 @@ int executor_ready_prepare(struct process *process);
 /* Whether the program of a service that is STARTING has been executed. */
 bool executor_has_begun(const struct process *process);
 
+/* Says what is waited for, as the reason of the state. */
+void executor_ready_awaited(struct process *process);
+
 /* The program runs, or was taken up in STARTING: EVENT_READY follows, perhaps at once. */
 void executor_ready_begin(struct process *process, bool again);
 
@@ -216,6 +222,9 @@ bool executor_owns(const struct process *process, pid_t pid);
 
 /* executor-ready-command.c: the command has ended. */
 void executor_ready_command_ended(struct process *process, bool good);
+
+/* executor-ready-log.c: asks for the line once more, if it is waited for. */
+void executor_ready_log_ask(struct process *process);
 
 /* Gives back process->ready_fd, here and with init. */
 void executor_ready_give_back(struct process *process);

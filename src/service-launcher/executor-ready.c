@@ -14,9 +14,10 @@
 #include <unistd.h>
 
 static const struct ready_way *const ways[READY_KINDS] = {
-    [READY_NOTIFY] = &ready_notify,   [READY_FD] = &ready_fd,   [READY_PID_FILE] = &ready_pid_file,
-    [READY_FILE] = &ready_file,       [READY_TCP] = &ready_tcp, [READY_UNIX] = &ready_unix,
-    [READY_COMMAND] = &ready_command,
+    [READY_NOTIFY] = &ready_notify,     [READY_FD] = &ready_fd,
+    [READY_PID_FILE] = &ready_pid_file, [READY_FILE] = &ready_file,
+    [READY_TCP] = &ready_tcp,           [READY_UNIX] = &ready_unix,
+    [READY_LOG] = &ready_log,           [READY_COMMAND] = &ready_command,
 };
 
 static struct manager *manager_of(const struct process *process)
@@ -69,6 +70,12 @@ bool executor_has_begun(const struct process *process)
     return record->main_pid || record->follower_pid || executor_is_leaderless(process);
 }
 
+void executor_ready_awaited(struct process *process)
+{
+    if (body_of(process)->reason.code == REASON_NONE)
+        set_reason(process, REASON_NOT_READY);
+}
+
 void executor_ready_begin(struct process *process, bool again)
 {
     const struct service_body *body = body_of(process);
@@ -84,8 +91,7 @@ void executor_ready_begin(struct process *process, bool again)
         executor_ready_met(process);
         return;
     }
-    if (body->reason.code == REASON_NONE)
-        set_reason(process, REASON_NOT_READY);
+    executor_ready_awaited(process);
     process->ready = calloc(1, sizeof *process->ready);
     if (!process->ready) {
         executor_ready_warn(process, "no memory to wait for it", strerror(ENOMEM));

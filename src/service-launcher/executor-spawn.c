@@ -633,10 +633,13 @@ static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe 
 }
 
 /* Those that wait for the journal's socket are told by on_registered, and a hook waits until the
- * one before it, which was killed, has ended: no turn is made for them. */
+ * one before it, which was killed, has ended; where a line is waited for the journal has to look
+ * for it first. No turn is made for them. */
 static bool is_runnable(const struct process *process)
 {
-    return !process->registering && !(process->spawn_hook && process_record(process)->hook_pid);
+    if (process->registering)
+        return false;
+    return process->spawn_hook ? !process_record(process)->hook_pid : !process->matching;
 }
 
 static bool has_runnable(const struct executor *executor)

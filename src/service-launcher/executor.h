@@ -52,6 +52,11 @@ bool executor_spawn_batch(struct executor *executor);
 void executor_on_room(struct executor *executor);
 
 /* That service's registration has gone to the journal. */
+/* The journal's words on `ready: log`, of a run with this invocation id; a new journal. */
+void executor_on_match_taken(struct executor *executor, uint32_t slot, const uint64_t run[2]);
+void executor_on_matched(struct executor *executor, uint32_t slot, const uint64_t run[2]);
+void executor_on_new_journal(struct executor *executor);
+
 void executor_on_registered(struct executor *executor, uint32_t slot);
 
 /* The service is idle, and not about to start again: what is held for it is given back in the next

@@ -24,6 +24,7 @@ struct queued {
     bool announced; /* a registration that was said to be waiting */
     int fd;         /* a registration's pipe until it is acknowledged; else -1 */
     struct quota quota;
+    uint64_t run[2];
     size_t name_bytes;
     char words[]; /* name, NUL, text, NUL */
 };
@@ -51,6 +52,7 @@ static int send_one(struct journal_client *client, const struct queued *queued)
     message.flags = queued->flags;
     message.level = queued->level;
     message.quota = queued->quota;
+    memcpy(message.run, queued->run, sizeof message.run);
     memcpy(message.name, queued->words, queued->name_bytes + 1);
     memcpy(message.text, text, strlen(text) + 1);
     return journal_link_send(client->source.fd, &message, queued->fd);
@@ -237,6 +239,32 @@ int journal_client_forget(struct journal_client *client, uint32_t id)
     return send_plain(client, JOURNAL_FORGET, id);
 }
 
+static int send_run(struct journal_client *client, enum journal_link_type type, uint32_t id,
+                    const uint64_t run[2], const char *text, size_t bytes)
+{
+    struct queued *queued;
+    int failed = enqueue(client, type, id, "", text, bytes, -1, &queued);
+    if (failed)
+        return failed;
+    memcpy(queued->run, run, sizeof queued->run);
+    flush(client);
+    return 0;
+}
+
+int journal_client_match(struct journal_client *client, uint32_t id, const uint64_t run[2],
+                         const char *expression)
+{
+    size_t bytes = strlen(expression);
+    if (bytes >= JOURNAL_LINK_TEXT_BYTES)
+        return -EINVAL;
+    return send_run(client, JOURNAL_MATCH, id, run, expression, bytes);
+}
+
+int journal_client_unmatch(struct journal_client *client, uint32_t id, const uint64_t run[2])
+{
+    return send_run(client, JOURNAL_UNMATCH, id, run, "", 0);
+}
+
 int journal_client_drain(struct journal_client *client, struct journal_drain *drain,
                          void (*on_drained)(struct journal_drain *drain))
 {
@@ -290,7 +318,12 @@ static void on_acknowledged(struct journal_client *client, uint64_t sequence)
         /* What was not sent cannot have been carried out; it is kept whatever was said. */
         if (queued->sequence > sequence || client->unsent == &queued->node)
             break;
+        const uint32_t id = queued->id;
+        const uint64_t run[2] = {queued->run[0], queued->run[1]};
+        const bool is_match = queued->type == JOURNAL_MATCH;
         free_queued(client, queued);
+        if (is_match && client->on_match_taken)
+            client->on_match_taken(client->context, id, run);
     }
 }
 
@@ -305,6 +338,8 @@ static void on_hello(struct journal_client *client, uint64_t sequence)
         /* Without memory the old request is still there, which does if it was not carried out. */
         (void) enqueue(client, JOURNAL_DRAIN, container_of(node, struct journal_drain, node)->token,
                        "", "", 0, -1, &queued);
+    if (client->on_new_journal)
+        client->on_new_journal(client->context);
 }
 
 static void on_message(struct journal_client *client, struct journal_link_message *message)
@@ -318,6 +353,10 @@ static void on_message(struct journal_client *client, struct journal_link_messag
         break;
     case JOURNAL_DRAINED:
         on_drained(client, message->id);
+        break;
+    case JOURNAL_MATCHED:
+        if (client->on_matched)
+            client->on_matched(client->context, message->id, message->run);
         break;
     case JOURNAL_NOTE:
         if (client->on_note)

@@ -44,6 +44,11 @@ struct journal_client {
      * journal_client_register() said -EAGAIN is in the kernel's queue now. on_note: a word of the
      * journal for the launcher's log. */
     void (*on_registered)(void *context, uint32_t id);
+    /* The journal looks for the line of this run; it was there (said more than once); and: a new
+     * journal is there, to be asked again for every line that is waited for. */
+    void (*on_match_taken)(void *context, uint32_t id, const uint64_t run[2]);
+    void (*on_matched)(void *context, uint32_t id, const uint64_t run[2]);
+    void (*on_new_journal)(void *context);
     void (*on_note)(void *context, uint32_t level, const char *text);
     void *context;
 };
@@ -88,6 +93,15 @@ int journal_client_run_ended(struct journal_client *client, uint32_t id);
 /* The id gets free: what is left in the pipe is written, then the journal forgets it.
  * 0 or -ENOMEM. */
 int journal_client_forget(struct journal_client *client, uint32_t id);
+
+/* Asks for the first line of what the service prints from now on that matches; `run` is the run's
+ * invocation id. Once on_match_taken says so no line is missed. 0, -ENOMEM, or -EINVAL: too long.
+ */
+int journal_client_match(struct journal_client *client, uint32_t id, const uint64_t run[2],
+                         const char *expression);
+
+/* Nobody waits for it any more. 0 or -ENOMEM. */
+int journal_client_unmatch(struct journal_client *client, uint32_t id, const uint64_t run[2]);
 
 /* Calls on_drained once everything that was printed before this call is in the files. Asked for
  * again when the journal is restarted; there is no time-out. 0 or -ENOMEM. */

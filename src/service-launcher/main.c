@@ -251,6 +251,24 @@ static void on_registered(void *context, uint32_t slot)
     executor_on_registered(launcher.executor, slot);
 }
 
+static void on_match_taken(void *context, uint32_t slot, const uint64_t run[2])
+{
+    (void)context;
+    executor_on_match_taken(launcher.executor, slot, run);
+}
+
+static void on_matched(void *context, uint32_t slot, const uint64_t run[2])
+{
+    (void)context;
+    executor_on_matched(launcher.executor, slot, run);
+}
+
+static void on_new_journal(void *context)
+{
+    (void)context;
+    executor_on_new_journal(launcher.executor);
+}
+
 static void on_note(void *context, uint32_t level, const char *text)
 {
     (void)context;
@@ -444,6 +462,9 @@ static void set_up(void)
     bool found = open_state();
     failed = journal_client_init(&journal, &launcher.loop, link_fd, &state.header->link_sequence);
     journal.on_registered = on_registered;
+    journal.on_match_taken = on_match_taken;
+    journal.on_matched = on_matched;
+    journal.on_new_journal = on_new_journal;
     journal.on_note = on_note;
     journal.batching = true;
     log_to_journal(&launcher);

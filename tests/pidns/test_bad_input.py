@@ -30,7 +30,7 @@ def populate(machine):
     write('only-a-comment.yml', b'# nothing\n')
     write('no-user.yml', b'exec: sleep 1\nuser: no-such-user\n')
     write('no-group.yml', b'exec: sleep 1\ngroup: no-such-group\n')
-    write('not-yet.yml', b'exec: sleep 1\nready: {log: x}\n')
+    write('bad-regex.yml', b'exec: sleep 1\nready: {log: "(x"}\n')
     write('percent.yml', b'exec: echo %z\n')
     write('deep.yml', b'exec: ' + b'[' * 5000 + b'\n')
     write('needs-itself.yml', b'exec: sleep 1\nneeds: [needs-itself]\n')
@@ -72,7 +72,7 @@ PLACES = {
     'anchor': r':1:7: .*anchor', 'duplicate': r":2:1: .*exec", 'nul': r':1:\d+: ',
     'nul-escape': r':1:\d+: .*NUL', 'not-utf8': r':1:\d+: ', 'only-a-comment': r':1:1: .*exec',
     'empty': r': .*empty', 'no-user': r":2:7: .*no-such-user.*number",
-    'no-group': r":2:8: .*no-such-group.*number", 'not-yet': r":2:9: .*log",
+    'no-group': r":2:8: .*no-such-group.*number", 'bad-regex': r":2:14: .*log.*expression",
     'percent': r":1:\d+: .*%%", 'deep': r':1:\d+: ', 'needs-itself': r':2:\d+: .*itself',
     'huge': r': ', 'a-folder': r': .*(folder|directory)', 'fifo': r': ', 'loop': r': ',
     'dangling': r': ', 'device': r': ', 'socket-like': r': ',

@@ -199,10 +199,22 @@ TEST(unknown_words_name_the_nearest_known_one)
     CHECK_ALL(list);
 }
 
-TEST(what_is_not_built_yet_is_refused_by_name)
+TEST(an_expression_that_is_none_or_costs_too_much_is_refused)
 {
     static const struct bad list[] = {
-        {FILE_OF("exec: a\nready: {log: x}\n"), "2:9: 'ready.log' is not built yet: remove it"},
+        {FILE_OF("exec: a\nready: {log: '(a'}\n"),
+         "2:14: 'ready.log' is no POSIX extended regular expression: a '(' has no ')': write "
+         "'\\(' for a parenthesis"},
+        {FILE_OF("exec: a\nready: {log: 'port \\d'}\n"),
+         "2:14: 'ready.log' is no POSIX extended regular expression: '\\d' is none of POSIX: write "
+         "'[0-9]'"},
+        {FILE_OF("exec: a\nready: {log: '(a)\\1'}\n"),
+         "2:14: 'ready.log' is no POSIX extended regular expression: there are no "
+         "back-references, as '\\1' is one"},
+        {FILE_OF("exec: a\nready: {log: [a]}\n"),
+         "2:14: 'ready.log' is one value, not a list: write 'ready.log: listening on port'"},
+        {FILE_OF("exec: a\nready: log\n"),
+         "2:8: 'ready: log' needs a value: write 'ready: {log: \342\200\246}'"},
     };
     CHECK_ALL(list);
 }

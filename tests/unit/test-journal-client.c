@@ -192,6 +192,62 @@ TEST(a_drain_is_answered_once_and_asked_for_again_of_a_new_journal)
     finish();
 }
 
+static const uint64_t run[2] = {0x1234, 0x5678};
+static unsigned taken, matched, new_journals;
+
+static void on_match_taken(void *context, uint32_t id, const uint64_t of[2])
+{
+    (void)context;
+    taken += id == 5 && of[0] == run[0] && of[1] == run[1];
+}
+
+static void on_matched(void *context, uint32_t id, const uint64_t of[2])
+{
+    (void)context;
+    matched += id == 5 && of[0] == run[0] && of[1] == run[1];
+}
+
+static void on_new_journal(void *context)
+{
+    (void)context;
+    new_journals++;
+}
+
+TEST(a_match_is_taken_once_it_is_acknowledged_and_is_sent_again_until_then)
+{
+    char expression[JOURNAL_LINK_TEXT_BYTES + 1];
+    begin();
+    taken = matched = new_journals = 0;
+    client.on_match_taken = on_match_taken;
+    client.on_matched = on_matched;
+    client.on_new_journal = on_new_journal;
+    CHECK_NUMBER(journal_client_match(&client, 5, run, "^ready$"), 0);
+    for (int journal = 0; journal < 2; journal++) {
+        struct journal_link_message message = hear();
+        CHECK_NUMBER(message.type, JOURNAL_MATCH);
+        CHECK_NUMBER(message.id, 5);
+        CHECK(message.run[0] == run[0] && message.run[1] == run[1]);
+        CHECK_TEXT(message.text, "^ready$");
+        CHECK_NUMBER(taken, 0);
+        say(JOURNAL_HELLO, (uint64_t)journal, 0); /* the first has not carried it out */
+    }
+    CHECK_NUMBER(taken, 1);
+    CHECK_NUMBER(new_journals, 2);
+    struct journal_link_message answer = {
+        .type = JOURNAL_MATCHED, .id = 5, .run = {run[0], run[1]}};
+    CHECK_NUMBER(journal_link_send(sockets[1], &answer, -1), 0);
+    CHECK_NUMBER(loop_turn(&loop, false), 0);
+    CHECK_NUMBER(matched, 1);
+    CHECK_NUMBER(journal_client_unmatch(&client, 5, run), 0);
+    answer = hear();
+    CHECK_NUMBER(answer.type, JOURNAL_UNMATCH);
+    CHECK(answer.run[0] == run[0] && answer.run[1] == run[1]);
+    memset(expression, 'a', sizeof expression - 1);
+    expression[sizeof expression - 1] = 0;
+    CHECK_NUMBER(journal_client_match(&client, 5, run, expression), -EINVAL);
+    finish();
+}
+
 TEST(events_are_bounded_and_the_lost_ones_counted)
 {
     unsigned heard = 0;
