@@ -695,9 +695,12 @@ def test_a_follower_and_its_launcher_killed_together_lose_nobody_either():
 
 def test_the_program_has_its_own_user_and_the_follower_is_out_of_its_reach():
     with Machine(before=WITHOUT_CGROUP) as machine:
-        daemon(machine, 'd', '''fork()
+        daemon(machine, 'd', '''first = os.getpid()
+fork()
 print('daemon', os.getpid(), flush=True)
 assert os.getuid() == 61112
+while os.getppid() == first:  # it is to end by itself, or the start has failed
+    pass
 os.kill(-1, 9)  # everybody that it may
 stay('killer')
 ''', user=61112, group=61112, restart='never')
