@@ -4,6 +4,7 @@
 #include "protocol/varlink.h"
 
 #include "base/text.h"
+#include "protocol/foreign.h"
 
 #include <errno.h>
 #include <string.h>
@@ -21,16 +22,6 @@ void varlink_input_drop(struct varlink_input *input)
         buffer_finish(&input->buffer);
 }
 
-static ssize_t receive(int socket, void *bytes, size_t most)
-{
-    ssize_t got;
-
-    do
-        got = recv(socket, bytes, most, MSG_DONTWAIT);
-    while (got < 0 && errno == EINTR);
-    return got < 0 ? -errno : got;
-}
-
 ssize_t varlink_input_receive(struct varlink_input *input, int socket, size_t most)
 {
     char small[SMALL_READ_BYTES];
@@ -39,11 +30,11 @@ ssize_t varlink_input_receive(struct varlink_input *input, int socket, size_t mo
 
     varlink_input_drop(input);
     if (most <= sizeof small) {
-        got = receive(socket, small, most);
+        got = foreign_receive(socket, small, most);
         r = got > 0 ? buffer_append(&input->buffer, small, (size_t)got) : 0;
     } else {
         r = buffer_reserve(&input->buffer, most);
-        got = r < 0 ? r : receive(socket, input->buffer.data + input->buffer.end, most);
+        got = r < 0 ? r : foreign_receive(socket, input->buffer.data + input->buffer.end, most);
         if (got > 0)
             input->buffer.end += (size_t)got;
     }

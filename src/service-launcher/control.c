@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/group.h"
 #include "log/log.h"
+#include "protocol/foreign.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -57,6 +58,7 @@ static void connection_destroy(struct connection *connection)
     control->connection_count--;
     varlink_input_finish(&connection->input);
     buffer_finish(&connection->output);
+    foreign_drain(fd);
     close(fd);
     free(connection);
 }
@@ -265,6 +267,7 @@ static void refuse_client(int fd)
     static const char words[] =
         "{\"error\":\"" CONTROL_INTERFACE ".TooManyConnections\",\"parameters\":{}}";
     (void)!send(fd, words, sizeof words, MSG_DONTWAIT | MSG_NOSIGNAL);
+    foreign_drain(fd);
     close(fd);
 }
 

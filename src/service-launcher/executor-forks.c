@@ -66,14 +66,33 @@ static bool forks(const struct process *process)
 
 /* ---- adopting ------------------------------------------------------------------------------ */
 
+static void former_destroy(struct former *former)
+{
+    loop_remove(&former->executor->launcher->loop, &former->source);
+    list_remove(&former->link);
+    pidref_close(&former->process);
+    free(former);
+}
+
 static void on_former_ended(struct loop_fd *source, uint32_t events)
 {
     struct former *former = container_of(source, struct former, source);
     (void)events;
-    loop_remove(&former->executor->launcher->loop, source);
     pidref_reap(&former->process);
-    pidref_close(&former->process);
-    free(former);
+    former_destroy(former);
+}
+
+/* One that is the main process once more: how it ends is not a former's to take away. */
+static void forget_former(struct executor *executor, pid_t pid)
+{
+    list_for_each(node, &executor->formers)
+    {
+        struct former *former = container_of(node, struct former, link);
+        if (former->process.pid != pid)
+            continue;
+        former_destroy(former);
+        return;
+    }
 }
 
 /* A main process that lives on as an ordinary one: if it is our child, its zombie will be ours. */
@@ -92,6 +111,7 @@ static void let_go_of_main(struct process *process)
         *former = (struct former){.executor = executor, .process = process->main, .source.fd = -1};
         if (loop_add(&executor->launcher->loop, &former->source, former->process.fd, EPOLLIN,
                      on_former_ended) == 0) {
+            list_append(&executor->formers, &former->link);
             process->main = PIDREF_NONE;
             return;
         }
@@ -137,6 +157,7 @@ int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stag
     keep_session(process, pid);
     follow_set_main(process, pid);
     let_go_of_main(process);
+    forget_former(process->executor, pid);
     process->main = found;
     __atomic_store_n(&record->main_pid, pid, __ATOMIC_RELEASE);
     manager_edit(manager_of(process), process_service(process), &body);

@@ -46,7 +46,8 @@ struct process {
     bool matched_early;          /* its line was there before its program: it is a hook's child's */
     bool notify_warned;          /* of a message that was refused */
     bool emptying;               /* its notify socket is being read to its end */
-    int main_pid_doubt;          /* the -errno of a MAINPID that was warned of last */
+    unsigned main_pid_doubts;    /* bits of why a MAINPID was not believed, said in this run */
+    unsigned main_pid_changes;   /* told in this run */
     struct loop_fd ready_source; /* of ready_fd, which it does not own */
 };
 
@@ -61,6 +62,7 @@ struct looking {
 /* A child of ours that was a main process and is not any more: only to be reaped. */
 struct former {
     struct executor *executor;
+    struct list link; /* in executor->formers: one a process */
     struct pidref process;
     struct loop_fd source;
 };
@@ -69,7 +71,7 @@ struct executor {
     struct launcher *launcher;
     struct process **processes; /* [slots]; NULL: at rest */
     uint32_t slots;
-    struct list spawn_queue, rest_queue;
+    struct list spawn_queue, rest_queue, formers;
     struct rlimit nofile; /* what services get */
     struct follow_entry
         *follow_entries; /* [STATE_SLOTS_MAX], mapped; NULL: there are no followers */
@@ -174,7 +176,7 @@ struct ready_wait {
     struct loop_timer timer; /* of the next try */
     struct watch_path path;
     unsigned attempt;
-    int last_doubt; /* the -errno that was warned of last */
+    unsigned doubted; /* bits of what was warned of already */
 };
 
 /* One kind of `ready`. Any may be NULL. */

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "log/log.h"
+#include "protocol/foreign.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -19,8 +20,8 @@
 #include <unistd.h>
 
 #define MESSAGES_A_TURN 16   /* of one service: a flood leaves the loop its other work */
+#define CHANGES_TOLD    16   /* of the main process in one run */
 #define MESSAGES_AT_END 1024 /* no queue of such a socket is longer */
-#define FDS_MAX         253  /* SCM_MAX_FD */
 
 static struct manager *manager_of(const struct process *process)
 {
@@ -87,7 +88,7 @@ static int bind_path(struct process *process, int fd)
 static void empty(int fd)
 {
     char byte;
-    for (int i = 0; i < 10000 && recv(fd, &byte, 1, MSG_DONTWAIT | MSG_TRUNC) >= 0; i++) {
+    for (int i = 0; i < 10000 && foreign_receive(fd, &byte, 1) >= 0; i++) {
     }
 }
 
@@ -156,6 +157,8 @@ void executor_notify_close(struct process *process)
     size_t bytes;
     if (address_of(process, &address, &bytes) && address.sun_path[0])
         unlink(address.sun_path);
+    if (process->ready_fd >= 0)
+        foreign_drain(process->ready_fd); /* init, which holds it too, finds nothing to close */
 }
 
 /* ---- what a message does ------------------------------------------------------------------- */
@@ -237,12 +240,13 @@ static const char *words_of(int doubt)
     }
 }
 
-/* One that is sent again and again is told once. */
+/* Each is told once a run: a service that goes on and on must not fill its journal. */
 static void refuse_main(struct process *process, int doubt)
 {
-    if (doubt != process->main_pid_doubt)
+    unsigned bit = doubt == -EINVAL ? 1 : doubt == -EPERM ? 2 : doubt == -ESRCH ? 4 : 8;
+    if (!(process->main_pid_doubts & bit))
         executor_ready_warn(process, "MAINPID was not believed", words_of(doubt));
-    process->main_pid_doubt = doubt;
+    process->main_pid_doubts |= bit;
 }
 
 static void set_main(struct process *process, pid_t pid)
@@ -254,8 +258,7 @@ static void set_main(struct process *process, pid_t pid)
         refuse_main(process, failed);
         return;
     }
-    process->main_pid_doubt = 0;
-    if (pid != former)
+    if (pid != former && process->main_pid_changes++ < CHANGES_TOLD)
         journal_client_event(journal, process->slot, 6,
                              "the main process is %d now, in place of %d: it said so", (int)pid,
                              (int)former);
@@ -307,33 +310,27 @@ static bool may_send(const struct process *process, const struct ucred *sender)
 struct extras {
     struct ucred sender;
     bool has_sender;
-    int fds[FDS_MAX];
+    int fds[FOREIGN_FDS_MAX];
     size_t fd_count;
 };
 
 static void take_extras(struct msghdr *header, struct extras *extras)
 {
     for (struct cmsghdr *c = CMSG_FIRSTHDR(header); c; c = CMSG_NXTHDR(header, c)) {
-        size_t bytes = c->cmsg_len - CMSG_LEN(0);
-        if (c->cmsg_level != SOL_SOCKET)
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+            c->cmsg_len < CMSG_LEN(sizeof extras->sender))
             continue;
-        if (c->cmsg_type == SCM_CREDENTIALS && bytes >= sizeof extras->sender) {
-            memcpy(&extras->sender, CMSG_DATA(c), sizeof extras->sender);
-            extras->has_sender = true;
-        } else if (c->cmsg_type == SCM_RIGHTS) {
-            size_t count = bytes / sizeof(int), room = FDS_MAX - extras->fd_count;
-            count = count < room ? count : room;
-            memcpy(extras->fds + extras->fd_count, CMSG_DATA(c), count * sizeof(int));
-            extras->fd_count += count;
-        }
+        memcpy(&extras->sender, CMSG_DATA(c), sizeof extras->sender);
+        extras->has_sender = true;
     }
+    extras->fd_count = foreign_take_fds(header, extras->fds);
 }
 
 static bool receive_one(struct process *process)
 {
     char bytes[NOTIFY_MESSAGE_BYTES];
     _Alignas(struct cmsghdr) char
-        control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
+        control[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FOREIGN_FDS_MAX * sizeof(int))];
     struct iovec vector = {bytes, sizeof bytes};
     struct msghdr header = {.msg_iov = &vector,
                             .msg_iovlen = 1,
@@ -354,8 +351,7 @@ static bool receive_one(struct process *process)
         notify_message_parse(bytes, (size_t)count, &message);
         carry_out(process, &message);
     }
-    for (size_t i = 0; i < extras.fd_count; i++)
-        close(extras.fds[i]);
+    foreign_close(extras.fds, extras.fd_count);
     return true;
 }
 

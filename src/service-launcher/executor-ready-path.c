@@ -69,22 +69,28 @@ static int doubt(const struct process *process)
     return executor_owns(process, pid) ? 0 : -EPERM;
 }
 
-static const char *words_of(int doubt)
+static const struct {
+    int doubt;
+    const char *words;
+} doubts[] = {
+    {-ESTALE, "it is older than this start"},
+    {-EINVAL, "there is no process number in it"},
+    {-EISDIR, "it is no plain file"},
+    {-ESRCH, "the process it names has ended"},
+    {-EPERM, "the process it names is not one of this service"},
+};
+#define DOUBTS (sizeof doubts / sizeof *doubts)
+
+/* Each is said once a start: a file that is written again and again must not fill the journal. */
+static void say_doubt(struct process *process, struct ready_wait *wait, int doubt)
 {
-    switch (doubt) {
-    case -ESTALE:
-        return "it is older than this start";
-    case -EINVAL:
-        return "there is no process number in it";
-    case -EISDIR:
-        return "it is no plain file";
-    case -ESRCH:
-        return "the process it names has ended";
-    case -EPERM:
-        return "the process it names is not one of this service";
-    default:
-        return strerror(-doubt);
-    }
+    size_t i = 0;
+    while (i < DOUBTS && doubts[i].doubt != doubt)
+        i++;
+    if (wait->doubted & 1u << i)
+        return;
+    wait->doubted |= 1u << i;
+    executor_ready_warn(process, path_of(process), i < DOUBTS ? doubts[i].words : strerror(-doubt));
 }
 
 static void on_pid_file(struct watch_path *path)
@@ -97,9 +103,8 @@ static void on_pid_file(struct watch_path *path)
         return;
     }
     /* One that is not there, or is being written, is what is waited for. */
-    if (why != -ENOENT && why != -ENOTDIR && why != -ENODATA && why != wait->last_doubt)
-        executor_ready_warn(process, path_of(process), words_of(why));
-    wait->last_doubt = why;
+    if (why != -ENOENT && why != -ENOTDIR && why != -ENODATA)
+        say_doubt(process, wait, why);
 }
 
 static void begin_pid_file(struct process *process, bool again)

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/host-port.h"
 #include "base/text.h"
+#include "protocol/foreign.h"
 
 #include <errno.h>
 #include <string.h>
@@ -115,6 +116,7 @@ static int try_address(const char *path)
         if (fd < 0)
             return -errno;
         error = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+        foreign_drain(fd);
         close(fd);
     }
     return error;

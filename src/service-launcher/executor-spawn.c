@@ -59,11 +59,11 @@ static void fail_start(struct process *process, struct reason reason)
     bool hook = process->spawn_hook;
     process->spawn_hook = false;
     if (hook && body.state == STATE_STARTING) { /* tried again, so said once */
-        if (process->ready && !process->ready->last_doubt)
+        if (process->ready && !process->ready->doubted)
             executor_ready_warn(process, "the command of 'ready' cannot be run",
                                 strerror(reason.number));
         if (process->ready)
-            process->ready->last_doubt = -reason.number;
+            process->ready->doubted = 1;
         executor_ready_command_ended(process, false);
         return;
     }

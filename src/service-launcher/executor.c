@@ -54,6 +54,7 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
     list_init(&executor->rest_queue);
+    list_init(&executor->formers);
     *ret = executor;
     return 0;
 }
@@ -482,7 +483,7 @@ static enum service_event act_begin_run(struct process *process)
     body.watchdog_ms = service->definition->watchdog_ms;
     process_record(process)->status[0] = 0;
     process->notify_warned = false;
-    process->main_pid_doubt = 0;
+    process->main_pid_doubts = process->main_pid_changes = 0;
     manager_commit(manager_of(process), service, &body);
     set_time_out(process, service->definition->start_timeout_ms);
     return EVENT_NONE;

@@ -1,10 +1,14 @@
 """Single faults, each provoked on purpose: hooks that hang or overlap, a service that leaves its
 cgroup, too few descriptors for a new launcher, a file removed before a kill."""
+import contextlib
 import json
 import os
 import signal
+import socket
+import struct
 
-from harness import Machine, Skip, children_of, until
+from harness import Machine, Skip, children_of, open_fds, stat_of, until
+from services import PYTHON, define, events, kill, look, wait, words
 
 
 def lines_of(path):
@@ -133,3 +137,147 @@ def test_a_mended_service_that_was_stopped_says_that_and_not_that_it_is_broken()
         machine.slc('reload')
         service, = machine.json('list')
         assert (service['state'], service['reason']) == ('stopped', 'was asked to stop'), service
+
+
+# ---- what others send along
+
+def lingering():
+    """A TCP connection whose last close waits ten minutes for a peer that reads nothing; and what
+    keeps the peer."""
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen(1)
+        sender = socket.create_connection(listener.getsockname())
+        peer, _ = listener.accept()
+    sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 600))
+    sender.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            sender.send(b'x' * 65536)
+    return sender, peer
+
+
+def within(inner):
+    """One end of a socket pair, in which that descriptor waits to be read."""
+    ours, theirs = socket.socketpair()
+    socket.send_fds(theirs, [b'x'], [inner.fileno()])
+    theirs.close()
+    inner.close()
+    return ours
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """What is closed meanwhile is only held by what waits for that process."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: stat_of(pid)[1] == 'T', 'it is stopped')
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def start(machine):
+    machine.boot()
+    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    return machine.wait_pid_of('service-launcher')
+
+
+def test_a_descriptor_whose_close_waits_holds_nobody_up_when_it_comes_with_a_message():
+    with Machine() as machine, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        define(machine, 'd', exec='sleep 100000', ready='notify')
+        define(machine, 'other', exec='sleep 100000')
+        launcher = start(machine)
+        wait(machine, 'd', 'starting')
+        sender.connect(str(machine.runtime / 'notify' / 'd'))
+        peers = []
+        with stopped(launcher):
+            for wrap in (lambda one: one, within, lambda one: within(within(one))):
+                sending, peer = lingering()
+                peers.append(peer)
+                wrapped = wrap(sending)
+                socket.send_fds(sender, [b'STATUS=x'], [wrapped.fileno()])
+                wrapped.close()
+        reading, writing = os.pipe()  # a barrier behind those that are held up
+        socket.send_fds(sender, [b'BARRIER=1\nREADY=1'], [writing])
+        os.close(writing)
+        assert os.read(reading, 1) == b''
+        os.close(reading)
+        wait(machine, 'd', 'running')
+        assert machine.wait_pid_of('service-launcher') == launcher
+        machine.slc('stop', 'd', 'other')
+        assert {look(machine, name)['state'] for name in ('d', 'other')} == {'stopped'}
+        for peer in peers:
+            peer.close()
+
+
+def test_a_descriptor_whose_close_waits_holds_nobody_up_when_a_client_sends_it():
+    with Machine() as machine:
+        define(machine, 'd', exec='sleep 100000')
+        launcher = start(machine)
+        wait(machine, 'd', 'running')
+        call = b'{"method":"org.varlink.service.GetInfo"}\0'
+        peers = []
+        with stopped(launcher):
+            for text in (call, call * 1000, b'{'):  # answered; read in parts; never whole
+                sending, peer = lingering()
+                peers.append(peer)
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(machine.runtime / 'control'))
+                    socket.send_fds(client, [text], [sending.fileno()])
+                    sending.close()
+        machine.slc('stop', 'd')
+        assert look(machine, 'd')['state'] == 'stopped'
+        for peer in peers:
+            peer.close()
+
+
+# ---- what a service says of itself, again and again
+
+SWINGS = '''
+import os, socket, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ['NOTIFY_SOCKET'])
+children = [os.getpid()]
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        time.sleep(100000)
+    children.append(child)
+for turn in range(2000):
+    for pid in children + [1, 2, 2 ** 22 - 1]:
+        s.send(b'MAINPID=%d' % pid)
+s.send(b'MAINPID=%d' % children[1])
+s.send(b'READY=1')
+time.sleep(100000)
+'''
+
+
+def test_a_main_process_that_swings_costs_no_descriptors_and_fills_no_journal():
+    with Machine() as machine:
+        define(machine, 'd', exec=words(PYTHON, '-IS', '-c', SWINGS), ready='notify',
+               restart='never')
+        start(machine)
+        wait(machine, 'd', 'running', '60s')
+        launcher = machine.wait_pid_of('service-launcher')
+        assert len(open_fds(launcher)) < 200
+        said = [line for line in events(machine, 'd') if 'MAINPID' in line]
+        assert 0 < len(said) <= 3, said
+        kill(machine, 'd', signal.SIGTERM)  # it was the main one before, too: its end is told
+        assert 'TERM' in wait(machine, 'd', 'failed')['reason']
+
+
+def test_a_pid_file_that_swings_fills_no_journal():
+    with Machine() as machine:
+        path = machine.folder / 'pid'
+        code = (f'import os\nfor i in range(100):\n'
+                f'  for text in ("x", "{2 ** 22 - 1}", "-1", "1", ""):\n'
+                f'    open("{path}.new", "w").write(text)\n'
+                f'    os.rename("{path}.new", "{path}")\n'
+                f'open("{path}", "w").write(str(os.getpid()))\n'
+                f'import time\ntime.sleep(100000)\n')
+        define(machine, 'd', exec=words(PYTHON, '-IS', '-c', code), ready={'pid-file': str(path)})
+        start(machine)
+        wait(machine, 'd', 'running', '60s')
+        said = [line for line in events(machine, 'd') if str(path) in line]
+        assert 0 < len(said) <= 5, said
