@@ -67,7 +67,7 @@ static uint64_t parse_keys(struct parse *p, const struct node *root)
 static void check_target(struct parse *p)
 {
     for (size_t row = 0; row < KEY_COUNT; row++)
-        if (given(p, row) && !keys[row].for_target && keys[row].built)
+        if (given(p, row) && !keys[row].for_target)
             parse_error(p, p->values[row]->key,
                         "'%s' has no meaning for a target, which runs nothing: remove it, or "
                         "'type: target'",

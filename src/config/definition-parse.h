@@ -1,8 +1,7 @@
 /* From the text of a service file to its definition (service/definition.h).
  *
  * The text is read with libyaml's event API, from memory, so that each error has its line and
- * column. All errors of a file are collected, up to ERRORS_PER_FILE. What docs/service-file.md
- * describes and is not built yet is refused by name. */
+ * column. All errors of a file are collected, up to ERRORS_PER_FILE. */
 #pragma once
 
 #include "config/error-list.h"

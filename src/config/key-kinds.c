@@ -151,11 +151,6 @@ static bool equal_limits(const struct definition *a, const struct definition *b,
     return true;
 }
 
-static bool equal_always(const struct definition *a, const struct definition *b, size_t offset)
-{
-    return true;
-}
-
 /* --- Showing --- */
 
 static void show_text(const struct definition *definition, const void *field, struct text *text)
@@ -381,11 +376,6 @@ static void show_limits(const struct definition *definition, const void *field, 
     text_add_char(text, '}');
 }
 
-static void show_nothing(const struct definition *definition, const void *field, struct text *text)
-{
-    text_add(text, "null");
-}
-
 /* --- Packing: what is not one text or one list of texts --- */
 
 static void pack_when(struct packer *packer, void *field)
@@ -435,4 +425,3 @@ const struct key_kind kind_env = {value_env, equal_texts, show_env, pack_texts};
 const struct key_kind kind_stdin = {value_stdin, equal_text, show_stdin, pack_text};
 const struct key_kind kind_tty = {value_tty, equal_text, show_text, pack_text};
 const struct key_kind kind_limits = {value_limits, equal_limits, show_limits, pack_limits};
-const struct key_kind kind_not_built = {value_not_built, equal_always, show_nothing, NULL};

@@ -9,11 +9,6 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SHOWN(node)  60, (node)->text
 
-bool value_not_built(struct parse *p, const char *key, const struct node *value, void *field)
-{
-    return parse_error(p, value->key, "'%s' is not built yet: remove it", key);
-}
-
 bool value_type(struct parse *p, const char *key, const struct node *value, void *field)
 {
     unsigned type;

@@ -32,7 +32,6 @@ struct key {
     const char *value;        /* what may be written, in words */
     const char *default_text; /* in words; NULL: none */
     const char *help;         /* one line */
-    bool built;               /* false: refused as not built yet */
     bool needs_restart;       /* a change of it reaches a running service by a restart only */
     bool for_target;          /* has a meaning for a target, which runs nothing */
 };

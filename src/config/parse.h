@@ -78,7 +78,7 @@ bool parse_check_path(struct parse *p, const char *key, const struct node *node,
 /* Values of one key each: config/key-values.c. */
 value_parser value_type, value_exec, value_args, value_script, value_reload, value_when,
     value_start_timeout, value_stop, value_restart, value_umask, value_stdin, value_tty,
-    value_limits, value_not_built;
+    value_limits;
 
 /* What `ready` and `watchdog` mean for this type of service: config/key-ready.c. */
 void parse_check_ready(struct parse *p);
@@ -101,7 +101,7 @@ struct key_kind {
 extern const struct key_kind kind_text, kind_type, kind_exec, kind_args, kind_script, kind_commands,
     kind_reload, kind_bool, kind_names, kind_when, kind_ready, kind_time, kind_stop, kind_restart,
     kind_user, kind_group, kind_groups, kind_path, kind_umask, kind_env, kind_stdin, kind_tty,
-    kind_limits, kind_forks, kind_log, kind_watchdog, kind_not_built;
+    kind_limits, kind_forks, kind_log, kind_watchdog;
 
 /* config/key-surroundings.c */
 extern const struct key_kind kind_nice, kind_oom_score_adj, kind_cpus, kind_io, kind_sched,

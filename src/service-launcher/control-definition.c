@@ -80,7 +80,7 @@ static void put_definition(struct connection *connection, struct show *show,
     json_put_key(show->writer, "keys");
     json_begin(show->writer, '[');
     for (unsigned row = 0; definition && row < KEY_COUNT; row++)
-        if (keys[row].built && (keys[row].for_target || definition->type != TYPE_TARGET) &&
+        if ((keys[row].for_target || definition->type != TYPE_TARGET) &&
             !put_key(connection, show, row, service))
             connection->failed = true;
     json_end(show->writer, ']');

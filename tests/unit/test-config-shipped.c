@@ -52,7 +52,7 @@ static char *read_page(void)
     return page;
 }
 
-TEST(the_page_names_every_key_and_no_key_that_is_not_built_as_if_it_were)
+TEST(the_page_has_a_row_for_every_key)
 {
     char *page = read_page();
     for (size_t row = 0; row < KEY_COUNT; row++) {
@@ -69,15 +69,6 @@ TEST(the_page_names_every_key_and_no_key_that_is_not_built_as_if_it_were)
             cell++;
         }
         CHECK(cell != NULL);
-        if (!cell)
-            continue;
-        /* A key with one value that is not built has more in its row; one that is not built at all
-         * has nothing else. */
-        const char *end = strchr(cell, '\n');
-        static const char mark[] = "| *not built yet* |";
-        bool marked = end && (size_t)(end - cell) >= sizeof mark - 1 &&
-                      memcmp(end - (sizeof mark - 1), mark, sizeof mark - 1) == 0;
-        CHECK_NUMBER(marked, !keys[row].built);
     }
     free(page);
 }
