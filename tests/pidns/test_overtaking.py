@@ -4,7 +4,7 @@ file that only the test makes."""
 import json
 import subprocess
 
-from harness import BUILD, Machine
+from harness import BUILD, Machine, until
 from services import booted, define, look, shell, wait
 
 
@@ -334,8 +334,8 @@ def test_an_instance_of_a_template_is_overtaken_as_any_other():
         define(machine, 'other', exec='sleep 100000')
         booted(machine)
         first, second = Request(machine, 'start', 'd@1'), Request(machine, 'start', 'd@2')
-        wait(machine, 'd@1', 'starting')
-        wait(machine, 'd@2', 'starting')
+        for name in ('d@1', 'd@2'):  # no service before the request for it has come
+            until(lambda: machine.state_of(name) == 'starting', f'{name} is starting')
         assert answer(machine, 'stop', 'd@1') == (0, 'd@1: stopped\n', '')
         assert first.answer() == (1, '', OVERTAKEN('d@1', 'stop'))
         open_gate(machine, 'd')
