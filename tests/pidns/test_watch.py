@@ -58,7 +58,9 @@ def wait_description(machine, words, name='d'):
 
 def write(path, description, **keys):
     keys = ''.join(f'{key}: {value}\n' for key, value in keys.items())
-    path.write_text(f'exec: sleep 100000\ndescription: {description}\n{keys}')
+    whole = path.with_suffix('.whole')  # at one stroke, for a reading may be under way
+    whole.write_text(f'exec: sleep 100000\ndescription: {description}\n{keys}')
+    whole.rename(path)
 
 
 def test_a_file_that_is_written_is_in_force_and_the_service_runs_on():
