@@ -86,7 +86,8 @@ def test_nested_ones_each_follow_their_own():
     process = begin(PROGRAM, 'sh', '-c', '(setsid sleep 12321 &) ; exit 4')
     with process:
         [inner] = until(lambda: [pid for pid, stat in below(process.pid).items()
-                                 if stat[0] == 'follow-forks'], 'the inner one runs')
+                                 if stat[0] == 'follow-forks' and stat[2] == process.pid],
+                        'the inner one runs')  # below that, one may be about to execute
         [sleeper] = until(lambda: [pid for pid, stat in below(inner).items()
                                    if stat[0] == 'sleep'], 'the sleeper runs')
         until(lambda: stat_of(sleeper)[2] == inner, 'it is the inner one\'s child')
