@@ -1,7 +1,9 @@
 /* The console as a log sink that never blocks.
  *
  * A terminal stopped with Ctrl-S, a full pipe, a reader that hangs: none of them may stop PID 1 or
- * the launcher. The descriptor's own flags stay as they are, because the open file description is
+ * the launcher. A terminal that somebody else is writing to at this moment refuses us too, and is
+ * free again at once: for that there are a few milliseconds, and none any more once they were of no
+ * use. The descriptor's own flags stay as they are, because the open file description is
  * shared with the shell or the programs outside. */
 #include "log/console.h"
 
@@ -17,12 +19,16 @@
  * ones, over whatever is open there. */
 #define OWN_FD_LEAST 16
 
+#define WAIT_MS    5
+#define WAITS_MOST 2 /* for one line */
+
 enum way { WAY_NONE, WAY_NONBLOCKING, WAY_SOCKET, WAY_POLL };
 
 static struct {
     int fd;
     enum way way;
     bool own, colour, kmsg;
+    bool stuck; /* waiting was of no use, and nothing was taken since */
 } console = {.fd = -1};
 
 static const char *const colours[LOG_LEVELS] = {
@@ -64,28 +70,46 @@ void console_allow_kmsg(void)
     console.kmsg = true;
 }
 
-size_t console_write(const char *bytes, size_t count)
+/* As write(2); 0 for what would have to wait. */
+static ssize_t write_now(const char *bytes, size_t count)
 {
     struct pollfd ready = {.fd = console.fd, .events = POLLOUT};
-    ssize_t done = -1;
 
     switch (console.way) {
     case WAY_NONE:
         break;
     case WAY_SOCKET:
-        done = send(console.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-        break;
+        return send(console.fd, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     case WAY_POLL:
         if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
             break;
         /* A pipe that is ready takes PIPE_BUF bytes at once. */
-        done = write(console.fd, bytes, count < 4096 ? count : 4096);
-        break;
+        return write(console.fd, bytes, count < 4096 ? count : 4096);
     case WAY_NONBLOCKING:
-        done = write(console.fd, bytes, count);
-        break;
+        return write(console.fd, bytes, count);
     }
-    return done > 0 ? (size_t)done : 0;
+    return 0;
+}
+
+static bool wait_for_room(void)
+{
+    struct pollfd room = {.fd = console.fd, .events = POLLOUT};
+    return console.way == WAY_NONBLOCKING && !console.stuck && poll(&room, 1, WAIT_MS) == 1 &&
+           (room.revents & POLLOUT);
+}
+
+size_t console_write(const char *bytes, size_t count)
+{
+    size_t written = 0;
+    for (int waits = 0; written < count; waits++) {
+        ssize_t done = write_now(bytes + written, count - written);
+        if (done > 0)
+            written += (size_t)done;
+        if (written < count && (waits == WAITS_MOST || !wait_for_room()))
+            break;
+    }
+    console.stuck = written < count;
+    return written;
 }
 
 /* The kernel's own log takes what the console did not. It drops what it has no room for. */

@@ -1,9 +1,10 @@
-/* The console as a log sink that never blocks: what does not fit goes to /dev/kmsg. */
+/* The console as a log sink that never blocks: what does not fit, and still does not after a few
+ * milliseconds, goes to /dev/kmsg. */
 #pragma once
 
 #include "log/log.h"
 
-/* Writes lines to `fd` without ever waiting and without changing a flag of its open file
+/* Writes lines to `fd` without ever waiting for somebody else and without changing a flag of its open file
  * description, which is shared with others: a terminal or FIFO is opened again non-blocking
  * through /proc/self/fd where that works, a socket is sent to with MSG_DONTWAIT, anything else is
  * asked with poll(2) first. `fd` stays the caller's. `colour`: levels are coloured if it is a
