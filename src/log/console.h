@@ -4,11 +4,11 @@
 
 #include "log/log.h"
 
-/* Writes lines to `fd` without ever waiting for somebody else and without changing a flag of its open file
- * description, which is shared with others: a terminal or FIFO is opened again non-blocking
- * through /proc/self/fd where that works, a socket is sent to with MSG_DONTWAIT, anything else is
- * asked with poll(2) first. `fd` stays the caller's. `colour`: levels are coloured if it is a
- * terminal. */
+/* Writes lines to `fd` without ever waiting for somebody else and without changing a flag of its
+ * open file description, which is shared with others: a terminal or FIFO is opened again
+ * non-blocking through /proc/self/fd where that works, a socket is sent to with MSG_DONTWAIT,
+ * anything else is asked with poll(2) first. `fd` stays the caller's. `colour`: levels are coloured
+ * if it is a terminal. */
 void console_init(int fd, bool colour);
 
 /* Lets what does not fit go to /dev/kmsg. Never called in a container: the kernel's log is shared
