@@ -10,8 +10,9 @@
 struct counter {
     uint64_t arrived;    /* programs that have reached main() */
     uint64_t arrived_ns; /* CLOCK_MONOTONIC when the latest of them did */
-    uint64_t first_ns;   /* a writer's first write … */
-    uint64_t last_ns;    /* … and the return of its last one; 0: still at it */
+    uint64_t first_ns;   /* the first writer's first write; 0: none yet */
+    uint64_t last_ns;    /* the return of the last write of the writer that ended last */
+    uint64_t ended;      /* writers that have written all */
 };
 
 static inline uint64_t counter_now_ns(void)

@@ -18,7 +18,9 @@ static int print(volatile struct counter *counter, uint64_t bytes, uint64_t writ
         return 2;
     for (size_t i = 0; i < sizeof block; i++)
         block[i] = i % LINE_BYTES == LINE_BYTES - 1 ? '\n' : (char)('a' + i % 26);
-    counter->first_ns = counter_now_ns();
+    uint64_t none = 0;
+    __atomic_compare_exchange_n(&counter->first_ns, &none, counter_now_ns(), 0, __ATOMIC_SEQ_CST,
+                                __ATOMIC_SEQ_CST);
     for (uint64_t written = 0; written < bytes;) {
         ssize_t count = write(1, block, write_bytes);
         if (count < 0)
@@ -26,6 +28,7 @@ static int print(volatile struct counter *counter, uint64_t bytes, uint64_t writ
         written += (uint64_t)count;
     }
     counter->last_ns = counter_now_ns();
+    __atomic_add_fetch(&counter->ended, 1, __ATOMIC_SEQ_CST);
     return 0;
 }
 
