@@ -10,17 +10,21 @@ static void show_change(struct json_writer *writer, const struct reload_entry *e
         [RELOAD_BROKEN] = "broken", [RELOAD_UNCHANGED] = "unchanged",
     };
     const char *names[KEY_COUNT + 1] = {NULL};
+    enum reload_change change = entry->dropped ? RELOAD_GONE : entry->change;
     size_t count = 0;
 
-    for (unsigned row = 0; entry->change == RELOAD_CHANGED && row < KEY_COUNT; row++)
+    for (unsigned row = 0; change == RELOAD_CHANGED && row < KEY_COUNT; row++)
         if (entry->keys & KEY_BIT(row))
             names[count++] = keys[row].name;
     json_begin(writer, '{');
     json_add_string(writer, "name", entry->name);
-    json_add_string(writer, "change", words[entry->change]);
+    json_add_string(writer, "change", words[change]);
     json_add_strings(writer, "keys", names);
-    json_add_bool(writer, "needs_restart", entry->change == RELOAD_CHANGED && entry->needs_restart);
-    json_add_lines(writer, "errors", entry->change == RELOAD_BROKEN ? entry->errors : NULL);
+    json_add_bool(writer, "needs_restart", change == RELOAD_CHANGED && entry->needs_restart);
+    json_add_lines(writer, "errors", change == RELOAD_BROKEN ? entry->errors : NULL);
+    json_add_string(writer, "reason", entry->reason);
+    json_add_lines(writer, "cycle", entry->cycle);
+    json_add_lines(writer, "warnings", entry->warnings);
     json_end(writer, '}');
 }
 

@@ -65,10 +65,16 @@ enum reload_change {
 struct reload_entry {
     enum reload_change change;
     const char *name;
-    uint64_t keys;      /* CHANGED: bits of config/keys.h; none: another file, or it is back */
-    bool needs_restart; /* CHANGED: and it runs */
-    bool known;         /* GONE, BROKEN: an earlier reload has said the same */
-    const char *errors; /* BROKEN: the reason, one error a line; NULL: no memory for it */
+    uint64_t keys;        /* CHANGED: bits of config/keys.h; none: another file, or it is back */
+    bool needs_restart;   /* CHANGED: and it runs */
+    bool known;           /* GONE, BROKEN: an earlier reload has said the same */
+    const char *errors;   /* BROKEN: the reason, one error a line; NULL: no memory for it */
+    bool dropped;         /* an instance that nothing names any more, whatever `change` is */
+    const char *reason;   /* why an instance is new or dropped, or what else is news; or NULL */
+    const char *warnings; /* names that no service has, with their places, one a line; or NULL */
+    const char *cycle;    /* the cycle that it is in, with its place (a long path goes over several
+                             lines); NULL: none, or another of its members has it */
+    bool cycle_known;     /* it was in one before */
 };
 
 struct reload_report {

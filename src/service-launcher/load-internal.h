@@ -39,6 +39,6 @@ void load_set_switches(struct launcher *launcher, const struct source *list, siz
  * follow. */
 void load_forget(struct launcher *launcher, struct service *service);
 
-/* Makes the instances that are named; then names and edges, after services have changed. Returns 0
- * or -ENOMEM. */
+/* Makes the instances that are named; then names and edges, after services have changed. What is
+ * odd is told at the boot and by a reload, not here. Returns 0 or -ENOMEM. */
 int load_resolve(struct launcher *launcher);

@@ -253,7 +253,9 @@ void load_set_switches(struct launcher *launcher, const struct source *list, siz
     *launcher->switches = switches;
 }
 
-int load_resolve(struct launcher *launcher)
+/* `warn` as for manager_resolve(). */
+static int resolve(struct launcher *launcher,
+                   void (*warn_of)(void *context, const char *service, const char *text))
 {
     int failed = templates_make_named(launcher);
     if (failed)
@@ -266,9 +268,14 @@ int load_resolve(struct launcher *launcher)
                 : SWITCHED_NOT;
     }
     char **order = listed_names(launcher->system_file);
-    failed = manager_resolve(&launcher->manager, order, warn);
+    failed = manager_resolve(&launcher->manager, order, warn_of);
     free(order);
     return failed;
+}
+
+int load_resolve(struct launcher *launcher)
+{
+    return resolve(launcher, NULL);
 }
 
 static int load_all(struct launcher *launcher, const struct source *list, size_t count)
@@ -282,7 +289,7 @@ static int load_all(struct launcher *launcher, const struct source *list, size_t
         load_source(launcher, &list[i]);
     templates_define_again(launcher);
     users_release();
-    return load_resolve(launcher);
+    return resolve(launcher, warn);
 }
 
 /* Read here and not by a child, as a reload does: nothing runs yet that could be kept waiting, and

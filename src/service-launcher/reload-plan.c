@@ -87,6 +87,14 @@ static int compare_planned(const void *a, const void *b)
     return strcmp(name_of(a), name_of(b));
 }
 
+bool plan_has(const struct plan *plan, const char *name)
+{
+    const struct source key = {.name = name};
+    const struct planned sought = {.now = &key};
+    return plan->count &&
+           bsearch(&sought, plan->names, plan->count, sizeof sought, compare_planned);
+}
+
 /* The text of the instance's template among these, under the instance's name; NULL: none. */
 static const struct source *make_source(struct plan *plan, const struct sources *sources,
                                         const char *name, bool gone)
@@ -208,8 +216,9 @@ static void say(struct plan *plan, struct planned *name, enum reload_change chan
 }
 
 /* The text of an instance is its template's, which is kept under that one's name. */
-static void keep(struct plan *plan, const struct planned *name, const struct source *source)
+static void keep(struct plan *plan, struct planned *name, const struct source *source)
 {
+    name->kept = source;
     if (!name->instance || source->masked)
         plan->keep[plan->kept++] = *source;
 }
@@ -404,9 +413,33 @@ static void refuse_too_many(struct plan *plan)
     }
 }
 
-int plan_decide(struct plan *plan)
+/* What is to be said of no service by itself. */
+static int decide_warnings(struct plan *plan)
 {
     const struct reading *reading = plan->reading;
+    char *errors = reading_errors_text(&reading->errors);
+    char *warnings = reading_errors_text(&reading->warnings);
+    const char *const parts[] = {warnings, errors, plan->order_words, plan->more_words};
+    size_t size = 1;
+    int failed = errors && warnings ? 0 : -ENOMEM;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        size += parts[i] ? strlen(parts[i]) + 1 : 0;
+    char *words = failed || size == 3 ? NULL : malloc(size); /* 3: two empty texts */
+    if (words) {
+        struct text text;
+        text_init(&text, words, size);
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            if (parts[i] && *parts[i])
+                text_printf(&text, "%s%s", text.used_bytes ? "\n" : "", parts[i]);
+    }
+    plan->report.warnings = words;
+    free(errors);
+    free(warnings);
+    return failed || (!words && size > 3) ? -ENOMEM : 0;
+}
+
+int plan_decide(struct plan *plan)
+{
     if (plan->only_switches) {
         decide_only_switches(plan);
         return 0;
@@ -414,18 +447,8 @@ int plan_decide(struct plan *plan)
     for (size_t i = 0; i < plan->count; i++)
         decide(plan, &plan->names[i]);
     refuse_too_many(plan);
-    if (!reading->errors.count && !reading->warnings.count)
-        return 0;
-    char *errors = reading_errors_text(&reading->errors);
-    char *warnings = reading_errors_text(&reading->warnings);
-    size_t size = errors && warnings ? strlen(errors) + strlen(warnings) + 2 : 0;
-    plan->report.warnings = size ? malloc(size) : NULL;
-    if (plan->report.warnings)
-        text_format(plan->report.warnings, size, "%s%s%s", warnings,
-                    *errors && *warnings ? "\n" : "", errors);
-    free(errors);
-    free(warnings);
-    return plan->report.warnings ? 0 : -ENOMEM;
+    int failed = plan_look_at_names(plan);
+    return failed ? failed : decide_warnings(plan);
 }
 
 /* ---- carrying out --------------------------------------------------------------------------- */
@@ -494,13 +517,10 @@ static void put(struct plan *plan, struct planned *name)
 static void put_made_meanwhile(struct plan *plan)
 {
     struct manager *manager = &plan->launcher->manager;
-    for (uint32_t i = 0; i < manager->slots; i++) {
-        const struct source key = {.name = manager->records[i].name};
-        const struct planned sought = {.now = &key};
+    for (uint32_t i = 0; i < manager->slots; i++)
         if (manager->services[i].in_use && manager->services[i].from_template &&
-            !bsearch(&sought, plan->names, plan->count, sizeof sought, compare_planned))
+            !plan_has(plan, manager->records[i].name))
             templates_define(plan->launcher, &manager->services[i]);
-    }
 }
 
 static int want_fresh(struct plan *plan)
@@ -569,5 +589,6 @@ void plan_finish(struct plan *plan)
     free(plan->old);
     system_file_finish(&plan->system_file);
     sources_finish(&plan->before);
+    arena_finish(&plan->arena);
     *plan = (struct plan){0};
 }

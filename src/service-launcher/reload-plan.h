@@ -23,6 +23,7 @@ struct planned {
     bool parse, broken;
     bool template;              /* it is one, and no service */
     bool instance;              /* what is in force afterwards is a template's */
+    const struct source *kept;  /* what is in force afterwards; NULL: nothing */
     struct reload_entry *entry; /* NULL: there is nothing to say */
 };
 
@@ -35,7 +36,10 @@ struct plan {
     struct source *made; /* texts of templates under the names of instances */
     size_t made_count;
     struct reload_report report;
-    struct source *keep; /* what is to be in force afterwards */
+    struct arena arena;      /* of words in the report */
+    const char *order_words; /* names in the system file that no service has; or NULL */
+    const char *more_words;  /* how many such names there are beyond those that are told; or NULL */
+    struct source *keep;     /* what is to be in force afterwards */
     size_t kept;
     struct system_file system_file;
     bool system_changed, only_switches;
@@ -55,6 +59,12 @@ bool plan_step(struct plan *plan);
 
 /* Fills in plan->report. Returns 0 or -ENOMEM. */
 int plan_decide(struct plan *plan);
+
+/* reload-names.c: adds to the report what the new texts mean together. Returns 0 or -ENOMEM. */
+int plan_look_at_names(struct plan *plan);
+
+/* Whether a service or template of that name is in the plan. */
+bool plan_has(const struct plan *plan, const char *name);
 
 /* Returns 0, or -errno: then nothing was changed. */
 int plan_carry_out(struct plan *plan, bool start);

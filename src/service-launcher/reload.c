@@ -53,6 +53,15 @@ static void log_outcome(const struct reload_request *request, const struct reloa
         LOG(INFO, "Read the service files again", NUMBER("broken", counts[RELOAD_BROKEN]),
             NUMBER("changed", counts[RELOAD_CHANGED]), NUMBER("gone", counts[RELOAD_GONE]),
             NUMBER("new", counts[RELOAD_NEW]), NUMBER("unchanged", counts[RELOAD_UNCHANGED]));
+    for (size_t i = 0; i < report->count && !request->dry_run && !request->quiet; i++) {
+        const struct reload_entry *entry = &report->entries[i];
+        if (entry->warnings)
+            LOG(WARNING, "Odd, but not wrong", TEXT("service", entry->name),
+                TEXT("what", entry->warnings));
+        if (entry->cycle)
+            LOG(ERROR, "Service files make a cycle", TEXT("service", entry->name),
+                TEXT("what", entry->cycle));
+    }
 }
 
 static void end_request(struct reload_request *request, int failed)

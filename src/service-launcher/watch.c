@@ -57,16 +57,37 @@ static void log_changed(const struct reload_entry *entry)
         TEXT("keys", words), TEXT("service", entry->name));
 }
 
+static bool has_changed(const struct reload_entry *entry)
+{
+    return entry->dropped || (!entry->known && entry->change != RELOAD_UNCHANGED);
+}
+
+static bool is_news(const struct reload_entry *entry)
+{
+    return has_changed(entry) || entry->warnings || (entry->cycle && !entry->cycle_known);
+}
+
 /* Returns whether there was something to say. */
 static bool log_entry(const struct reload_entry *entry)
 {
-    bool told = !entry->known && entry->change != RELOAD_UNCHANGED;
-    if (!told)
+    if (!is_news(entry))
         return false;
-    if (entry->change == RELOAD_CHANGED)
+    if (entry->warnings)
+        LOG(WARNING, "Odd, but not wrong", TEXT("what", entry->warnings),
+            TEXT("service", entry->name));
+    if (entry->cycle && !entry->cycle_known)
+        LOG(ERROR, "Service files make a cycle", TEXT("what", entry->cycle),
+            TEXT("service", entry->name));
+    if (!has_changed(entry))
+        return true;
+    if (entry->dropped)
+        LOG(INFO, "An instance is named no more: it disappears once it does not run",
+            TEXT("service", entry->name));
+    else if (entry->change == RELOAD_CHANGED)
         log_changed(entry);
     else if (entry->change == RELOAD_NEW)
-        LOG(INFO, "A new service file is in force", TEXT("service", entry->name));
+        LOG(INFO, entry->reason ? "A new instance is made" : "A new service file is in force",
+            TEXT("service", entry->name));
     else if (entry->change == RELOAD_GONE)
         LOG(INFO, "A service file is gone: the service disappears once it does not run",
             TEXT("service", entry->name));
@@ -94,7 +115,7 @@ static void log_entries(const struct reload_report *report)
         if (lines < LINES_MAX)
             lines += log_entry(entry);
         else
-            more += entry->change != RELOAD_UNCHANGED && !entry->known;
+            more += is_news(entry);
     }
     if (more)
         LOG(INFO, "More service files have changed: slc list shows all", NUMBER("count", more));

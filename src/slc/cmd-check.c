@@ -1,10 +1,10 @@
 /* slc check [FILE…] [--services DIR] [--config FILE]: loads service files as the launcher would,
  * without one, and prints every error, every cycle and every name that no service has. */
-#include "slc/check-names.h"
 #include "slc/render.h"
 #include "slc/slc.h"
 
 #include "base/text.h"
+#include "config/check-names.h"
 #include "config/definition-parse.h"
 #include "config/sources.h"
 #include "config/system-file.h"
@@ -43,20 +43,29 @@ struct check {
 /* What a file of the sets is: parsed, and added to the names. `told`: its errors are printed. */
 static int load_source(struct check *check, const struct source *source, bool told)
 {
+    bool template = service_name_is_template(source->name, strlen(source->name));
+    struct checked service = {.name = source->name,
+                              .source = source,
+                              .kind = source->masked ? CHECKED_MASKED
+                                      : template     ? CHECKED_TEMPLATE
+                                                     : CHECKED_SERVICE,
+                              .told = told};
     struct error_list ignored = {0};
-    struct definition *definition = NULL;
-    int r;
+    int r = source->masked ? 0
+                           : (template ? definition_parse_template : definition_parse)(
+                                 source, &service.owned, told ? &check->errors : &ignored);
 
-    if (source->masked)
-        return 0;
-    r = (service_name_is_template(source->name, strlen(source->name))
-             ? definition_parse_template
-             : definition_parse)(source, &definition, told ? &check->errors : &ignored);
     error_list_finish(&ignored);
     if (r == -ENOMEM)
         return r;
-    check->loaded += r == 0 && told;
-    return names_add(&check->names, source, definition, told);
+    service.definition = service.owned;
+    if (service.owned) /* of a template that is its example's */
+        service.name = service.owned->name;
+    check->loaded += service.owned && told;
+    r = names_add(&check->names, &service);
+    if (r < 0)
+        definition_destroy(service.owned);
+    return r;
 }
 
 /* Whether one of the files named describes the same service. */
@@ -251,10 +260,11 @@ static int print(struct check *check)
 static int run(struct slc *slc)
 {
     struct check check = {.slc = slc};
+    check.names.order = &check.order;
     int r = read_all(&check), status = SLC_FAILED;
 
     if (r == 0)
-        r = names_check(&check.names, &check.order, &check.errors);
+        r = names_check(&check.names, &check.errors);
     if (r == 0 && !check.errors.no_memory && !check.warnings.no_memory)
         status = print(&check);
     else

@@ -34,18 +34,27 @@ static void print_keys(const json_t *change)
         printf(" (in force after: slc restart %s)", render_member(change, "name"));
 }
 
-/* One line a service that is not as it was; those that are broken also say why, on stderr. */
+static void complain_lines(const char *what, const json_t *lines)
+{
+    for (size_t i = 0; i < json_array_size(lines); i++)
+        slc_complain(what, "%s", json_string_value(json_array_get(lines, i)));
+}
+
+/* One line a service that is not as it was, or of which there is news; what is wrong is said on
+ * stderr. */
 static void print_change(const struct slc *slc, const json_t *change)
 {
-    const json_t *errors = json_object_get(change, "errors");
-    const char *name = render_member(change, "name");
+    const char *name = render_member(change, "name"), *reason = render_member(change, "reason");
 
-    for (size_t i = 0; i < json_array_size(errors); i++)
-        slc_complain(name, "%s", json_string_value(json_array_get(errors, i)));
-    if (slc->options.json || slc->options.quiet || is(change, "unchanged"))
+    complain_lines(name, json_object_get(change, "errors"));
+    complain_lines(name, json_object_get(change, "cycle"));
+    complain_lines("warning", json_object_get(change, "warnings"));
+    if (slc->options.json || slc->options.quiet || (is(change, "unchanged") && !*reason))
         return;
     printf("%-8s %s", render_member(change, "change"), name);
     print_keys(change);
+    if (*reason)
+        printf(": %s", reason);
     putchar('\n');
 }
 
@@ -56,13 +65,12 @@ static int print(const struct slc *slc, const json_t *parameters)
     size_t unchanged = 0;
     int status = SLC_DONE;
 
-    for (size_t i = 0; i < json_array_size(warnings); i++)
-        slc_complain("warning", "%s", json_string_value(json_array_get(warnings, i)));
+    complain_lines("warning", warnings);
     for (size_t i = 0; i < json_array_size(changes); i++) {
         const json_t *change = json_array_get(changes, i);
         print_change(slc, change);
         unchanged += is(change, "unchanged");
-        if (is(change, "broken"))
+        if (is(change, "broken") || json_array_size(json_object_get(change, "cycle")))
             status = SLC_FAILED;
     }
     if (slc->options.json)
@@ -132,7 +140,8 @@ const struct verb verb_reload = {
     .help = "read the service files again; with names: have those services read their own",
     .details =
         "Each file that loads is put in force; nothing is stopped or restarted. One that no\n"
-        "longer loads leaves what was in force; slc exits with 1 then.\n"
+        "longer loads leaves what was in force; slc exits with 1 then, and where services are in\n"
+        "a cycle. Names that no service has are warned of.\n"
         "With names each service is asked itself, in the way that `reload` in its file says; its\n"
         "service file is not read for that.",
     .run = run,

@@ -1,0 +1,113 @@
+"""What slc reload says beyond the files: cycles, names that are none, instances; and that a dry run
+says the same and does nothing."""
+import json
+
+from harness import Machine, until
+from services import booted, define, look, wait
+
+SLEEPS = 'sleep 100000'
+
+
+def told(machine, *arguments):
+    """What a reload says, after a dry run has said the same and changed nothing."""
+    before = machine.json('list')
+    dry = machine.slc('reload', '--dry-run', check=False)
+    assert machine.json('list') == before, before
+    dry_json = machine.slc('--json', 'reload', '--dry-run', check=False).stdout
+    assert machine.json('list') == before, before
+    result = machine.slc(*arguments, 'reload', check=False)
+    assert (dry.returncode, dry.stderr) == (result.returncode, result.stderr), (dry, result)
+    assert result.stdout == (dry_json if arguments else dry.stdout), (dry, dry_json, result)
+    return result
+
+
+def place(machine, name, line, column):
+    return f'{machine.services / name}.yml:{line}:{column}'
+
+
+def test_a_reload_names_the_cycle_that_it_makes_and_later_that_it_is_gone():
+    with Machine() as machine:
+        for name in 'abc':
+            machine.service(name, f'exec: {SLEEPS}\n')
+        booted(machine)
+        machine.service('a', f'exec: {SLEEPS}\nneeds: [b]\n')
+        machine.service('b', f'exec: {SLEEPS}\nafter:\n  - c\n  - a\n')
+        result = told(machine)
+        words = f'{place(machine, "a", 2, 9)}: in a cycle, each after the next: a, b, a'
+        assert (result.returncode, result.stderr) == (1, f'slc: a: {words}\n'), result
+        assert result.stdout == 'changed  a: needs\nchanged  b: after\n1 unchanged\n', result
+        # As long as it is there it is said, and nothing of it stops.
+        again = told(machine, '--json')
+        changes = {change['name']: change for change in json.loads(again.stdout)}
+        assert again.returncode == 1 and changes['a']['cycle'] == [words], changes
+        assert changes['b']['cycle'] == changes['c']['cycle'] == [], changes
+        assert {one['state'] for one in machine.json('list')} == {'running'}
+        assert 'cycle' in look(machine, 'b')['reason'] and not look(machine, 'c')['reason']
+        machine.service('a', f'exec: {SLEEPS}\n')
+        result = told(machine)
+        assert (result.returncode, result.stderr) == (0, ''), result
+        assert result.stdout == ('changed  a: needs: it is in no cycle any more\n'
+                                 'unchanged b: it is in no cycle any more\n2 unchanged\n'), result
+        assert told(machine).stdout == '3 unchanged\n'
+
+
+def test_a_reload_tells_a_name_that_it_makes_wrong_once_and_with_the_nearest():
+    with Machine() as machine:
+        machine.service('web', f'exec: {SLEEPS}\nafter: [database]\n')
+        machine.service('old', f'exec: {SLEEPS}\nafter: [nowhere]\n')
+        machine.service('database', f'exec: {SLEEPS}\n')
+        booted(machine)
+        assert told(machine).stderr == ''  # what was so before is no news
+        machine.service('app', f'exec: {SLEEPS}\nneeds: [databsae]\nwants:\n  - web\n  - zork\n')
+        result = told(machine)
+        nobody = 'and no service has that name'
+        assert result.stderr == (
+            f"slc: warning: {place(machine, 'app', 2, 9)}: 'needs' names 'databsae', {nobody}; "
+            "the nearest is 'database'\n"
+            f"slc: warning: {place(machine, 'app', 5, 5)}: 'wants' names 'zork', {nobody}\n"), result
+        assert result.returncode == 0 and 'new      app\n' in result.stdout, result
+        wait(machine, 'app', 'failed')
+        assert told(machine).stderr == ''
+        # It is the one that goes by which a name becomes wrong.
+        (machine.services / 'database.yml').unlink()
+        result = told(machine)
+        assert f"{place(machine, 'web', 2, 9)}: 'after' names 'database', {nobody}" in result.stderr
+        assert result.stdout == 'gone     database\n3 unchanged\n', result
+        [web] = [one for one in machine.json('reload') if one['name'] == 'web']
+        assert web['warnings'] == [], web
+
+
+def test_a_reload_tells_the_instances_that_it_makes_and_drops():
+    with Machine() as machine:
+        machine.service('tty@', f'exec: {SLEEPS}\nneeds: ["low@%i"]\nafter: ["top-%i"]\n')
+        machine.service('low@', f'exec: {SLEEPS}\n')
+        machine.service('bad@', 'exec: sleep 1\nstart-timeout: "%i"\n')
+        machine.service('web', f'exec: {SLEEPS}\n')
+        booted(machine)
+        machine.service('web', f'exec: {SLEEPS}\nneeds: ["tty@1"]\nafter: ["tty@2"]\n'
+                               'wants: ["bad@x"]\n')
+        result = told(machine)
+        lines = result.stdout.splitlines()
+        assert lines == ['broken   bad@', 'broken   bad@x: web names it', 'new      low@1: tty@1 names it',
+                         'new      tty@1: web names it', 'changed  web: needs, wants, after',
+                         '0 unchanged'], result
+        assert result.returncode == 1 and "slc: bad@x: " in result.stderr, result
+        assert f"{place(machine, 'tty@', 3, 9)}: 'after' names 'top-1'" in result.stderr, result
+        wait(machine, 'tty@1', 'running')
+        wait(machine, 'low@1', 'running')
+        assert look(machine, 'bad@x')['state'] == 'broken'
+        changes = json.loads(machine.slc('--json', 'reload', check=False).stdout)
+        assert [one['name'] for one in changes if one['change'] != 'unchanged'] == [
+            'bad@', 'bad@x'], changes
+        machine.service('web', f'exec: {SLEEPS}\n')
+        result = told(machine)
+        assert result.stdout.splitlines() == [
+            'broken   bad@', 'gone     bad@x: nothing names it any more',
+            'gone     low@1: nothing names it any more', 'gone     tty@1: nothing names it any more',
+            'changed  web: needs, wants, after', '0 unchanged'], result
+        # They run on, and are gone once they do not.
+        assert look(machine, 'tty@1')['state'] == look(machine, 'low@1')['state'] == 'running'
+        machine.slc('stop', 'tty@1', 'low@1')
+        until(lambda: {one['name'] for one in machine.json('list')} == {'web', 'bad@x'},
+              'those that were stopped are forgotten')
+        assert 'gone' not in machine.slc('reload', check=False).stdout
