@@ -89,21 +89,13 @@ static void put_definition(struct connection *connection, struct show *show,
 
 void control_show_definitions(struct connection *connection, const struct arguments *arguments)
 {
-    struct control *control = connection->control;
-    const char *missing = control_find_missing(control, arguments->names, false);
     struct json_writer writer = connection_writer(connection);
-    struct show show = show_begin(control, &writer);
+    struct show show = show_begin(connection->control, &writer);
     struct service **services;
+    ssize_t count = control_services_named(connection, arguments->names, &services);
 
-    if (missing) {
-        control_reply_no_service(connection, missing);
+    if (count < 0)
         return;
-    }
-    ssize_t count = control_select_names(control, arguments->names, &services);
-    if (count < 0) {
-        connection->failed = true;
-        return;
-    }
     varlink_begin_reply(&writer, false);
     json_put_key(&writer, "services");
     json_begin(&writer, '[');

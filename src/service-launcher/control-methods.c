@@ -254,17 +254,26 @@ const char *control_find_missing(struct control *control, const json_t *names, b
     return NULL;
 }
 
-/* The reply to List and Status: `services` is from malloc, or `count` a -errno. */
+ssize_t control_services_named(struct connection *connection, const json_t *names,
+                               struct service ***ret)
+{
+    const char *missing = control_find_missing(connection->control, names, false);
+    if (missing) {
+        control_reply_no_service(connection, missing);
+        return -1;
+    }
+    ssize_t count = control_select_names(connection->control, names, ret);
+    connection->failed |= count < 0;
+    return count < 0 ? -1 : count;
+}
+
+/* The reply to List and Status: `services` is from malloc. */
 static void reply_services(struct connection *connection, struct service **services, ssize_t count,
                            void (*show_one)(struct show *show, const struct service *service))
 {
     struct json_writer writer = connection_writer(connection);
     struct show show = show_begin(connection->control, &writer);
 
-    if (count < 0) {
-        connection->failed = true;
-        return;
-    }
     varlink_begin_reply(&writer, false);
     json_put_key(&writer, "services");
     json_begin(&writer, '[');
@@ -286,21 +295,18 @@ static void handle_list(struct connection *connection, const struct arguments *a
         return;
     }
     ssize_t count = control_select(control, arguments->patterns, arguments->failed, &services);
-    reply_services(connection, services, count, show_service);
+    if (count < 0)
+        connection->failed = true;
+    else
+        reply_services(connection, services, count, show_service);
 }
 
 static void handle_status(struct connection *connection, const struct arguments *arguments)
 {
-    struct control *control = connection->control;
-    const char *missing = control_find_missing(control, arguments->names, false);
     struct service **services = NULL;
-
-    if (missing) {
-        control_reply_no_service(connection, missing);
-        return;
-    }
-    ssize_t count = control_select_names(control, arguments->names, &services);
-    reply_services(connection, services, count, show_details);
+    ssize_t count = control_services_named(connection, arguments->names, &services);
+    if (count >= 0)
+        reply_services(connection, services, count, show_details);
 }
 
 /* The services' own names, for they may be called by others that they provide. */

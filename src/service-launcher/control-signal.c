@@ -52,10 +52,8 @@ static int send_one(struct connection *connection, const struct service *service
 
 void control_send_signal(struct connection *connection, const struct arguments *arguments)
 {
-    struct control *control = connection->control;
-    const char *missing = control_find_missing(control, arguments->names, false);
     struct json_writer writer = connection_writer(connection);
-    struct show show = show_begin(control, &writer);
+    struct show show = show_begin(connection->control, &writer);
     struct service **services;
     int number;
 
@@ -64,15 +62,9 @@ void control_send_signal(struct connection *connection, const struct arguments *
                             json_array_size(arguments->names) ? "signal" : "names");
         return;
     }
-    if (missing) {
-        control_reply_no_service(connection, missing);
+    ssize_t count = control_services_named(connection, arguments->names, &services);
+    if (count < 0)
         return;
-    }
-    ssize_t count = control_select_names(control, arguments->names, &services);
-    if (count < 0) {
-        connection->failed = true;
-        return;
-    }
     varlink_begin_reply(&writer, false);
     json_put_key(&writer, "results");
     json_begin(&writer, '[');

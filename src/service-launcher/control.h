@@ -140,6 +140,11 @@ bool control_lets_through(struct control *control, const json_t *patterns,
 /* The first pattern that is a name and no service's, or NULL; without `patterns` any such name. */
 const char *control_find_missing(struct control *control, const json_t *names, bool patterns);
 
+/* The services of these names, as control_select_names(). Where one is none, or without memory,
+ * that is answered and -1 returned. */
+ssize_t control_services_named(struct connection *connection, const json_t *names,
+                               struct service ***ret);
+
 /* ---- a reload (control-reload.c) ------------------------------------------------------------ */
 
 /* The last reply: what it found, or `why` it failed. */
