@@ -6,61 +6,60 @@
 #include <errno.h>
 #include <string.h>
 
-enum reason_kind {
-    WORDS,
-    OTHER,
-    NUMBER_ONLY,
-    TIMES,
-    MS,
-    SIGNAL,
-    STEP,
-    NAME_OF_NEED,
-    CONDITION,
-    ERRORS,
-    ENV_FILE,
-    NOT_READY,
-    LATE
+/* One reason that is put into words: the row's words and what fills them. */
+struct telling {
+    const struct manager *manager;
+    const struct service *service;
+    const struct reason *reason;
+    const char *words;
+    struct text *text;
 };
 
+typedef void add_words(const struct telling *telling);
+
+static add_words add_plain, add_other, add_number, add_times, add_time, add_signal, add_step,
+    add_missing_need, add_unmet_condition, add_errors, add_env_file, add_awaited, add_late;
+
 static const struct {
-    enum reason_kind kind;
+    add_words *add;
     const char *words;
 } reasons[REASON_CODES] = {
-    [REASON_NONE] = {WORDS, ""},
-    [REASON_NEED_FAILED] = {OTHER, "needs %s, which failed"},
-    [REASON_NEED_STOPPED] = {OTHER, "needs %s, which was stopped"},
-    [REASON_NEED_DONE] = {OTHER, "needs %s, which has ended"},
-    [REASON_NEED_BROKEN] = {OTHER, "needs %s, whose file does not load"},
-    [REASON_NEED_RESTARTED] = {OTHER, "needs %s, which is being restarted"},
-    [REASON_NEED_BLOCKED] = {OTHER, "needs %s, which is going down"},
-    [REASON_NEED_MISSING] = {NAME_OF_NEED, "needs %s, and no service has that name"},
-    [REASON_CONFLICT] = {OTHER, "conflicts with %s"},
-    [REASON_WAITS_FOR] = {OTHER, "waits for %s"},
-    [REASON_WAITS_TO_END] = {OTHER, "waits for %s to stop first"},
-    [REASON_STOPPED] = {WORDS, "was asked to stop"},
-    [REASON_RESTARTING] = {WORDS, "is being restarted"},
-    [REASON_SHUT_DOWN] = {WORDS, "the system is going down"},
-    [REASON_EXITED] = {NUMBER_ONLY, "exited with %d"},
-    [REASON_EXIT_UNKNOWN] = {WORDS, "ended, and nobody can say how"},
-    [REASON_SIGNALED] = {SIGNAL, "ended by %s"},
-    [REASON_START_TIME_OUT] = {MS, "was not ready after %s"},
-    [REASON_STOP_TIME_OUT] = {MS, "did not stop within %s and was killed"},
-    [REASON_STEP_FAILED] = {STEP, "%s: %s"},
-    [REASON_HOOK_FAILED] = {NUMBER_ONLY, "before-start number %d failed"},
-    [REASON_LIMIT] = {TIMES, "ended again after %s in a row"},
-    [REASON_WHEN] = {CONDITION, "%s"},
-    [REASON_BROKEN] = {ERRORS, ""},
-    [REASON_CYCLE] = {ERRORS, ""},
-    [REASON_HOOK_STEP] = {STEP, "before-start: %s: %s"},
-    [REASON_ENV_FILE] = {ENV_FILE, "%s:%d: %s"},
-    [REASON_RELOAD_EXITED] = {NUMBER_ONLY, "its reload command exited with %d"},
-    [REASON_RELOAD_SIGNALED] = {SIGNAL, "its reload command was ended by %s"},
-    [REASON_RELOAD_STEP] = {STEP, "its reload command could not be run: %s: %s"},
-    [REASON_RELOAD_TIME_OUT] = {MS, "its reload command was not done after %s and was killed"},
-    [REASON_NOTHING_LEFT] = {WORDS, "its first process ended and left nothing running"},
-    [REASON_NOT_READY] = {NOT_READY, "waits until "},
-    [REASON_READY_TIME_OUT] = {LATE, "was not ready after %s"},
-    [REASON_WATCHDOG] = {MS, "did not report to its watchdog for %s"},
+    [REASON_NONE] = {add_plain, ""},
+    [REASON_NEED_FAILED] = {add_other, "needs %s, which failed"},
+    [REASON_NEED_STOPPED] = {add_other, "needs %s, which was stopped"},
+    [REASON_NEED_DONE] = {add_other, "needs %s, which has ended"},
+    [REASON_NEED_BROKEN] = {add_other, "needs %s, whose file does not load"},
+    [REASON_NEED_RESTARTED] = {add_other, "needs %s, which is being restarted"},
+    [REASON_NEED_BLOCKED] = {add_other, "needs %s, which is going down"},
+    [REASON_NEED_MISSING] = {add_missing_need, "needs %s, and no service has that name"},
+    [REASON_CONFLICT] = {add_other, "conflicts with %s"},
+    [REASON_WAITS_FOR] = {add_other, "waits for %s"},
+    [REASON_WAITS_TO_END] = {add_other, "waits for %s to stop first"},
+    [REASON_STOPPED] = {add_plain, "was asked to stop"},
+    [REASON_RESTARTING] = {add_plain, "is being restarted"},
+    [REASON_SHUT_DOWN] = {add_plain, "the system is going down"},
+    [REASON_EXITED] = {add_number, "exited with %d"},
+    [REASON_EXIT_UNKNOWN] = {add_plain, "ended, and nobody can say how"},
+    [REASON_SIGNALED] = {add_signal, "ended by %s"},
+    [REASON_START_TIME_OUT] = {add_time, "was not ready after %s"},
+    [REASON_STOP_TIME_OUT] = {add_time, "did not stop within %s and was killed"},
+    [REASON_STEP_FAILED] = {add_step, "%s: %s"},
+    [REASON_HOOK_FAILED] = {add_number, "before-start number %d failed"},
+    [REASON_LIMIT] = {add_times, "ended again after %s in a row"},
+    [REASON_WHEN] = {add_unmet_condition, "%s"},
+    [REASON_BROKEN] = {add_errors, ""},
+    [REASON_CYCLE] = {add_errors, ""},
+    [REASON_HOOK_STEP] = {add_step, "before-start: %s: %s"},
+    [REASON_ENV_FILE] = {add_env_file, "%s:%d: %s"},
+    [REASON_RELOAD_EXITED] = {add_number, "its reload command exited with %d"},
+    [REASON_RELOAD_SIGNALED] = {add_signal, "its reload command was ended by %s"},
+    [REASON_RELOAD_STEP] = {add_step, "its reload command could not be run: %s: %s"},
+    [REASON_RELOAD_TIME_OUT] = {add_time,
+                                "its reload command was not done after %s and was killed"},
+    [REASON_NOTHING_LEFT] = {add_plain, "its first process ended and left nothing running"},
+    [REASON_NOT_READY] = {add_awaited, "waits until "},
+    [REASON_READY_TIME_OUT] = {add_late, "was not ready after %s"},
+    [REASON_WATCHDOG] = {add_time, "did not report to its watchdog for %s"},
 };
 
 static void add_ms(struct text *text, uint32_t ms)
@@ -202,84 +201,119 @@ void service_reason(const struct manager *manager, const struct service *service
     service_reason_words(manager, service, &service_body(manager, service)->reason, text);
 }
 
-void service_reason_words(const struct manager *manager, const struct service *service,
-                          const struct reason *reason, struct text *text)
-{
-    size_t rows = sizeof reasons / sizeof *reasons;
-    const char *other = "a service that is gone", *words;
-    char storage[32];
-    struct text value;
-
-    if (reason->code >= rows)
-        return;
-    if (reason->service < manager->slots && manager->records[reason->service].name[0])
-        other = manager->records[reason->service].name;
-    words = reasons[reason->code].words;
-    text_init(&value, storage, sizeof storage);
 /* The formats are this file's own rows. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
-    switch (reasons[reason->code].kind) {
-    case WORDS:
-        text_add(text, words);
-        break;
-    case OTHER:
-        text_printf(text, words, other);
-        break;
-    case NUMBER_ONLY:
-        text_printf(text, words, (int)reason->number);
-        break;
-    case TIMES:
-        text_printf(&value, "%d restart%s", (int)reason->number, reason->number == 1 ? "" : "s");
-        text_printf(text, words, value.data);
-        break;
-    case MS:
-        add_ms(&value, (uint32_t)reason->number);
-        text_printf(text, words, value.data);
-        break;
-    case NOT_READY:
-        text_add(text, words);
-        if (is_unknown_fork(manager, service))
-            add_fork(text, service->definition, false);
-        else
-            add_ready(text, service, false);
-        break;
-    case LATE:
-        add_ms(&value, (uint32_t)reason->number);
-        text_printf(text, words, value.data);
-        if (service->definition && service->definition->ready.kind != READY_EXEC) {
-            text_add(text, ": ");
-            add_ready(text, service, true);
-        } else if (service->definition && service->definition->type == TYPE_FORKING) {
-            text_add(text, ": ");
-            add_fork(text, service->definition, true);
-        }
-        break;
-    case SIGNAL:
-        signals_format(reason->number, &value);
-        text_printf(text, words, value.data);
-        break;
-    case STEP:
-        text_printf(text, words, service_step_words(reason->step), strerror(reason->number));
-        add_step_detail(text, reason, service->definition);
-        break;
-    case ENV_FILE:
-        text_printf(text, words, env_file_of(service), (int)reason->number,
-                    env_file_words(reason->step));
-        break;
-    case NAME_OF_NEED:
-        text_printf(text, words, service->missing_need ? service->missing_need : "a service");
-        break;
-    case CONDITION:
-        add_condition(text, service, reason->number);
-        break;
-    case ERRORS:
-        text_add(text, service->errors  ? service->errors
-                       : service->cycle ? service->cycle
-                                        : "its file does not load");
-        break;
+
+static void add_plain(const struct telling *telling)
+{
+    text_add(telling->text, telling->words);
+}
+
+static void add_other(const struct telling *telling)
+{
+    const struct manager *manager = telling->manager;
+    uint32_t slot = telling->reason->service;
+    bool there = slot < manager->slots && manager->records[slot].name[0];
+    text_printf(telling->text, telling->words,
+                there ? manager->records[slot].name : "a service that is gone");
+}
+
+static void add_number(const struct telling *telling)
+{
+    text_printf(telling->text, telling->words, (int)telling->reason->number);
+}
+
+static void add_times(const struct telling *telling)
+{
+    int times = (int)telling->reason->number;
+    char storage[32];
+    text_format(storage, sizeof storage, "%d restart%s", times, times == 1 ? "" : "s");
+    text_printf(telling->text, telling->words, storage);
+}
+
+static void add_time(const struct telling *telling)
+{
+    char storage[32];
+    struct text value;
+    text_init(&value, storage, sizeof storage);
+    add_ms(&value, (uint32_t)telling->reason->number);
+    text_printf(telling->text, telling->words, storage);
+}
+
+static void add_awaited(const struct telling *telling)
+{
+    text_add(telling->text, telling->words);
+    if (is_unknown_fork(telling->manager, telling->service))
+        add_fork(telling->text, telling->service->definition, false);
+    else
+        add_ready(telling->text, telling->service, false);
+}
+
+static void add_late(const struct telling *telling)
+{
+    const struct definition *definition = telling->service->definition;
+    add_time(telling);
+    if (definition && definition->ready.kind != READY_EXEC) {
+        text_add(telling->text, ": ");
+        add_ready(telling->text, telling->service, true);
+    } else if (definition && definition->type == TYPE_FORKING) {
+        text_add(telling->text, ": ");
+        add_fork(telling->text, definition, true);
     }
+}
+
+static void add_signal(const struct telling *telling)
+{
+    char storage[32];
+    struct text value;
+    text_init(&value, storage, sizeof storage);
+    signals_format(telling->reason->number, &value);
+    text_printf(telling->text, telling->words, storage);
+}
+
+static void add_step(const struct telling *telling)
+{
+    const struct reason *reason = telling->reason;
+    text_printf(telling->text, telling->words, service_step_words(reason->step),
+                strerror(reason->number));
+    add_step_detail(telling->text, reason, telling->service->definition);
+}
+
+static void add_env_file(const struct telling *telling)
+{
+    text_printf(telling->text, telling->words, env_file_of(telling->service),
+                (int)telling->reason->number, env_file_words(telling->reason->step));
+}
+
+static void add_missing_need(const struct telling *telling)
+{
+    const char *need = telling->service->missing_need;
+    text_printf(telling->text, telling->words, need ? need : "a service");
+}
+
 #pragma GCC diagnostic pop
+
+static void add_unmet_condition(const struct telling *telling)
+{
+    add_condition(telling->text, telling->service, telling->reason->number);
+}
+
+static void add_errors(const struct telling *telling)
+{
+    const struct service *service = telling->service;
+    text_add(telling->text, service->errors  ? service->errors
+                            : service->cycle ? service->cycle
+                                             : "its file does not load");
+}
+
+void service_reason_words(const struct manager *manager, const struct service *service,
+                          const struct reason *reason, struct text *text)
+{
+    if (reason->code >= sizeof reasons / sizeof *reasons)
+        return;
+    struct telling telling = {manager, service, reason, reasons[reason->code].words, text};
+    reasons[reason->code].add(&telling);
 }
 
 const char *service_state_shown(const struct manager *manager, const struct service *service)
