@@ -44,11 +44,6 @@ static const char *const doubt_words[DOUBTS] = {
     [DOUBT_UNREADABLE] = "it cannot be read",
 };
 
-static struct manager *manager_of(const struct process *process)
-{
-    return &process->executor->launcher->manager;
-}
-
 static const struct service_body *body_of(const struct process *process)
 {
     return service_body(manager_of(process), process_service(process));

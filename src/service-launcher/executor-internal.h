@@ -86,6 +86,11 @@ struct executor {
 
 struct service *process_service(const struct process *process);
 struct service_record *process_record(const struct process *process);
+
+static inline struct manager *manager_of(const struct process *process)
+{
+    return &process->executor->launcher->manager;
+}
 struct process *executor_process(const struct executor *executor, uint32_t slot);
 struct process *executor_need_process(struct executor *executor, uint32_t slot);
 
@@ -97,6 +102,17 @@ int executor_watch(struct process *process, bool hook);
 /* Looks after its processes anew, in a turn of its own: what is gone is told then. */
 void executor_watch_again(struct process *process);
 void executor_check_empty(struct process *process);
+
+/* executor-ends.c. An adopted process is gone, and init has still not said how after this long: it
+ * never will. */
+#define STATUS_WAIT_MS 10000
+
+/* Watches a process no more. */
+void executor_forget_pid(struct process *process, struct pidref *which, struct loop_fd *source);
+
+/* Takes note of how the run ended; and the end of the main process, with the event that follows. */
+void executor_note_exit(struct process *process, enum exit_kind kind, int value);
+void executor_end_main(struct process *process, enum exit_kind kind, int value);
 
 /* An adopted main process is gone. Where somebody can say at once how it ended, that is what
  * happens next; else its pid stays in the record until init or its follower says it. */
@@ -138,6 +154,7 @@ bool executor_main_is_known(const struct process *process);
  */
 void executor_resume_timer(struct process *process, uint64_t at_ns);
 void executor_set_deadline(struct process *process, uint64_t at_ns);
+void executor_set_time_out(struct process *process, uint32_t time_out_ms); /* or TIME_NEVER_MS */
 
 /* executor-spawn.c: queues the main process, or the hook at body->hook, for the next batch. */
 void executor_queue_spawn(struct process *process);

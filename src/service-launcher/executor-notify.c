@@ -23,11 +23,6 @@
 #define CHANGES_TOLD    16   /* of the main process in one run */
 #define MESSAGES_AT_END 1024 /* no queue of such a socket is longer */
 
-static struct manager *manager_of(const struct process *process)
-{
-    return &process->executor->launcher->manager;
-}
-
 static const struct definition *definition_of(const struct process *process)
 {
     return process_service(process)->definition;

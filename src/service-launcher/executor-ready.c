@@ -20,11 +20,6 @@ static const struct ready_way *const ways[READY_KINDS] = {
     [READY_LOG] = &ready_log,           [READY_COMMAND] = &ready_command,
 };
 
-static struct manager *manager_of(const struct process *process)
-{
-    return &process->executor->launcher->manager;
-}
-
 static const struct service_body *body_of(const struct process *process)
 {
     return service_body(manager_of(process), process_service(process));

@@ -21,11 +21,6 @@
 #define PROGRAM       "follow-forks"
 #define ENTRIES_BYTES ((size_t)STATE_SLOTS_MAX * FOLLOW_ENTRY_BYTES)
 
-static struct manager *manager_of(const struct process *process)
-{
-    return &process->executor->launcher->manager;
-}
-
 static struct follow_entry *entry_of(const struct process *process)
 {
     struct follow_entry *entries = process->executor->follow_entries;
