@@ -54,6 +54,6 @@ void control_reply_reading(struct connection *connection)
     varlink_begin_reply(&writer, true);
     json_add_strings(&writer, "changes", none);
     json_add_strings(&writer, "warnings", none);
-    json_add_string(&writer, "reading", launcher_reload_where());
+    json_add_string(&writer, "reading", launcher_reload_where(connection->control->launcher));
     connection_end_message(connection, &writer);
 }

@@ -14,10 +14,13 @@ struct control;
 struct executor;
 struct init_link;
 struct journal_client;
+struct reader;
+struct reloads;
 struct sources;
 struct state;
 struct switches;
 struct system_file;
+struct watch;
 
 struct launcher_options {
     const char **services; /* folders, later ones outrank; NULL-terminated */
@@ -41,7 +44,10 @@ struct launcher {
     struct system_file *system_file; /* title, version, what to start */
     struct switches *switches;       /* what was switched on and off by hand */
     struct state *state;
-    int definitions_fd; /* the memfd with the service files in force; -1: none yet */
+    struct reader *reader;   /* reads the files */
+    struct reloads *reloads; /* puts in force what was read */
+    struct watch *watch;     /* asks for that when files change */
+    int definitions_fd;      /* the memfd with the service files in force; -1: none yet */
     uint64_t started_at_ns;
     struct sources *templates; /* those in force, and names that are masked: templates.h */
     bool started_said;         /* the line "Started" was logged */
@@ -112,7 +118,7 @@ struct reload_request *launcher_read_switches(struct launcher *launcher, reload_
 void launcher_reload_leave(struct reload_request *request);
 
 /* The path that is being read just now; NULL: none is. */
-const char *launcher_reload_where(void);
+const char *launcher_reload_where(const struct launcher *launcher);
 
 /* Begins to end the machine: services in order (none with `force`), then init does the rest. */
 void launcher_shut_down(struct launcher *launcher, enum shut_down how, bool force);

@@ -12,6 +12,7 @@
 #include "service-launcher/log-setup.h"
 #include "service-launcher/options.h"
 #include "service-launcher/reader.h"
+#include "service-launcher/reload.h"
 #include "service-launcher/shut-down.h"
 #include "service-launcher/state.h"
 #include "service-launcher/watch.h"
@@ -55,6 +56,9 @@ static struct journal_client journal;
 static struct state state = {.fd = -1};
 static struct system_file system_file;
 static struct switches switches;
+static struct reader reader;
+static struct reloads reloads;
+static struct watch watch;
 
 static void fail(const char *what, int failed)
 {
@@ -457,6 +461,11 @@ static void set_up(void)
     launcher.state = &state;
     launcher.system_file = &system_file;
     launcher.switches = &switches;
+    launcher.reader = &reader;
+    reloads_init(&reloads, &launcher);
+    launcher.reloads = &reloads;
+    watch_init(&watch, &launcher);
+    launcher.watch = &watch;
     receive_held();
 
     bool found = open_state();

@@ -23,7 +23,7 @@
 #define LOOK_MS     1000             /* how often it is looked how far the child has come */
 #define OWN_PROGRAM "/proc/self/exe" /* of the child, which is still us when it executes */
 
-struct child {
+struct reader_child {
     struct launcher *launcher;
     int32_t pid;
     struct pidref process;
@@ -35,10 +35,6 @@ struct child {
     uint64_t came_at_ns;      /* when that had become more */
     reader_done *on_done;     /* NULL: it hung and was given up */
 };
-
-static struct child *reading; /* NULL: none is under way */
-static unsigned stuck;
-static char where[PATH_MAX];
 
 /* ---- the child ------------------------------------------------------------------------------ */
 
@@ -114,12 +110,12 @@ void reader_child(const struct launcher_options *options)
 
 /* ---- the launcher --------------------------------------------------------------------------- */
 
-static struct loop *loop_of(const struct child *child)
+static struct loop *loop_of(const struct reader_child *child)
 {
     return &child->launcher->loop;
 }
 
-static void destroy(struct child *child)
+static void destroy(struct reader_child *child)
 {
     loop_clear_timer(loop_of(child), &child->timer);
     loop_remove(loop_of(child), &child->source);
@@ -134,18 +130,19 @@ static void destroy(struct child *child)
 }
 
 /* Copied, for the child may be writing it. */
-static const char *look_where(const struct child *child)
+static const char *look_where(const struct reader_child *child)
 {
-    memcpy(where, child->place->path, sizeof where - 1);
-    return where;
+    struct reader *reader = child->launcher->reader;
+    memcpy(reader->where, child->place->path, sizeof reader->where - 1);
+    return reader->where;
 }
 
-const char *reader_where(void)
+const char *reader_where(const struct reader *reader)
 {
-    return reading ? look_where(reading) : NULL;
+    return reader->child ? look_where(reader->child) : NULL;
 }
 
-static void end(struct child *child, int code, int status)
+static void end(struct reader_child *child, int code, int status)
 {
     struct launcher *launcher = child->launcher;
     reader_done *on_done = child->on_done;
@@ -161,7 +158,7 @@ static void end(struct child *child, int code, int status)
     else if (failed)
         text_format(why, sizeof why, "what reads the files failed: %s",
                     strerror(status || failed == -ENOMEM ? ENOMEM : -failed));
-    reading = NULL;
+    launcher->reader->child = NULL;
     destroy(child);
     if (failed) {
         reading_finish(&found);
@@ -173,7 +170,7 @@ static void end(struct child *child, int code, int status)
 
 static void on_ended(struct loop_fd *source, uint32_t events)
 {
-    struct child *child = container_of(source, struct child, source);
+    struct reader_child *child = container_of(source, struct reader_child, source);
     int code, status;
     (void)events;
 
@@ -184,13 +181,13 @@ static void on_ended(struct loop_fd *source, uint32_t events)
         end(child, code, status);
         return;
     }
-    stuck--;
+    child->launcher->reader->stuck--;
     destroy(child);
 }
 
 static void on_time(struct loop_timer *timer)
 {
-    struct child *child = container_of(timer, struct child, timer);
+    struct reader_child *child = container_of(timer, struct reader_child, timer);
     struct launcher *launcher = child->launcher;
     uint64_t steps = __atomic_load_n(&child->place->steps, __ATOMIC_ACQUIRE);
     char why[PATH_MAX + 100];
@@ -208,12 +205,12 @@ static void on_time(struct loop_timer *timer)
                 READER_STALL_MS / 1000);
     pidref_signal(&child->process, SIGKILL);
     child->on_done = NULL;
-    reading = NULL;
-    stuck++;
+    launcher->reader->child = NULL;
+    launcher->reader->stuck++;
     on_done(launcher, NULL, why);
 }
 
-static int make_memfds(struct child *child)
+static int make_memfds(struct reader_child *child)
 {
     child->sources_fd = memfd_create("conit-definitions", MFD_CLOEXEC);
     child->notes_fd = memfd_create("conit-reading", MFD_CLOEXEC);
@@ -224,7 +221,7 @@ static int make_memfds(struct child *child)
     return child->place ? 0 : -errno;
 }
 
-static int start(struct child *child)
+static int start(struct reader_child *child)
 {
     char folder[PATH_MAX];
     struct spawn_failure failure;
@@ -252,17 +249,17 @@ static int start(struct child *child)
 
 int reader_begin(struct launcher *launcher, reader_done *on_done)
 {
-    if (stuck >= READER_STUCK_MAX)
+    if (launcher->reader->stuck >= READER_STUCK_MAX)
         return -EBUSY;
-    struct child *child = calloc(1, sizeof *child);
+    struct reader_child *child = calloc(1, sizeof *child);
     if (!child)
         return -ENOMEM;
-    *child = (struct child){.launcher = launcher,
-                            .process = PIDREF_NONE,
-                            .source.fd = -1,
-                            .sources_fd = -1,
-                            .notes_fd = -1,
-                            .on_done = on_done};
+    *child = (struct reader_child){.launcher = launcher,
+                                   .process = PIDREF_NONE,
+                                   .source.fd = -1,
+                                   .sources_fd = -1,
+                                   .notes_fd = -1,
+                                   .on_done = on_done};
     int failed = make_memfds(child);
     if (!failed)
         failed = start(child);
@@ -274,7 +271,7 @@ int reader_begin(struct launcher *launcher, reader_done *on_done)
         destroy(child);
         return failed;
     }
-    reading = child;
+    launcher->reader->child = child;
     child->came_at_ns = clock_now_ns();
     loop_set_timer(loop_of(child), &child->timer, child->came_at_ns + LOOK_MS * NS_PER_MS, on_time);
     return 0;

@@ -8,8 +8,17 @@
 #include "config/reading.h"
 #include "service-launcher/launcher.h"
 
+#include <limits.h>
+
 #define READER_STALL_MS  10000 /* a slow disk still gives a small file in that time */
 #define READER_STUCK_MAX 4     /* children that do not die, before no more are made */
+
+/* A zeroed one reads nothing. */
+struct reader {
+    struct reader_child *child; /* NULL: none is under way */
+    unsigned stuck;             /* children that were given up, and have not ended */
+    char where[PATH_MAX];
+};
 
 /* `why` NULL: all was read, and *reading is the callee's from now on. Else what went wrong, in
  * words, and `reading` is NULL. */
@@ -19,8 +28,8 @@ typedef void reader_done(struct launcher *launcher, struct reading *reading, con
  * come. */
 int reader_begin(struct launcher *launcher, reader_done *on_done);
 
-/* What is being read just now, a path; NULL: nothing is. */
-const char *reader_where(void);
+/* What is being read just now, a path, valid until the next call; NULL: nothing is. */
+const char *reader_where(const struct reader *reader);
 
 /* In the child: reads and writes, then ends. */
 _Noreturn void reader_child(const struct launcher_options *options);

@@ -5,8 +5,8 @@
  * for the next reading. Those that wait for the same one are carried out in the order they came,
  * each against what the one before it has put in force. A request whose client has gone is carried
  * out all the same, unless it was a dry run. */
+#include "service-launcher/reload.h"
 #include "service-launcher/reader.h"
-#include "service-launcher/reload-plan.h"
 #include "service-launcher/watch.h"
 
 #include "base/clock.h"
@@ -16,17 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct {
-    struct list waiting; /* for the next reading */
-    struct list current; /* for this one */
-    struct loop_timer timer;
-    struct launcher *launcher;
-    struct reading reading;
-    struct plan plan;
-    bool begun, planning;
-} reloads;
-
-static void next_round(void);
+static void next_round(struct reloads *reloads);
 
 /* ---- one request ---------------------------------------------------------------------------- */
 
@@ -64,18 +54,18 @@ static void log_outcome(const struct reload_request *request, const struct reloa
     }
 }
 
-static void end_request(struct reload_request *request, int failed)
+static void end_request(struct reloads *reloads, struct reload_request *request, int failed)
 {
-    struct launcher *launcher = reloads.launcher;
+    struct launcher *launcher = reloads->launcher;
     if (!failed)
-        failed = plan_decide(&reloads.plan);
+        failed = plan_decide(&reloads->plan);
     if (!failed && !request->dry_run)
-        failed = plan_carry_out(&reloads.plan, request->start);
-    reloads.planning = launcher->reloading = false;
+        failed = plan_carry_out(&reloads->plan, request->start);
+    reloads->planning = launcher->reloading = false;
     if (!failed)
-        log_outcome(request, &reloads.plan.report);
-    answer(request, failed ? NULL : &reloads.plan.report, failed ? strerror(-failed) : NULL);
-    plan_finish(&reloads.plan);
+        log_outcome(request, &reloads->plan.report);
+    answer(request, failed ? NULL : &reloads->plan.report, failed ? strerror(-failed) : NULL);
+    plan_finish(&reloads->plan);
     if (failed)
         return;
     launcher_forget_gone(launcher);
@@ -84,76 +74,82 @@ static void end_request(struct reload_request *request, int failed)
 
 /* ---- a round -------------------------------------------------------------------------------- */
 
-static void fail_round(const char *why)
+static void fail_round(struct reloads *reloads, const char *why)
 {
-    while (!list_empty(&reloads.current))
-        answer(request_of(reloads.current.next), NULL, why);
+    while (!list_empty(&reloads->current))
+        answer(request_of(reloads->current.next), NULL, why);
 }
 
 static void on_time(struct loop_timer *timer);
 
-static void go_on(void)
+static void go_on(struct reloads *reloads)
 {
-    loop_set_timer(&reloads.launcher->loop, &reloads.timer, clock_now_ns(), on_time);
+    loop_set_timer(&reloads->launcher->loop, &reloads->timer, clock_now_ns(), on_time);
 }
 
 /* Some of the work of the first request that is left; the rest comes in the loop's next turn. */
 static void on_time(struct loop_timer *timer)
 {
-    (void)timer;
-    if (reloads.launcher->manager.shutting_down)
-        fail_round("the system is going down");
-    if (list_empty(&reloads.current)) {
-        plan_finish(&reloads.plan);
-        reloads.planning = reloads.launcher->reloading = false;
-        reading_finish(&reloads.reading);
-        reloads.begun = false;
-        next_round();
+    struct reloads *reloads = container_of(timer, struct reloads, timer);
+    if (reloads->launcher->manager.shutting_down)
+        fail_round(reloads, "the system is going down");
+    if (list_empty(&reloads->current)) {
+        plan_finish(&reloads->plan);
+        reloads->planning = reloads->launcher->reloading = false;
+        reading_finish(&reloads->reading);
+        reloads->begun = false;
+        next_round(reloads);
         return;
     }
-    struct reload_request *request = request_of(reloads.current.next);
+    struct reload_request *request = request_of(reloads->current.next);
     int failed = 0;
     if (request->dry_run && !request->on_done)
         failed = -ECANCELED;
-    if (!failed && !reloads.planning) {
-        reloads.planning = reloads.launcher->reloading = true;
-        failed =
-            plan_begin(&reloads.plan, reloads.launcher, &reloads.reading, request->only_switches);
+    if (!failed && !reloads->planning) {
+        reloads->planning = reloads->launcher->reloading = true;
+        failed = plan_begin(&reloads->plan, reloads->launcher, &reloads->reading,
+                            request->only_switches);
     }
-    if (failed || !plan_step(&reloads.plan))
-        end_request(request, failed);
-    go_on();
+    if (failed || !plan_step(&reloads->plan))
+        end_request(reloads, request, failed);
+    go_on(reloads);
 }
 
 static void on_read(struct launcher *launcher, struct reading *reading, const char *why)
 {
-    (void)launcher;
+    struct reloads *reloads = launcher->reloads;
     if (why) {
         LOG(ERROR, "Cannot read the service files again", TEXT("why", why));
-        fail_round(why);
+        fail_round(reloads, why);
     } else {
-        reloads.reading = *reading;
+        reloads->reading = *reading;
     }
-    go_on();
+    go_on(reloads);
 }
 
-static void next_round(void)
+static void next_round(struct reloads *reloads)
 {
-    if (reloads.begun || list_empty(&reloads.waiting))
+    if (reloads->begun || list_empty(&reloads->waiting))
         return;
-    for (struct list *node; (node = list_take(&reloads.waiting));)
-        list_append(&reloads.current, node);
-    reloads.begun = true;
-    int failed = reader_begin(reloads.launcher, on_read);
+    for (struct list *node; (node = list_take(&reloads->waiting));)
+        list_append(&reloads->current, node);
+    reloads->begun = true;
+    int failed = reader_begin(reloads->launcher, on_read);
     if (failed)
-        on_read(reloads.launcher, NULL,
+        on_read(reloads->launcher, NULL,
                 failed == -EBUSY ? "earlier readings hang in the kernel" : strerror(-failed));
 }
 
 static void on_begin(struct loop_timer *timer)
 {
-    (void)timer;
-    next_round();
+    next_round(container_of(timer, struct reloads, timer));
+}
+
+void reloads_init(struct reloads *reloads, struct launcher *launcher)
+{
+    *reloads = (struct reloads){.launcher = launcher};
+    list_init(&reloads->waiting);
+    list_init(&reloads->current);
 }
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -161,19 +157,15 @@ static void on_begin(struct loop_timer *timer)
 struct reload_request *launcher_reload(struct launcher *launcher, bool dry_run, bool start,
                                        reload_done *on_done, void *context)
 {
+    struct reloads *reloads = launcher->reloads;
     struct reload_request *request = malloc(sizeof *request);
     if (!request)
         return NULL;
-    if (!reloads.launcher) {
-        reloads.launcher = launcher;
-        list_init(&reloads.waiting);
-        list_init(&reloads.current);
-    }
     *request = (struct reload_request){
         .dry_run = dry_run, .start = start, .on_done = on_done, .context = context};
-    list_append(&reloads.waiting, &request->link);
-    if (!reloads.begun)
-        loop_set_timer(&launcher->loop, &reloads.timer, clock_now_ns(), on_begin);
+    list_append(&reloads->waiting, &request->link);
+    if (!reloads->begun)
+        loop_set_timer(&launcher->loop, &reloads->timer, clock_now_ns(), on_begin);
     return request;
 }
 
@@ -191,7 +183,7 @@ void launcher_reload_leave(struct reload_request *request)
     request->on_done = NULL;
 }
 
-const char *launcher_reload_where(void)
+const char *launcher_reload_where(const struct launcher *launcher)
 {
-    return reader_where();
+    return reader_where(launcher->reader);
 }

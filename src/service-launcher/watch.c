@@ -9,7 +9,6 @@
 #include "config/keys.h"
 #include "config/system-file.h"
 #include "log/log.h"
-#include "proc/pidref.h"
 #include "proc/spawn.h"
 
 #include <errno.h>
@@ -23,18 +22,6 @@
 #define AGAIN_FIRST_MS 500 /* after the child has ended by itself; twice as long each time */
 #define AGAIN_MAX_MS   60000
 #define LINES_MAX      20 /* about one reload; more help nobody */
-
-static struct {
-    struct launcher *launcher;
-    struct loop_fd socket;      /* .fd -1: nobody watches */
-    struct loop_fd process_end; /* of a child that is to end, or has */
-    struct pidref process;
-    int32_t pid;
-    struct loop_timer timer;
-    uint32_t again_ms;
-    bool reloading;
-    char *said; /* the last reload's warnings, or why it failed: said once */
-} watch = {.socket.fd = -1, .process_end.fd = -1, .process = {.fd = -1}};
 
 /* ---- what a reload found -------------------------------------------------------------------- */
 
@@ -99,12 +86,12 @@ static bool log_entry(const struct reload_entry *entry)
 }
 
 /* The words of each reload once, and not again until they are others. */
-static void log_once(const char *words)
+static void log_once(struct watch *watch, const char *words)
 {
-    if (words && (!watch.said || strcmp(words, watch.said) != 0))
+    if (words && (!watch->said || strcmp(words, watch->said) != 0))
         LOG(WARNING, "Watching the service files", TEXT("what", words));
-    free(watch.said);
-    watch.said = words ? strdup(words) : NULL;
+    free(watch->said);
+    watch->said = words ? strdup(words) : NULL;
 }
 
 static void log_entries(const struct reload_report *report)
@@ -121,98 +108,103 @@ static void log_entries(const struct reload_report *report)
         LOG(INFO, "More service files have changed: slc list shows all", NUMBER("count", more));
 }
 
+static void end_reload(struct watch *watch, const struct reload_report *report, const char *why)
+{
+    const char go_on = WATCH_GO_ON;
+    watch->reloading = false;
+    log_once(watch, report ? report->warnings : why);
+    if (report)
+        log_entries(report);
+    if (watch->socket.fd >= 0)
+        (void)!send(watch->socket.fd, &go_on, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void on_reloaded(struct reload_request *request, const struct reload_report *report,
                         const char *why)
 {
-    const char go_on = WATCH_GO_ON;
-    (void)request;
-    watch.reloading = false;
-    log_once(report ? report->warnings : why);
-    if (report)
-        log_entries(report);
-    if (watch.socket.fd >= 0)
-        (void)!send(watch.socket.fd, &go_on, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    end_reload(request->context, report, why);
 }
 
 /* ---- the child ------------------------------------------------------------------------------ */
 
 static void on_time(struct loop_timer *timer)
 {
-    (void)timer;
-    watch_update(watch.launcher);
+    watch_update(container_of(timer, struct watch, timer)->launcher);
 }
 
-static void try_again_later(void)
+static void try_again_later(struct watch *watch)
 {
-    watch.again_ms = watch.again_ms ? watch.again_ms * 2 : AGAIN_FIRST_MS;
-    if (watch.again_ms > AGAIN_MAX_MS)
-        watch.again_ms = AGAIN_MAX_MS;
-    loop_set_timer(&watch.launcher->loop, &watch.timer, clock_now_ns() + watch.again_ms * NS_PER_MS,
-                   on_time);
+    watch->again_ms = watch->again_ms ? watch->again_ms * 2 : AGAIN_FIRST_MS;
+    if (watch->again_ms > AGAIN_MAX_MS)
+        watch->again_ms = AGAIN_MAX_MS;
+    loop_set_timer(&watch->launcher->loop, &watch->timer,
+                   clock_now_ns() + watch->again_ms * NS_PER_MS, on_time);
 }
 
-static void close_socket(void)
+static void close_socket(struct watch *watch)
 {
-    int fd = watch.socket.fd;
+    int fd = watch->socket.fd;
     if (fd < 0)
         return;
-    loop_remove(&watch.launcher->loop, &watch.socket);
+    loop_remove(&watch->launcher->loop, &watch->socket);
     close(fd);
 }
 
 /* Its socket's end tells it to go; one that hangs in the kernel goes when it can. */
 static void on_ended(struct loop_fd *source, uint32_t events)
 {
-    struct loop *loop = &watch.launcher->loop;
+    struct watch *watch = container_of(source, struct watch, process_end);
+    struct loop *loop = &watch->launcher->loop;
     int code, status;
     (void)events;
-    if (pidref_peek(&watch.process, &code, &status) < 0)
+    if (pidref_peek(&watch->process, &code, &status) < 0)
         return;
-    pidref_reap(&watch.process);
+    pidref_reap(&watch->process);
     loop_remove(loop, source);
-    pidref_close(&watch.process);
-    close_socket();
-    if (watch.launcher->manager.shutting_down || !watch.launcher->system_file->watch)
+    pidref_close(&watch->process);
+    close_socket(watch);
+    if (watch->launcher->manager.shutting_down || !watch->launcher->system_file->watch)
         return;
     LOG(WARNING, "What watches the service files has ended, and is started again",
         NUMBER(code == CLD_EXITED ? "exit" : "signal", status));
-    try_again_later();
+    try_again_later(watch);
 }
 
-static void take(const char *message, ssize_t count)
+static void take(struct watch *watch, const char *message, ssize_t count)
 {
     if (message[0] == WATCH_WARNING && count > 1)
         LOG(WARNING, "Watching the service files", TEXT("what", message + 1));
-    if (message[0] != WATCH_CHANGED || watch.reloading)
+    if (message[0] != WATCH_CHANGED || watch->reloading)
         return;
-    watch.again_ms = 0;
+    watch->again_ms = 0;
     struct reload_request *request =
-        launcher_reload(watch.launcher, false, true, on_reloaded, NULL);
-    watch.reloading = request != NULL;
+        launcher_reload(watch->launcher, false, true, on_reloaded, watch);
+    watch->reloading = request != NULL;
     if (request)
         request->quiet = true; /* only what is new is said, here */
     else
-        on_reloaded(NULL, NULL, "no memory to load what has changed: slc reload");
+        end_reload(watch, NULL, "no memory to load what has changed: slc reload");
 }
 
 static void on_message(struct loop_fd *source, uint32_t events)
 {
+    struct watch *watch = container_of(source, struct watch, socket);
     char message[WATCH_MESSAGE_BYTES + 1];
     ssize_t count = recv(source->fd, message, sizeof message - 1, MSG_DONTWAIT);
     (void)events;
     if (count > 0) {
         message[count] = 0;
-        take(message, count);
+        take(watch, message, count);
     } else if (count == 0 || (errno != EAGAIN && errno != EINTR)) {
-        close_socket();
+        close_socket(watch);
     }
 }
 
-static int spawn_child(int socket)
+static int spawn_child(struct watch *watch, int socket)
 {
     char folder[PATH_MAX];
     struct spawn_failure failure;
-    AUTO_FREE char **arguments = reader_arguments(&watch.launcher->options, "--watch");
+    AUTO_FREE char **arguments = reader_arguments(&watch->launcher->options, "--watch");
     if (!arguments)
         return -ENOMEM;
     struct spawn spawn_this = {
@@ -224,53 +216,59 @@ static int spawn_child(int socket)
         .cgroup_fd = -1,
         .dir = getcwd(folder, sizeof folder),
         .umask = 022,
-        .parent_tid = &watch.pid,
+        .parent_tid = &watch->pid,
     };
-    int failed = spawn(&spawn_this, &watch.process.fd, &failure);
+    int failed = spawn(&spawn_this, &watch->process.fd, &failure);
     spawner_rest();
-    watch.process.pid = watch.pid;
+    watch->process.pid = watch->pid;
     return failed;
 }
 
-static int begin(void)
+static int begin(struct watch *watch)
 {
-    struct loop *loop = &watch.launcher->loop;
+    struct loop *loop = &watch->launcher->loop;
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return -errno;
-    int failed = spawn_child(pair[1]);
+    int failed = spawn_child(watch, pair[1]);
     close(pair[1]);
     if (!failed)
-        failed = loop_add(loop, &watch.process_end, watch.process.fd, EPOLLIN, on_ended);
+        failed = loop_add(loop, &watch->process_end, watch->process.fd, EPOLLIN, on_ended);
     if (!failed)
-        failed = loop_add(loop, &watch.socket, pair[0], EPOLLIN, on_message);
+        failed = loop_add(loop, &watch->socket, pair[0], EPOLLIN, on_message);
     if (failed)
         close(pair[0]);
     return failed;
 }
 
+void watch_init(struct watch *watch, struct launcher *launcher)
+{
+    *watch = (struct watch){
+        .launcher = launcher, .socket.fd = -1, .process_end.fd = -1, .process = PIDREF_NONE};
+}
+
 void watch_update(struct launcher *launcher)
 {
+    struct watch *watch = launcher->watch;
     bool wanted = launcher->system_file->watch && !launcher->manager.shutting_down;
-    watch.launcher = launcher;
     if (!wanted) {
-        loop_clear_timer(&launcher->loop, &watch.timer);
-        if (watch.socket.fd >= 0)
+        loop_clear_timer(&launcher->loop, &watch->timer);
+        if (watch->socket.fd >= 0)
             LOG(INFO, "The service files are not watched any more");
-        close_socket();
+        close_socket(watch);
         return;
     }
-    if (watch.socket.fd >= 0)
+    if (watch->socket.fd >= 0)
         return;
-    if (pidref_is_set(&watch.process)) { /* the former one has still to go */
-        try_again_later();
+    if (pidref_is_set(&watch->process)) { /* the former one has still to go */
+        try_again_later(watch);
         return;
     }
-    int failed = begin();
+    int failed = begin(watch);
     if (!failed) {
         LOG(INFO, "Watching the service files");
         return;
     }
     LOG(ERROR, "Cannot watch the service files", TEXT("error", strerror(-failed)));
-    try_again_later();
+    try_again_later(watch);
 }

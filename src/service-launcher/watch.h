@@ -11,6 +11,7 @@
  * The child ends when the pair does. */
 #pragma once
 
+#include "proc/pidref.h"
 #include "service-launcher/launcher.h"
 
 #define WATCH_CHANGED 'c'
@@ -18,6 +19,20 @@
 #define WATCH_GO_ON   'k'
 
 #define WATCH_MESSAGE_BYTES 1024
+
+struct watch {
+    struct launcher *launcher;
+    struct loop_fd socket;      /* .fd -1: nobody watches */
+    struct loop_fd process_end; /* of a child that is to end, or has */
+    struct pidref process;
+    int32_t pid;
+    struct loop_timer timer;
+    uint32_t again_ms;
+    bool reloading;
+    char *said; /* the last reload's warnings, or why it failed: said once */
+};
+
+void watch_init(struct watch *watch, struct launcher *launcher);
 
 /* Watches or does not, as the system file in force says. To be called when that may have changed.
  * Everything is read once when watching begins: what changed while nobody looked is found. */

@@ -70,7 +70,7 @@ void launcher_reload_leave(struct reload_request *request)
     request->on_done = NULL;
 }
 
-const char *launcher_reload_where(void)
+const char *launcher_reload_where(const struct launcher *l)
 {
     return "/here";
 }
