@@ -59,9 +59,13 @@ static bool ended_under(const struct manager *manager, const struct service *nee
            body->since_ns > dependant->since_ns && body->since_ns > dependant->needs_from_ns;
 }
 
-/* It was down when a reload brought the need to one that ran: nothing is stopped by that. */
-static bool was_down(const struct service_body *need, const struct service_body *dependant)
+/* It was down, or on its way there, when a reload brought the need to one that ran: nothing is
+ * stopped by that. */
+static bool was_down(const struct manager *manager, const struct service_body *need,
+                     const struct service_body *dependant)
 {
+    if (must_go(manager, need) && !manager->shutting_down)
+        return need->down_from_ns <= dependant->needs_from_ns;
     return is_idle(need) && !machine_states[need->state].up &&
            need->since_ns <= dependant->needs_from_ns;
 }
@@ -83,7 +87,7 @@ static bool find_gone_need(const struct manager *manager, const struct service *
         if (edges[i].kind != EDGE_NEED)
             continue;
         const struct service *need = other_of(manager, &edges[i]);
-        if (active && was_down(service_body(manager, need), body))
+        if (active && was_down(manager, service_body(manager, need), body))
             continue;
         if (standing(manager, body, need) == STANDS_GONE ||
             (active && ended_under(manager, need, body))) {
@@ -276,8 +280,8 @@ static bool has_stop_hooks(const struct service *service)
 }
 
 /* Whether `other`, which comes after, has to be down before this one may stop. */
-static bool holds_up_stop(const struct manager *manager, const struct service *other,
-                          enum edge_kind kind)
+static bool holds_up_stop(const struct manager *manager, const struct service *service,
+                          const struct service *other, enum edge_kind kind)
 {
     const struct service_body *body = service_body(manager, other);
     if (kind == EDGE_CONFLICT)
@@ -286,7 +290,9 @@ static bool holds_up_stop(const struct manager *manager, const struct service *o
         return manager->shutting_down && has_stop_hooks(other);
     if (is_idle(body))
         return false;
-    return kind == EDGE_NEED || must_go(manager, body) || machine_states[body->state].going_down;
+    if (must_go(manager, body) || machine_states[body->state].going_down)
+        return true;
+    return kind == EDGE_NEED && !was_down(manager, service_body(manager, service), body);
 }
 
 static uint32_t waits_to_end(const struct manager *manager, const struct service *service)
@@ -294,7 +300,7 @@ static uint32_t waits_to_end(const struct manager *manager, const struct service
     size_t count;
     const struct edge *edges = graph_before(&manager->graph, service->slot, &count);
     for (size_t i = 0; i < count; i++)
-        if (holds_up_stop(manager, other_of(manager, &edges[i]), edges[i].kind))
+        if (holds_up_stop(manager, service, other_of(manager, &edges[i]), edges[i].kind))
             return edges[i].slot;
     return SLOT_NONE;
 }

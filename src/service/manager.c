@@ -145,7 +145,13 @@ void manager_commit(struct manager *manager, struct service *service,
 {
     struct service_record *record = &manager->records[service->slot];
     uint32_t other = !(record->live & 1);
+    bool goes = must_go(manager, body);
+    bool went = must_go(manager, &record->body[!other]);
+    uint64_t down_from_ns = !goes  ? 0
+                            : went ? record->body[!other].down_from_ns
+                                   : manager->ops->now_ns(manager->context);
     record->body[other] = *body;
+    record->body[other].down_from_ns = down_from_ns;
     __atomic_store_n(&record->live, other, __ATOMIC_RELEASE);
 }
 

@@ -131,6 +131,7 @@ struct service_body {
     uint64_t watchdog_ms;        /* how often this run has to report; 0: it need not */
     int32_t session;             /* of a main process that was named by MAINPID; 0: main_pid */
     uint64_t needs_from_ns; /* a need that has been down since before this is no reason to go */
+    uint64_t down_from_ns;  /* since when it is to be down; 0: it is not */
 };
 
 struct service_record {

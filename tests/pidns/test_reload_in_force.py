@@ -153,6 +153,33 @@ def test_a_need_that_does_not_run_stops_nothing_by_being_added(machine):
     assert look(machine, name)['pid'] is None
 
 
+def test_a_need_that_is_just_stopping_stops_nothing_by_being_added(machine):
+    """Neither while it stops, or is restarted, nor when it has stopped, nor with the next launcher."""
+    for verb in ('stop', 'restart'):
+        need, name, flag = next(names), begin(machine), machine.folder / next(names)
+        hooked = {'stop': {'exec': shell(f'until test -e {flag}; do sleep 0.02; done')}}
+        begin(machine, need, **hooked)
+        before = look(machine, need)['pid']
+        machine.slc(verb, '--no-wait', need)
+        wait(machine, need, 'stopping')
+        change(machine, name, 'needs', needs=[need])
+        pid = look(machine, name)['pid']
+        machine.kill_launcher()
+        assert look(machine, need)['state'] == 'stopping'
+        flag.write_text('')
+        if verb == 'stop':
+            wait(machine, need, 'stopped')
+        else:
+            started_again(machine, need, before)
+        reload(machine)
+        after = look(machine, name)
+        assert (after['pid'], after['state']) == (pid, 'running'), after
+        # From the next change on it counts.
+        machine.slc('start', need)
+        machine.slc('stop', need)
+        assert look(machine, name)['pid'] is None
+
+
 def test_what_is_after_another_now_stops_before_it(machine):
     for key in ('after', 'before'):
         file = machine.folder / next(names)

@@ -179,11 +179,15 @@ static bool has_ended_under(int need, int name)
            body->cause.code == REASON_NEED_DONE && body->cause.service == service_of(need)->slot;
 }
 
-/* It was down when a reload brought the need to one that ran, and has not moved since. */
+/* It was down, or to be, when a reload brought the need to one that ran, and has not moved since.
+ */
 static bool is_excused(int name, int need)
 {
+    const struct service_body *body = body_of(need);
+    if (!is_down(name) && (!body->wanted || body->blocked || body->restarting))
+        return body->down_from_ns <= body_of(name)->needs_from_ns;
     return !is_down(name) && is_down(need) && !is_up(need) &&
-           body_of(need)->since_ns <= body_of(name)->needs_from_ns;
+           body->since_ns <= body_of(name)->needs_from_ns;
 }
 
 static bool is_kept(int name)
@@ -256,7 +260,7 @@ static void judge_start(int name)
 static bool is_taken_down(int name)
 {
     for (int i = 0; i < NAMES; i++)
-        if (oracle.needs[name] & 1u << i &&
+        if (oracle.needs[name] & 1u << i && !is_excused(name, i) &&
             (body_of(i)->restarting || (body_of(i)->state != STATE_DONE &&
                                         body_of(i)->state != STATE_SKIPPED && is_taken_down(i))))
             return true;
@@ -271,7 +275,7 @@ static void judge_stop(int name)
             continue;
         bool goes = is_ending(i) || !body->wanted || body->restarting || is_kept(i) ||
                     is_taken_down(i) || fake.manager.shutting_down;
-        if (oracle.needs[i] & 1u << name)
+        if (oracle.needs[i] & 1u << name && !is_excused(i, name))
             complain(name, "is stopped under", i);
         else if (oracle.order[i] & 1u << name && goes)
             complain(name, "is stopped before", i);

@@ -172,6 +172,43 @@ TEST(a_reload_of_what_cannot_is_refused_with_what_to_do)
     end();
 }
 
+/* b, which c does not need yet, is told to stop, and is slow; then a reload brings that need. */
+static void need_what_stops(void)
+{
+    fake_init(&fake);
+    fake_add(&fake, "a", TYPE_DAEMON);
+    fake_add(&fake, "b", TYPE_DAEMON);
+    fake_add(&fake, "c", TYPE_DAEMON);
+    fake_tie(&fake, "a", NEEDS, "b");
+    fake_load(&fake);
+    fake_boot(&fake);
+    fake_run(&fake);
+    struct request request = request_of(REQUEST_STOP, "b");
+    manager_request(&fake.manager, &request);
+    manager_settle(&fake.manager); /* a is told to stop first */
+    manager_cancel(&fake.manager, &request);
+    free(request.items);
+    fake_tie(&fake, "c", NEEDS, "b");
+    CHECK_NUMBER(manager_resolve(&fake.manager, NULL, NULL), 0);
+    CHECK_NUMBER(manager_want_again(&fake.manager), 0);
+    manager_keep_running(&fake.manager);
+}
+
+TEST(a_need_that_is_to_stop_when_a_reload_brings_it_stops_nobody_and_waits_for_nobody)
+{
+    need_what_stops();
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "b"), "stopped");
+    CHECK_TEXT(fake_shown(&fake, "c"), "running");
+    CHECK_NUMBER(ask(REQUEST_START, "b"), OUTCOME_DONE);
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "c"), "running");
+    CHECK_NUMBER(ask(REQUEST_STOP, "b"), OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "c"), "stopped");
+    CHECK_TEXT(fake_reason(&fake, "c"), "needs b, which was stopped");
+    end();
+}
+
 TEST(a_reset_turns_failed_into_stopped_and_starts_nothing)
 {
     chain();
