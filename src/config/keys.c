@@ -182,6 +182,31 @@ uint64_t definition_diff(const struct definition *a, const struct definition *b)
     return different;
 }
 
+bool keys_need_restart(uint64_t bits)
+{
+    for (unsigned row = 0; row < KEY_COUNT; row++)
+        if ((bits & KEY_BIT(row)) && key_needs_restart(row))
+            return true;
+    return false;
+}
+
+/* FNV-1a, 64 bits, over the values as they are shown; of a very long one its beginning. */
+uint64_t definition_start_hash(const struct definition *definition)
+{
+    uint64_t hash = 14695981039346656037u;
+    char storage[16384];
+    for (unsigned row = 0; row < KEY_COUNT; row++) {
+        struct text text;
+        if (!key_needs_restart(row))
+            continue;
+        text_init(&text, storage, sizeof storage);
+        definition_show(row, definition, &text);
+        for (size_t i = 0; i <= text.used_bytes; i++)
+            hash = (hash ^ (unsigned char)storage[i]) * 1099511628211u;
+    }
+    return hash ? hash : 1;
+}
+
 void definition_show(unsigned row, const struct definition *definition, struct text *text)
 {
     keys[row].kind->show(definition, (const char *)definition + keys[row].offset, text);

@@ -52,6 +52,12 @@ static inline bool key_needs_restart(unsigned row)
 /* Bit N: the value of key row N is not the same in both. Users are compared as looked up. */
 uint64_t definition_diff(const struct definition *a, const struct definition *b);
 
+/* Whether one of these keys reaches what runs only by a restart. */
+bool keys_need_restart(uint64_t bits);
+
+/* A hash of the values of all such keys, never 0. */
+uint64_t definition_start_hash(const struct definition *definition);
+
 /* Adds the value of a key as JSON, as it would stand in the file with every default filled in;
  * `null` where there is none. */
 void definition_show(unsigned row, const struct definition *definition, struct text *text);

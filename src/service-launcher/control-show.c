@@ -144,6 +144,7 @@ static void put_service_fields(struct show *show, const struct service *service)
     json_add_bool(writer, "enabled", service_is_enabled(service));
     json_add_string(writer, "enabled_by", enabled_by(service));
     json_add_bool(writer, "gone", body->gone);
+    json_add_bool(writer, "needs_restart", body->begun_as && !machine_states[body->state].idle);
 }
 
 void show_service(struct show *show, const struct service *service)

@@ -553,6 +553,7 @@ bool executor_begin_program(struct process *process)
     struct service_body body;
     manager_edit(manager, service, &body);
     body.type = (uint8_t)service->definition->type;
+    body.begun_as = 0;
     manager_commit(manager, service, &body);
     return body.type != TYPE_TARGET;
 }

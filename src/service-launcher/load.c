@@ -120,12 +120,30 @@ static void tell_journal(const struct launcher *launcher, const struct service *
             TEXT("service", definition->name), TEXT("error", strerror(-failed)));
 }
 
+/* What runs was made of `former`, or of what was in force before that: notes whether it would be
+ * another now. */
+static void note_outdated(struct manager *manager, struct service *service,
+                          const struct definition *former, const struct definition *definition)
+{
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    if (machine_states[body.state].idle)
+        return;
+    if (!body.begun_as)
+        body.begun_as = definition_start_hash(former);
+    if (body.begun_as == definition_start_hash(definition))
+        body.begun_as = 0;
+    manager_commit(manager, service, &body);
+}
+
 struct definition *load_put_in_force(struct launcher *launcher, struct service *service,
                                      struct definition *definition)
 {
     struct definition *former = (struct definition *)service->definition;
     uint64_t changed = former ? definition_diff(former, definition) : 0;
     tell_journal(launcher, service, definition);
+    if (keys_need_restart(changed))
+        note_outdated(&launcher->manager, service, former, definition);
     executor_definition_ends(launcher->executor, service, changed);
     service->definition = definition;
     load_set_errors(service, NULL);

@@ -223,14 +223,6 @@ static void keep(struct plan *plan, struct planned *name, const struct source *s
         plan->keep[plan->kept++] = *source;
 }
 
-static bool needs_restart(uint64_t bits)
-{
-    for (unsigned row = 0; row < KEY_COUNT; row++)
-        if ((bits & KEY_BIT(row)) && key_needs_restart(row))
-            return true;
-    return false;
-}
-
 static bool same_words(const char *a, const char *b)
 {
     return a && b && strcmp(a, b) == 0;
@@ -290,7 +282,7 @@ static void decide_loads(struct plan *plan, struct planned *name)
     if (!known)
         return;
     name->entry->keys = definition_diff(service->definition, name->definition);
-    name->entry->needs_restart = runs(plan, service) && needs_restart(name->entry->keys);
+    name->entry->needs_restart = runs(plan, service) && keys_need_restart(name->entry->keys);
 }
 
 /* What a template's file said; NULL: there was none, or it did not load. */

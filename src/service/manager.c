@@ -268,10 +268,13 @@ static enum service_event judge(struct manager *manager, struct service *service
                           ? reason_of(REASON_STOP_TIME_OUT, SLOT_NONE,
                                       (int32_t)service->definition->stop.timeout_ms)
                           : body.cause;
-    else if (verdict.limit_reached)
-        body.reason = reason_of(REASON_LIMIT, SLOT_NONE, (int32_t)verdict.in_row);
     else
         body.reason = reason_of_end(service->definition, &body);
+    if (verdict.event != EVENT_ENDED_ASKED && verdict.limit_reached) {
+        body.cause =
+            body.reason.code != REASON_NONE ? body.reason : reason_of(REASON_EXITED, SLOT_NONE, 0);
+        body.reason = reason_of(REASON_LIMIT, SLOT_NONE, (int32_t)verdict.in_row);
+    }
     body.restarts = verdict.restarts;
     body.in_row = verdict.in_row;
     if (verdict.event == EVENT_ENDED_AGAIN) {
@@ -352,7 +355,7 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.session = 0;
         body.by_mark = 0;
         body.type = service->definition ? (uint8_t)service->definition->type : TYPE_DAEMON;
-        body.needs_from_ns = 0;
+        body.needs_from_ns = body.begun_as = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }
     if (actions & ACTION_FAILED_START)

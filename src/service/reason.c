@@ -17,7 +17,7 @@ struct telling {
 
 typedef void add_words(const struct telling *telling);
 
-static add_words add_plain, add_other, add_number, add_times, add_time, add_signal, add_step,
+static add_words add_plain, add_other, add_number, add_limit, add_time, add_signal, add_step,
     add_missing_need, add_unmet_condition, add_errors, add_env_file, add_awaited, add_late;
 
 static const struct {
@@ -45,7 +45,7 @@ static const struct {
     [REASON_STOP_TIME_OUT] = {add_time, "did not stop within %s and was killed"},
     [REASON_STEP_FAILED] = {add_step, "%s: %s"},
     [REASON_HOOK_FAILED] = {add_number, "before-start number %d failed"},
-    [REASON_LIMIT] = {add_times, "ended again after %s in a row"},
+    [REASON_LIMIT] = {add_limit, "ended again after %s in a row"},
     [REASON_WHEN] = {add_unmet_condition, "%s"},
     [REASON_BROKEN] = {add_errors, ""},
     [REASON_CYCLE] = {add_errors, ""},
@@ -230,6 +230,17 @@ static void add_times(const struct telling *telling)
     char storage[32];
     text_format(storage, sizeof storage, "%d restart%s", times, times == 1 ? "" : "s");
     text_printf(telling->text, telling->words, storage);
+}
+
+/* With how the last of its runs ended. */
+static void add_limit(const struct telling *telling)
+{
+    const struct reason *cause = &service_body(telling->manager, telling->service)->cause;
+    add_times(telling);
+    if (cause->code == REASON_NONE || cause->code == REASON_LIMIT)
+        return;
+    text_add(telling->text, ": ");
+    service_reason_words(telling->manager, telling->service, cause, telling->text);
 }
 
 static void add_time(const struct telling *telling)

@@ -116,21 +116,23 @@ struct service_body {
     uint8_t extended;     /* 1 + the state whose deadline the service has put off; 0: none */
     uint8_t type;         /* enum service_type of this run, whatever its file says by now */
     int32_t exit_value;
-    struct reason reason;        /* of the state, for people */
-    struct reason cause;         /* why it is kept or taken down, while it is */
-    uint32_t restarts;           /* since a person last started it */
-    uint32_t in_row;             /* restarts since it was last up for reset-after */
-    uint32_t hook;               /* which hook of this step runs */
-    uint32_t ended;              /* 1: this run's main process has ended: it has run, once */
-    uint64_t since_ns;           /* the state began */
-    uint64_t ready_ns;           /* this run got ready; 0: has not */
-    uint64_t deadline_ns;        /* the state's timer; 0: none */
-    uint64_t invocation[2];      /* this run's id */
+    struct reason reason;   /* of the state, for people */
+    struct reason cause;    /* why it is kept or taken down, while it is; of LIMIT: the last end */
+    uint32_t restarts;      /* since a person last started it */
+    uint32_t in_row;        /* restarts since it was last up for reset-after */
+    uint32_t hook;          /* which hook of this step runs */
+    uint32_t ended;         /* 1: this run's main process has ended: it has run, once */
+    uint64_t since_ns;      /* the state began */
+    uint64_t ready_ns;      /* this run got ready; 0: has not */
+    uint64_t deadline_ns;   /* the state's timer; 0: none */
+    uint64_t invocation[2]; /* this run's id */
     struct file_mark pid_file;   /* forks.pid-file when this run began: it is stale */
     struct file_mark ready_mark; /* the file of `ready` as it was before the program ran */
     uint64_t watchdog_ms;        /* how often this run has to report; 0: it need not */
     int32_t session;             /* of a main process that was named by MAINPID; 0: main_pid */
     uint64_t needs_from_ns; /* a need that has been down since before this is no reason to go */
+    uint64_t begun_as;      /* what its process was made of, where a reload has changed that since:
+                               definition_start_hash(); 0: it is as its file says */
     uint64_t down_from_ns;  /* since when it is to be down; 0: it is not */
 };
 

@@ -31,6 +31,12 @@ static void print_state(const struct render *render, const json_t *service)
     print_row("state", storage);
     print_row("reason", render_member(service, "reason"));
     print_row("says", render_member(service, "status_text"));
+    if (json_is_true(json_object_get(service, "needs_restart"))) {
+        text_init(&text, storage, sizeof storage);
+        text_printf(&text, "as its file was before a reload: slc restart %s",
+                    render_member(service, "name"));
+        print_row("runs", storage);
+    }
     print_row(!strcmp(state, "running") ? "watchdog" : "until", render_member(service, "next"));
 }
 

@@ -50,6 +50,29 @@ def change(machine, name, *changed, needs_restart=False, **keys):
         assert after[key] == before[key], (key, before, after)
 
 
+def test_what_runs_as_its_file_was_says_so_until_it_is_restarted_or_the_file_is_as_it_was(machine):
+    name = begin(machine, env={'A': '1'})
+    words = f'runs  as its file was before a reload: slc restart {name}\n'
+    def outdated():
+        told = look(machine, name)['needs_restart']
+        assert told == (words in machine.slc('status', name).stdout)
+        return told
+    assert not outdated()
+    change(machine, name, 'description', description='x', env={'A': '1'})
+    assert not outdated()
+    change(machine, name, 'env', needs_restart=True, description='x', env={'A': '2'})
+    assert outdated()
+    machine.kill_launcher()
+    change(machine, name, 'description', env={'A': '2'})
+    assert outdated()
+    change(machine, name, 'env', needs_restart=True, env={'A': '1'})
+    assert not outdated()
+    change(machine, name, 'env', needs_restart=True, env={'A': '3'})
+    assert outdated()
+    machine.slc('restart', name)
+    assert not outdated()
+
+
 def started_again(machine, name, old):
     return until(lambda: (s := look(machine, name))['pid'] not in (None, old) and
                  s['state'] == 'running' and s, 'it is started again')

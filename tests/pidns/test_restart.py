@@ -61,7 +61,11 @@ def test_policies():
                                       ('task-again', 'failed', 2)):
             status = wait(machine, name, state)
             assert status['restarts'] == restarts, status
-        assert look(machine, 'always0')['reason'] == 'ended again after 2 restarts in a row'
+        for _ in range(2):  # also with the next launcher
+            for name, end in (('always0', 'exited with 0'), ('on-failure1', 'exited with 1')):
+                assert look(machine, name)['reason'] == \
+                    f'ended again after 2 restarts in a row: {end}', look(machine, name)
+            machine.kill_launcher()
 
 
 def test_the_delay_grows_up_to_its_maximum():
