@@ -420,6 +420,20 @@ int control_create(struct launcher *launcher, int listen_fd, struct control **re
     return 0;
 }
 
+int control_listen(struct control *control, int listen_fd)
+{
+    int former = control->listener.fd;
+
+    loop_clear_timer(loop_of(control), &control->pause);
+    loop_remove(loop_of(control), &control->listener);
+    if (former >= 0)
+        close(former);
+    int failed = loop_add(loop_of(control), &control->listener, listen_fd, EPOLLIN, on_accept);
+    if (failed)
+        close(listen_fd);
+    return failed;
+}
+
 void control_destroy(struct control *control)
 {
     int fd;

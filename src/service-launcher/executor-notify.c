@@ -2,6 +2,7 @@
  * sent a message is known even when the sender has ended already. init holds it too: what is sent
  * while there is no launcher waits in it. */
 #include "service-launcher/executor-internal.h"
+#include "service-launcher/init-link.h"
 #include "service-launcher/journal-client.h"
 #include "service-launcher/notify-message.h"
 
@@ -70,12 +71,11 @@ static int bind_path(struct process *process, int fd)
                      process_record(process)->name) ||
         !text_format(folder, sizeof folder, "%s/notify", runtime))
         return bind_abstract(process, fd);
-    if (mkdir(folder, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    if (unlink(address.sun_path) < 0 && errno != ENOENT)
-        return -errno;
-    if (bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
-        return -errno;
+    /* Where there is no room for a file, or no right to make one, a name does as well. */
+    if ((mkdir(folder, 0755) < 0 && errno != EEXIST) ||
+        (unlink(address.sun_path) < 0 && errno != ENOENT) ||
+        bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
+        return bind_abstract(process, fd);
     return set_access(process, address.sun_path);
 }
 
@@ -85,25 +85,6 @@ static void empty(int fd)
     char byte;
     for (int i = 0; i < 10000 && foreign_receive(fd, &byte, 1) >= 0; i++) {
     }
-}
-
-int executor_notify_open(struct process *process)
-{
-    int on = 1;
-    if (process->ready_fd >= 0) {
-        if (!process_record(process)->main_pid && !process->spawn_hook)
-            empty(process->ready_fd);
-        return 0;
-    }
-    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
-        return -errno;
-    int failed = bind_path(process, fd);
-    if (failed)
-        return failed;
-    process->ready_fd = take_fd(&fd);
-    executor_notify_watch(process);
-    return 0;
 }
 
 /* Its address as the service has to write it. */
@@ -117,6 +98,43 @@ static bool address_of(const struct process *process, struct sockaddr_un *ret, s
         return false;
     *ret_bytes = bytes - offsetof(struct sockaddr_un, sun_path);
     return true;
+}
+
+/* Whether somebody has removed its file: nobody can send to it any more. */
+static bool is_lost(const struct process *process)
+{
+    struct sockaddr_un address;
+    size_t bytes;
+    return address_of(process, &address, &bytes) && address.sun_path[0] &&
+           access(address.sun_path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
+}
+
+static int make_socket(struct process *process)
+{
+    int on = 1;
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
+        return -errno;
+    int failed = bind_path(process, fd);
+    return failed ? failed : take_fd(&fd);
+}
+
+int executor_notify_open(struct process *process)
+{
+    bool runs = process_record(process)->main_pid || process->spawn_hook;
+    if (process->ready_fd >= 0 && !runs && is_lost(process))
+        executor_ready_give_back(process);
+    if (process->ready_fd >= 0) {
+        if (!runs)
+            empty(process->ready_fd);
+        return 0;
+    }
+    int fd = make_socket(process);
+    if (fd < 0)
+        return fd;
+    process->ready_fd = fd;
+    executor_notify_watch(process);
+    return 0;
 }
 
 size_t executor_notify_environment(const struct process *process, char **entries,
@@ -359,16 +377,55 @@ static void on_event(struct loop_fd *source, uint32_t events)
             return;
 }
 
+static void receive_all(struct process *process)
+{
+    process->emptying = true;
+    for (int i = 0; i < MESSAGES_AT_END && process->ready_fd >= 0 && receive_one(process); i++) {
+    }
+    process->emptying = false;
+}
+
 bool executor_notify_hands_over(struct process *process)
 {
     int32_t main_pid = process_record(process)->main_pid;
     if (process->ready_fd < 0 || process->emptying || !executor_notifies(process))
         return false;
-    process->emptying = true;
-    for (int i = 0; i < MESSAGES_AT_END && receive_one(process); i++) {
-    }
-    process->emptying = false;
+    receive_all(process);
     return process_record(process)->main_pid != main_pid;
+}
+
+/* init gets the new one in place of the former, which it closes. */
+static void restore(struct process *process)
+{
+    const uint32_t key = KEY_READY_FIRST + process->slot;
+    receive_all(process);
+    int fd = process->ready_fd < 0 ? -EBADF : make_socket(process);
+    if (fd == -EBADF)
+        return;
+    int failed = fd < 0 ? fd
+                        : init_link_store_queued(process->executor->launcher->init_link,
+                                                 OWNER_LAUNCHER, &key, &fd, 1);
+    if (failed) {
+        executor_ready_warn(process, "its notify socket was removed", strerror(-failed));
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    loop_remove(&process->executor->launcher->loop, &process->ready_source);
+    close(process->ready_fd);
+    process->ready_fd = fd;
+    process->ready_stored = true;
+    executor_notify_watch(process);
+}
+
+void executor_notify_restore(struct executor *executor)
+{
+    for (uint32_t slot = 0; slot < executor->slots; slot++) {
+        struct process *process = executor->processes[slot];
+        if (process && process->ready_fd >= 0 && process_service(process)->in_use &&
+            executor_notifies(process) && is_lost(process))
+            restore(process);
+    }
 }
 
 void executor_notify_watch(struct process *process)

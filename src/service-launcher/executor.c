@@ -50,6 +50,11 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     return 0;
 }
 
+struct watch_paths *executor_watch_paths(struct executor *executor)
+{
+    return &executor->paths;
+}
+
 struct process *executor_process(const struct executor *executor, uint32_t slot)
 {
     return slot < executor->slots ? executor->processes[slot] : NULL;

@@ -12,10 +12,17 @@
 
 struct executor;
 struct launcher;
+struct watch_paths;
 
 /* `nofile` is what services get back of RLIMIT_NOFILE. It
  * lives as long as the program. Returns 0 or -errno. */
 int executor_create(struct launcher *launcher, const struct rlimit *nofile, struct executor **ret);
+
+/* Makes the notify sockets again whose files somebody has removed. */
+void executor_notify_restore(struct executor *executor);
+
+/* What watches paths, for others beside it. */
+struct watch_paths *executor_watch_paths(struct executor *executor);
 
 /* The seam of the manager. */
 enum service_event executor_act(void *context, struct service *service, unsigned actions);

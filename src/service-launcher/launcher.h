@@ -180,6 +180,10 @@ void launcher_forget_instances(struct launcher *launcher);
 int control_create(struct launcher *launcher, int listen_fd, struct control **ret);
 void control_destroy(struct control *control);
 
+/* Serves this listening socket in place of the former one, of which nobody knows the way any more.
+ * It is the control socket's from here on, also on failure. Returns 0 or -errno. */
+int control_listen(struct control *control, int listen_fd);
+
 /* A service's state has changed: for clients that follow events. Cheap when nobody does. */
 void control_service_changed(struct control *control, struct service *service,
                              enum service_state before);

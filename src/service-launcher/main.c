@@ -2,13 +2,13 @@
  *
  * A child of init, which holds what must survive it. main() reads as its life: options, the pair
  * with init, what a former launcher left, the boot, and then the loop. */
+#include "service-launcher/control-place.h"
 #include "service-launcher/control.h"
 #include "service-launcher/executor.h"
 #include "service-launcher/follow.h"
 #include "service-launcher/init-link.h"
 #include "service-launcher/journal-client.h"
 #include "service-launcher/launcher.h"
-#include "service-launcher/listen.h"
 #include "service-launcher/log-setup.h"
 #include "service-launcher/options.h"
 #include "service-launcher/reader.h"
@@ -37,8 +37,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define CONTROL_AGAIN_MS 2000 /* until a control socket that cannot be made is tried again */
-
 /* What init has given us of the time before; -1: nothing. */
 static struct {
     int state, definitions, control, cgroup, follow, bell;
@@ -52,6 +50,7 @@ static struct {
 
 static struct launcher launcher = {.definitions_fd = -1};
 static struct init_link init_link;
+static struct control_place control_place;
 static struct journal_client journal;
 static struct state state = {.fd = -1};
 static struct system_file system_file;
@@ -409,41 +408,6 @@ static void go_on(void)
         launcher_shut_down(&launcher, (enum shut_down)state.header->shut_down, false);
 }
 
-static struct loop_timer control_timer;
-
-static void open_control(void);
-
-static void on_control_time(struct loop_timer *timer)
-{
-    (void)timer;
-    open_control();
-}
-
-/* A runtime folder that cannot be written to yet is tried again: /run may still be mounted. */
-static void open_control(void)
-{
-    static bool said;
-    int fd = held.control;
-    if (fd < 0)
-        fd = listen_control(launcher.options.runtime);
-    if (fd < 0) {
-        if (!said)
-            LOG(ERROR, "Cannot make the control socket: slc will not work until it can be made",
-                TEXT("runtime", launcher.options.runtime), TEXT("error", strerror(-fd)));
-        said = true;
-        loop_set_timer(&launcher.loop, &control_timer,
-                       clock_now_ns() + CONTROL_AGAIN_MS * NS_PER_MS, on_control_time);
-        return;
-    }
-    if (held.control < 0)
-        store(KEY_CONTROL_SOCKET, fd);
-    int failed = control_create(&launcher, fd, &launcher.control);
-    if (failed)
-        LOG(ERROR, "Cannot serve the control socket", TEXT("error", strerror(-failed)));
-    else if (said)
-        LOG(INFO, "The control socket is there now", TEXT("runtime", launcher.options.runtime));
-}
-
 static void set_up(void)
 {
     struct rlimit nofile;
@@ -502,7 +466,7 @@ int main(int argc, char **argv)
     block_signals();
     launcher.started_at_ns = clock_now_ns();
     set_up();
-    open_control();
+    control_place_open(&control_place, &launcher, held.control);
     init_link_ready(&init_link);
     watch_update(&launcher);
     give_back_memory();
