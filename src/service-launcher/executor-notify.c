@@ -127,6 +127,7 @@ int executor_notify_open(struct process *process)
     if (process->ready_fd >= 0) {
         if (!runs)
             empty(process->ready_fd);
+        executor_notify_watch(process); /* init may have held it while nothing ran */
         return 0;
     }
     int fd = make_socket(process);

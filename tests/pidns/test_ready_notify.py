@@ -6,7 +6,7 @@ import socket
 import subprocess
 
 from harness import Machine, Skip, until
-from services import (PYTHON, booted, define, events, look, printed, shell, wait, words)
+from services import (PYTHON, booted, define, events, kill, look, printed, shell, wait, words)
 
 LONG = 100000
 # Sends what comes on its standard input as lines of Python literals, then stays.
@@ -121,6 +121,24 @@ def test_what_is_sent_while_the_launcher_is_down_is_not_lost():
         assert wait(machine, 'd', 'running')['status_text'] == 'Up'
         machine.kill_launcher()
         assert look(machine, 'd')['status_text'] == 'Up'
+
+
+def test_one_that_waits_with_its_socket_when_the_launcher_dies_is_heard_at_its_next_start():
+    if not shutil.which('systemd-notify'):
+        raise Skip('no systemd-notify here')
+    with Machine() as machine:
+        define(machine, 'need', exec=f'sleep {LONG}', restart={'delay': '1h'})
+        define(machine, 'd', ready='notify', needs=['need'], restart={'delay': '1ms'},
+               exec=shell(f'systemd-notify --ready; exec sleep {LONG}'))
+        start(machine)
+        wait(machine, 'd', 'running')
+        for name, state in (('need', 'backing-off'), ('d', 'waiting')):
+            kill(machine, name)
+            wait(machine, name, state)
+        machine.kill_launcher()
+        assert look(machine, 'd')['state'] == 'waiting'
+        machine.slc('start', 'need')
+        wait(machine, 'd', 'running')
 
 
 def test_a_name_that_is_too_long_for_a_path_and_a_root_of_its_own_get_another_address():
