@@ -18,6 +18,7 @@ import threading
 import time
 
 from harness import BUILD, inner_pid, stat_of
+from services import PYTHON
 
 INTERFACE = 'org.conit.Launcher'
 WRONG_FOR = 20.0  # seconds that a list and /proc may differ
@@ -30,8 +31,32 @@ OUTCOMES = ('done', 'already', 'failed', 'overtaken', 'refused', 'timed-out', 'b
 KILLS, WRITES = 150, 80
 SOON = 'restart: {delay: 20ms, max: 500ms}\n'
 DAEMON = f'exec: sleep 100000\nstop: {{timeout: 2s}}\n{SOON}'
+# Says READY=1 and becomes the daemon; or leaves it to a child, which takes the first one's place.
+SPEAKS = ("import os, socket\n"
+          "def say(text):\n"
+          "  address = os.environ['NOTIFY_SOCKET']\n"
+          "  address = chr(0) + address[1:] if address[0] == '@' else address\n"
+          "  socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(text.encode(), address)\n")
+STAYS = "os.execv('/bin/sleep', ['sleep', '100000'])\n"
+NOTIFIES = SPEAKS + "say('READY=1')\n" + STAYS
+HANDS_OVER = (SPEAKS + "ours, theirs = os.pipe()\n"
+              "if os.fork():\n"
+              "  os.close(theirs)\n"
+              "  os._exit(len(os.read(ours, 1)))\n"
+              "say(f'MAINPID={os.getpid()}\\nREADY=1')\n" + STAYS)
 LOUD = 'script: |\n  trap "exit 0" TERM\n  trap "" HUP USR1\n  while :; do sleep 1000 & wait $!; done\n' \
     + SOON
+
+
+def python(code):
+    return f'exec: {json.dumps([PYTHON, "-IS", "-c", code.replace("%", "%%")])}\nready: notify\n' \
+        f'stop: {{timeout: 2s}}\n{SOON}'
+
+
+# Each but 'target' ends in what `pid` names, and no other process stays beside it.
+FORKS = f'type: forking\nscript: setsid sleep 100000 &\nstop: {{timeout: 2s}}\n{SOON}'
+FORKS_FILE = ('type: forking\nscript: |\n  setsid sleep 100000 &\n  echo $! >FOLDER/%n.pid\n'
+              f'forks: {{pid-file: FOLDER/%n.pid}}\nstop: {{timeout: 2s}}\n{SOON}')
 KINDS = {
     'plain': DAEMON,
     'hup': LOUD + 'reload: signal HUP\n',
@@ -46,13 +71,23 @@ KINDS = {
     'backs-off': 'script: exit 4\nrestart: {delay: 300ms, limit: 2}\n',
     'late': 'exec: sleep 100000\nbefore-start: sleep 100000\nstart-timeout: 300ms\n'
             'restart: {delay: 20ms, limit: 1}\n',
-    'forks': f'type: forking\nscript: setsid sleep 100000 &\nstop: {{timeout: 2s}}\n{SOON}',
+    'forks': FORKS,
+    'forks-file': FORKS_FILE,
+    'notifies': python(NOTIFIES),
+    'hands-over': python(HANDS_OVER),
     'target': 'type: target\n',
     'task': 'type: task\nscript: sleep 0.02\n',
     'bad-task': 'type: task\nscript: exit 7\n',
     'absent': 'exec: /no/such/program\n',
     'skipped': DAEMON + 'when: [{exists: /no/such/file}]\n',
 }
+TEMPLATES = {
+    's-plain@': DAEMON + 'before-start: "true"\nafter-stop: "true"\n',
+    's-notifies@': python(NOTIFIES),
+    's-forks@': FORKS_FILE,
+    's-task@': 'type: task\nscript: sleep 0.02\n',
+}
+INSTANCES = ('1', '2', 'x')
 CLIENTS = 8
 VERBS = (['Start'] * 6 + ['Stop'] * 5 + ['Restart'] * 5 + ['ReloadServices'] * 2 + ['Signal'] * 2 +
          ['Reset', 'Reload'])
@@ -68,11 +103,15 @@ def moves(name, state):
 # What there is, and what is asked.
 
 def make_services(chooser, count):
-    """{name: text}. Who is later by number may need and want those before it."""
+    """{name of a file: text}. Who is later by number may need and want those before it, and any
+    instance."""
     services, kinds = {}, list(KINDS)
+    instances = instances_of(TEMPLATES)
     for i in range(count):
         name = f's{i:02}-{kinds[i % len(kinds)]}'
         text, before = KINDS[kinds[i % len(kinds)]], list(services)
+        if before and chooser.random() < 0.2:
+            before = instances
         for key, chance in (('needs', 0.35), ('wants', 0.3), ('after', 0.3)):
             if before and chooser.random() < chance:
                 text += f'{key}: {json.dumps(chooser.sample(before, min(2, len(before))))}\n'
@@ -83,7 +122,12 @@ def make_services(chooser, count):
         services[name] = text
     for i in range(CLIENTS):  # each touched by one client only
         services[f'own-{i}'] = DAEMON
-    return services
+    return services | TEMPLATES
+
+
+def instances_of(files):
+    """The names that are asked for of the templates among these."""
+    return [name + instance for name in files if name.endswith('@') for instance in INSTANCES]
 
 
 def make_plan(seed, names, requests):
@@ -313,10 +357,13 @@ def service_name_of(pid):
 class Storm:
     def __init__(self, machine, seed, count, kills_launcher=False):
         self.machine, self.seed, self.kills_launcher = machine, seed, kills_launcher
-        self.services = make_services(random.Random(f'{seed} services'), count)
+        self.services = {name: text.replace('FOLDER', str(machine.folder)) for name, text in
+                         make_services(random.Random(f'{seed} services'), count).items()}
         self.written = dict(self.services)
-        self.changed = set()  # whose file was written again
-        self.names = [name for name in self.services if name.startswith('s')]
+        self.changed = set()  # whose file was written again since it was started by judge_changed()
+        self.files = [name for name in self.services if name.startswith('s')]
+        self.names = ([name for name in self.files if not name.endswith('@')] +
+                      instances_of(self.files))
         self.over, self.broken = threading.Event(), threading.Event()
         self.counts = collections.Counter()
         self.own = [None] * CLIENTS
@@ -343,7 +390,7 @@ class Storm:
         path = self.machine.services / f'{name}.yml'
         self.counts['written'] += 1
         self.written[name] = text
-        self.changed.add(name)
+        self.changed |= {name, *instances_of([name])}
         if text is None:
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -357,7 +404,7 @@ class Storm:
         for _ in range(WRITES):
             if self.over.wait(chooser.expovariate(15)):
                 return
-            name = chooser.choice(self.names)
+            name = chooser.choice(self.files)
             text = self.services[name]
             self.write(name, chooser.choice((
                 text, text, f'{text}description: written anew\n', f'{text}nonsense: 1\n', None,
@@ -492,13 +539,33 @@ class Storm:
     def judge_files(self, services, changes):
         """After a reload: whose file is there is listed, whose file is not only while it runs."""
         for name, text in self.written.items():
-            assert (name in services) >= (text is not None), f'{name} has a file, and is not listed'
-            if text is None and name in services:
-                assert services[name]['state'] in ('running',), f'{name} is listed without a file'
+            if not name.endswith('@'):
+                assert (name in services) >= (text is not None), f'{name} has a file, is not listed'
+            for listed in instances_of([name]) or [name]:
+                state = services.get(listed, {}).get('state', 'running')
+                assert text is not None or state == 'running', f'{listed} is listed without a file'
         said = {change['name']: change['change'] for change in changes}
         for name, text in self.written.items():
             broken = text is not None and 'nonsense' in text
             assert (said.get(name) == 'broken') == broken, (name, said.get(name), text)
+
+    def judge_changed(self):
+        """With nothing else going on, what was written since and runs is started by its new file:
+        then nobody is excused."""
+        services = self.rest()
+        names = [name for name in sorted(self.changed)
+                 if services.get(name, {}).get('state') == 'running']
+        connection = Connection(self.machine.runtime / 'control')
+        try:
+            if names:
+                reply = connection.call('Restart', {'names': names})
+                told = {result['name'] for result in reply['parameters']['results']}
+                assert told >= set(names), f'{set(names) - told} not told of: {reply}'
+            self.changed.clear()
+            self.rest()
+            self.judge_needs(connection.call('Status')['parameters']['services'])
+        finally:
+            connection.close()
 
     def judge_all(self):
         services = self.rest()

@@ -29,6 +29,7 @@ def storm(machine, requests, kills_launcher=False):
         answers = storm_.rage([plan[begin:begin + ROUND // CLIENTS] for plan in plans])
         print(f'requests {begin * CLIENTS} and on: {dict(answers)}, {dict(storm_.counts)}')
         storm_.judge_all()
+        storm_.judge_changed()
         storm_.judge_calm_requests(random.Random(f'{SEED} calm {begin}'))
     machine.slc('poweroff')
     assert machine.wait_end(90) == 0
