@@ -27,6 +27,7 @@ enum start_step {
     STEP_DIR,
     STEP_EXECUTE,
     STEP_FOLLOW,
-    STEP_READY, /* what tells that it is ready */
+    STEP_READY,  /* what tells that it is ready */
+    STEP_FROZEN, /* nothing in its cgroup runs */
     STEPS
 };

@@ -20,7 +20,8 @@
 #define FOLDER_DIGITS  16
 #define SERVICE_PREFIX "service-" /* a service may be called "cgroup.procs" */
 #define FILE_BYTES     4096
-#define REMOVE_DEPTH   16 /* a leftover nested deeper stays: it is not worth the stack */
+#define DEPTH_MAX      "64" /* of what services make below: no more is looked through or removed */
+#define REMOVE_DEPTH   64
 
 /* ---- where --------------------------------------------------------------------------------- */
 
@@ -89,6 +90,14 @@ static int find_own_folder(char *path, size_t size_bytes)
     }
     fclose(file);
     return result;
+}
+
+static int write_to(int cgroup_fd, const char *file, const char *value)
+{
+    AUTO_CLOSE int fd = openat(cgroup_fd, file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    return write(fd, value, strlen(value)) < 0 ? -errno : 0;
 }
 
 /* ---- leftovers ----------------------------------------------------------------------------- */
@@ -177,8 +186,10 @@ int cgroup_create_folder(void)
         AUTO_CLOSE int folder = openat(own, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         /* Somebody may take it for a leftover between mkdir and the lock: then try another. */
         if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) == 0 &&
-            faccessat(own, name, F_OK, 0) == 0)
+            faccessat(own, name, F_OK, 0) == 0) {
+            write_to(folder, "cgroup.max.depth", DEPTH_MAX);
             return take_fd(&folder);
+        }
     }
     return -EAGAIN;
 }
@@ -229,12 +240,30 @@ int cgroup_is_populated(int cgroup_fd)
     return line && line[strlen("populated ")] == '1';
 }
 
+bool cgroup_is_divided(int cgroup_fd)
+{
+    struct stat stat;
+    return fstat(cgroup_fd, &stat) == 0 && stat.st_nlink > 2;
+}
+
+/* What is written there, and not what cgroup.events says: that comes later, when all are frozen. */
+static bool is_frozen(int cgroup_fd)
+{
+    char storage[8];
+    ssize_t bytes = file_read(cgroup_fd, "cgroup.freeze", storage, sizeof storage);
+    return bytes > 0 && storage[0] == '1';
+}
+
+int cgroup_thaw(int folder_fd, int cgroup_fd)
+{
+    if (is_frozen(cgroup_fd))
+        write_to(cgroup_fd, "cgroup.freeze", "0");
+    return is_frozen(folder_fd) ? -EBUSY : 0;
+}
+
 int cgroup_kill(int cgroup_fd)
 {
-    AUTO_CLOSE int fd = openat(cgroup_fd, "cgroup.kill", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    return write(fd, "1", 1) < 0 ? -errno : 0;
+    return write_to(cgroup_fd, "cgroup.kill", "1");
 }
 
 /* Calls `each` with every pid in cgroup.procs. Returns how many, or -errno. */

@@ -23,6 +23,13 @@ int cgroup_open(int folder_fd, const char *service);
 /* Whether a process is in it, or below it: 1 or 0, or -errno. */
 int cgroup_is_populated(int cgroup_fd);
 
+/* Whether there are cgroups below it, which somebody in it has made. */
+bool cgroup_is_divided(int cgroup_fd);
+
+/* Has what is in it run again, where somebody has frozen it (cgroup.freeze). Returns 0, or -EBUSY
+ * when the folder is frozen: nothing can be executed in it then, and who waits for that hangs. */
+int cgroup_thaw(int folder_fd, int cgroup_fd);
+
 /* SIGKILL to all that is in it, and below it. Returns 0 or -errno. What is put into it by
  * CLONE_INTO_CGROUP afterwards may be killed at birth, by a bug of kernels (seen with 6.18: the
  * child's count of kills is the parent's cgroup's, and is compared with its new one's). So a cgroup

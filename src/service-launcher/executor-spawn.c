@@ -513,6 +513,11 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
         *ret_reason = step_reason(STEP_CGROUP, -failed);
         return failed;
     }
+    if (process->cgroup_fd >= 0 &&
+        cgroup_thaw(process->executor->cgroup_folder, process->cgroup_fd) < 0) {
+        *ret_reason = step_reason(STEP_FROZEN, EBUSY);
+        return -EBUSY;
+    }
     executor_limit(process);
     failed = executor_read_env_file(definition, &s.arena, &s.env_file, ret_reason);
     if (failed) {

@@ -358,6 +358,7 @@ static enum service_event act_signal(struct process *process)
         return EVENT_SPAWN_FAILED; /* it was still to come: there is nothing to end */
     }
     executor_stop_looking(process);
+    tracker_thaw(process);
     if (executor_is_leaderless(process) && !tracker_watch(process)) {
         send_signal(process, stop->signal, KILL_ALL);
         send_signal(process, SIGCONT, KILL_ALL);

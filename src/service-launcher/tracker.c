@@ -168,6 +168,12 @@ int tracker_signal(const struct process *process, int signal)
     return tracker_follows(process) ? signal_each(process, signal) : -ENOTSUP;
 }
 
+void tracker_thaw(const struct process *process)
+{
+    if (has_cgroup(process))
+        cgroup_thaw(process->executor->cgroup_folder, process->cgroup_fd);
+}
+
 int tracker_kill(struct process *process)
 {
     if (has_cgroup(process)) {
@@ -254,7 +260,8 @@ bool tracker_watch(struct process *process)
 
 void tracker_renew(struct process *process)
 {
-    if (!process->cgroup_killed || process->cgroup_fd < 0)
+    if (process->cgroup_fd < 0 ||
+        (!process->cgroup_killed && !cgroup_is_divided(process->cgroup_fd)))
         return;
     process->cgroup_killed = false;
     int fd = cgroup_renew(process->executor->cgroup_folder, process_record(process)->name);

@@ -24,6 +24,9 @@ bool tracker_has(const struct process *process, pid_t pid);
 /* A signal to each. Returns how many could get it, or -errno (-ENOTSUP: nothing follows it). */
 int tracker_signal(const struct process *process, int signal);
 
+/* Has all run again that were frozen: they could not obey a signal. */
+void tracker_thaw(const struct process *process);
+
 /* SIGKILL to all, and to what they start meanwhile. Returns 0 or -errno (-ENOTSUP). Afterwards
  * tracker_watch() tells when it has worked. */
 int tracker_kill(struct process *process);
@@ -33,5 +36,6 @@ int tracker_kill(struct process *process);
 bool tracker_watch(struct process *process);
 void tracker_unwatch(struct process *process);
 
-/* After a tracker_kill(), before anything is started again. */
+/* When nothing is left, before anything is started again: after a tracker_kill(), and where the
+ * service has made cgroups of its own. */
 void tracker_renew(struct process *process);

@@ -337,6 +337,7 @@ static const char *const steps[STEPS] = {
     [STEP_PIPE] = "cannot make its output pipe",
     [STEP_HAND_OVER] = "cannot hand its pipe to init and the journal",
     [STEP_CGROUP] = "cannot make its cgroup",
+    [STEP_FROZEN] = "a cgroup above its own is frozen (write 0 to its cgroup.freeze)",
     [STEP_ENV_FILE] = "cannot read its env-file",
     [STEP_STDIN] = "cannot open its stdin",
     [STEP_TTY] = "cannot open its tty",
