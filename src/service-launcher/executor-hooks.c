@@ -3,9 +3,15 @@
 #include "service-launcher/executor-internal.h"
 #include "service-launcher/journal-client.h"
 
+#include "base/clock.h"
 #include "log/log.h"
 
 #include <stddef.h>
+
+/* How long one with `ready: notify` that was sent the signal of its `reload` has to say
+ * RELOADING=1: what says nothing of the kind has been told, and that is all that can be known of
+ * it. */
+#define NOTICE_MS 1000
 
 /* A task that ended well has not been stopped: what follows it is `after-start`. */
 static bool ended_well(const struct service_body *body)
@@ -57,12 +63,41 @@ argv_t executor_hook_command(const struct process *process)
     return body->hook == count ? last_of(service->definition, body) : NULL;
 }
 
+bool executor_awaits_notice(const struct process *process)
+{
+    const struct service *service = process_service(process);
+    return service_state(manager_of(process), service) == STATE_RELOADING && service->definition &&
+           service->definition->reload_signal && service->definition->ready.kind == READY_NOTIFY;
+}
+
+/* Sends the signal, once: a new launcher goes on waiting. Returns as executor_next_hook(). */
+static enum service_event reload_by_signal(struct process *process)
+{
+    struct service *service = process_service(process);
+    uint32_t start_ms = service->definition->start_timeout_ms;
+    bool waits = executor_awaits_notice(process);
+    struct service_body body;
+
+    manager_edit(manager_of(process), service, &body);
+    if (waits && body.hook)
+        return EVENT_NONE;
+    if (waits && body.told == TOLD_RELOADING) /* of itself, before */
+        body.told = TOLD_NOTHING;
+    body.hook = 1;
+    pidref_signal(&process->main, service->definition->reload_signal);
+    manager_commit(manager_of(process), service, &body);
+    if (!waits)
+        return EVENT_HOOKS_OK;
+    executor_set_time_out(process, start_ms < NOTICE_MS ? start_ms : NOTICE_MS);
+    return EVENT_NONE;
+}
+
 enum service_event executor_next_hook(struct process *process)
 {
     const struct service *service = process_service(process);
     if (service_state(&process->executor->launcher->manager, service) == STATE_RELOADING &&
         service->definition->reload_signal)
-        pidref_signal(&process->main, service->definition->reload_signal);
+        return reload_by_signal(process);
     if (!executor_hook_command(process))
         return EVENT_HOOKS_OK;
     process->spawn_hook = true;

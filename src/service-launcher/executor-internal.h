@@ -163,6 +163,9 @@ void executor_queue_spawn(struct process *process);
  * there is none left, else EVENT_NONE. */
 enum service_event executor_next_hook(struct process *process);
 
+/* Whether it was sent the signal of its `reload`, and may say RELOADING=1 and READY=1 of that. */
+bool executor_awaits_notice(const struct process *process);
+
 /* Its program is to be executed now: the run is one of the type that its file says by now. Returns
  * false for a target, which has none. */
 bool executor_begin_program(struct process *process);

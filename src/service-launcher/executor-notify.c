@@ -220,8 +220,9 @@ static void extend(struct process *process, uint64_t usec)
     manager_edit(manager_of(process), process_service(process), &body);
     uint64_t limit = (uint64_t)TIME_NEVER_MS * 1000;
     uint64_t at_ns = clock_now_ns() + (usec < limit ? usec : limit) * 1000;
-    bool waits = machine_states[body.state].going_up || body.state == STATE_LEAVING ||
-                 body.state == STATE_STOPPING || body.told == TOLD_STOPPING;
+    bool waits = machine_states[body.state].going_up || executor_awaits_notice(process) ||
+                 body.state == STATE_LEAVING || body.state == STATE_STOPPING ||
+                 body.told == TOLD_STOPPING;
     if (!waits || !body.deadline_ns || body.deadline_ns >= at_ns)
         return;
     body.deadline_ns = at_ns;
@@ -279,6 +280,27 @@ static void set_main(struct process *process, pid_t pid)
     executor_ready_settle(process);
 }
 
+/* RELOADING=1, STOPPING=1, READY=1. A reload that was asked for by a signal is over with the
+ * READY=1 that follows its RELOADING=1, for which it has the time of a start. */
+static void note_doing(struct process *process, const struct notify_message *message)
+{
+    const struct service_body *body = service_body(manager_of(process), process_service(process));
+    bool reloads = body->told == TOLD_RELOADING;
+    if (message->reloading || message->stopping)
+        set_told(process, message->stopping ? TOLD_STOPPING : TOLD_RELOADING);
+    if (message->reloading && !message->stopping && !reloads && executor_awaits_notice(process)) {
+        executor_set_time_out(process, definition_of(process)->start_timeout_ms);
+        reloads = true;
+    }
+    if (!message->ready)
+        return;
+    set_told(process, TOLD_NOTHING);
+    if (reloads && executor_awaits_notice(process))
+        manager_event(manager_of(process), process_service(process), EVENT_HOOKS_OK);
+    if (definition_of(process)->ready.kind == READY_NOTIFY)
+        executor_ready_met(process);
+}
+
 static void carry_out(struct process *process, const struct notify_message *message)
 {
     enum service_state state = service_state(manager_of(process), process_service(process));
@@ -296,13 +318,7 @@ static void carry_out(struct process *process, const struct notify_message *mess
         executor_feed_watchdog(process);
     if (message->has_extend)
         extend(process, message->extend_usec);
-    if (message->reloading || message->stopping)
-        set_told(process, message->stopping ? TOLD_STOPPING : TOLD_RELOADING);
-    if (message->ready) {
-        set_told(process, TOLD_NOTHING);
-        if (definition_of(process)->ready.kind == READY_NOTIFY)
-            executor_ready_met(process);
-    }
+    note_doing(process, message);
     if (message->trigger &&
         service_state(manager_of(process), process_service(process)) == STATE_RUNNING)
         manager_event(manager_of(process), process_service(process), EVENT_TIME_OUT);

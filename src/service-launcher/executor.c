@@ -206,6 +206,8 @@ static void on_time(struct loop_timer *timer)
     manager_commit(manager_of(process), service, &body);
     if (body.state == STATE_ENDING)
         executor_end_main(process, EXIT_UNKNOWN, 0); /* it counts as a failure */
+    else if (executor_awaits_notice(process) && body.told == TOLD_NOTHING)
+        manager_event(manager_of(process), service, EVENT_HOOKS_OK); /* it says nothing of that */
     else
         manager_event(manager_of(process), service, EVENT_TIME_OUT);
 }

@@ -312,8 +312,9 @@ static void check_essential(struct manager *manager, struct service *service,
 static void end_reload(struct service *service, struct service_body *body, unsigned actions)
 {
     if (actions & ACTION_TIMED_OUT)
-        body->reason = reason_of(REASON_RELOAD_TIME_OUT, SLOT_NONE,
-                                 (int32_t)service->definition->start_timeout_ms);
+        body->reason = reason_of(service->definition->reload_signal ? REASON_RELOAD_NOT_READY
+                                                                    : REASON_RELOAD_TIME_OUT,
+                                 SLOT_NONE, (int32_t)service->definition->start_timeout_ms);
     service->reloads++;
     service->reload_failed =
         body->reason.code != REASON_NONE && body->reason.code != REASON_WAITS_TO_END;

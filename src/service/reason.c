@@ -56,6 +56,8 @@ static const struct {
     [REASON_RELOAD_STEP] = {add_step, "its reload command could not be run: %s: %s"},
     [REASON_RELOAD_TIME_OUT] = {add_time,
                                 "its reload command was not done after %s and was killed"},
+    [REASON_RELOAD_NOT_READY] = {add_time,
+                                 "was asked to reload, and did not say READY=1 within %s"},
     [REASON_NOTHING_LEFT] = {add_plain, "its first process ended and left nothing running"},
     [REASON_NOT_READY] = {add_awaited, "waits until "},
     [REASON_READY_TIME_OUT] = {add_late, "was not ready after %s"},

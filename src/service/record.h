@@ -56,12 +56,13 @@ enum reason_code {
     REASON_ENV_FILE, /* a bad line of its env-file: step = enum env_file_problem, number = line */
     REASON_RELOAD_EXITED, /* it runs, but its reload command exited with N */
     REASON_RELOAD_SIGNALED,
-    REASON_RELOAD_STEP,     /* its reload command could not be run: step, errno */
-    REASON_RELOAD_TIME_OUT, /* its reload command was not done in N ms and was killed */
-    REASON_NOTHING_LEFT,    /* forking: its first process ended and left nothing */
-    REASON_NOT_READY,       /* waits until it is ready: what for is in its definition */
-    REASON_READY_TIME_OUT,  /* its program ran, and was not ready after N ms */
-    REASON_WATCHDOG,        /* did not report for N ms */
+    REASON_RELOAD_STEP,      /* its reload command could not be run: step, errno */
+    REASON_RELOAD_TIME_OUT,  /* its reload command was not done in N ms and was killed */
+    REASON_NOTHING_LEFT,     /* forking: its first process ended and left nothing */
+    REASON_NOT_READY,        /* waits until it is ready: what for is in its definition */
+    REASON_READY_TIME_OUT,   /* its program ran, and was not ready after N ms */
+    REASON_WATCHDOG,         /* did not report for N ms */
+    REASON_RELOAD_NOT_READY, /* said RELOADING=1, and no READY=1 for N ms */
     REASON_CODES
 };
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 
 from harness import BUILD, Machine, until
-from services import booted, define, events, kill, look, printed, shell, sleeps, wait
+from services import (PYTHON, booted, define, events, kill, look, printed, shell, sleeps, wait,
+                      words)
 
 COUNTS = shell('trap "echo HUP" HUP; trap "echo USR1" USR1; echo ready; '
                'while :; do sleep 100000 & wait $!; kill $!; done')
@@ -188,3 +189,71 @@ def test_others_may_not_change_by_these_either(machine):
             extra_groups=[], cwd=machine.runtime, capture_output=True, text=True, timeout=60,
             check=False, env={k: v for k, v in os.environ.items() if k != 'CONIT_RUNTIME'})
         assert result.returncode == 6 and 'not permitted' in result.stderr, result
+
+
+# ---- a signal to one that says what it does -----------------------------------------------------
+
+# On HUP: RELOADING=1, then READY=1 once the file is there; without an argument nothing is said.
+TELLS = '''
+import os, signal, socket, sys, time
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect(os.environ['NOTIFY_SOCKET'].replace('@', chr(0), 1))
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+s.send(b'READY=1')
+while True:
+    signal.sigwait([signal.SIGHUP])
+    if len(sys.argv) == 1:
+        print('got it', flush=True)
+        continue
+    s.send(b'RELOADING=1')
+    print('begins', flush=True)
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.02)
+    print('ends', flush=True)
+    s.send(b'READY=1')
+'''
+
+
+def tells(machine, name, *arguments, **keys):
+    define(machine, name, **({'exec': words(PYTHON, '-ISuc', TELLS, *arguments),
+                              'ready': 'notify', 'reload': 'signal HUP'} | keys))
+    machine.slc('reload', check=False)  # some of the others are broken
+    wait(machine, name, 'running')
+
+
+def test_a_reload_by_signal_is_answered_when_the_service_has_said_that_it_is_ready_again(machine):
+    flag = machine.folder / 'tells'
+    tells(machine, 'tells', str(flag))
+    pid = look(machine, 'tells')['pid']
+    first = begun(machine, 'reload', 'tells')
+    until(lambda: look(machine, 'tells')['reason'] == 'reloads its configuration', 'it has begun')
+    machine.kill_launcher()
+    assert look(machine, 'tells')['reason'] == 'reloads its configuration'
+    assert first.poll() is None and 'ends' not in printed(machine, 'tells')
+    flag.write_text('')
+    assert ended(first)[:2] == (0, 'tells: reloaded\n')
+    # Asked again by the next launcher, it may have reloaded a second time.
+    said = printed(machine, 'tells').split()
+    assert said.count('begins') == said.count('ends') > 0, said
+    until(lambda: look(machine, 'tells')['reason'] is None, 'it is ready again')
+    assert look(machine, 'tells')['pid'] == pid
+
+
+def test_a_reload_by_signal_that_comes_to_no_end_fails_or_is_overtaken(machine):
+    tells(machine, 'ever', str(machine.folder / 'never'), start_timeout='1s')
+    result = machine.slc('reload', 'ever', check=False)
+    assert (result.returncode, result.stderr) == (
+        1, 'slc: ever: not reloaded: was asked to reload, and did not say READY=1 within 1 s\n')
+    assert look(machine, 'ever')['state'] == 'running'
+    tells(machine, 'ever2', str(machine.folder / 'never'), start_timeout='1h', stop={'timeout': '1s'})
+    first = begun(machine, 'reload', 'ever2')
+    until(lambda: 'begins' in printed(machine, 'ever2'), 'it has begun')
+    machine.slc('stop', 'ever2')
+    status, _, errors = ended(first)
+    assert status == 1 and 'overtook this one: stop' in errors, errors
+
+
+def test_a_reload_by_signal_of_one_that_says_nothing_of_it_is_done_when_it_is_sent(machine):
+    tells(machine, 'silent', start_timeout='1h')
+    assert machine.slc('reload', 'silent').stdout == 'silent: reloaded\n'
+    until(lambda: 'got it' in printed(machine, 'silent'), 'it got it')

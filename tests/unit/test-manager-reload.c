@@ -78,8 +78,7 @@ TEST(a_reload_that_takes_too_long_fails_and_the_service_runs_on)
     CHECK(fake_next_timer(&fake));
     CHECK_NUMBER(request.items[0].outcome, OUTCOME_FAILED);
     CHECK_TEXT(fake_shown(&fake, "b"), "running");
-    CHECK_TEXT(fake_reason(&fake, "b"),
-               "its reload command was not done after 90 s and was killed");
+    CHECK_TEXT(fake_reason(&fake, "b"), "was asked to reload, and did not say READY=1 within 90 s");
     free(request.items);
     CHECK_NUMBER(ask(REQUEST_STOP, "b"), OUTCOME_DONE);
     CHECK_TEXT(fake_reason(&fake, "b"), "was asked to stop");
