@@ -103,7 +103,13 @@ bool process_is_called(pid_t pid, const char *name)
            (strlen(name) == strlen(target) || strlen(target) == 15);
 }
 
-bool process_has_environment(pid_t pid, const char *entry)
+/* An error of ours, and not of the process. */
+static bool may_pass(int failed)
+{
+    return failed == -EMFILE || failed == -ENFILE || failed == -ENOMEM;
+}
+
+int process_has_environment(pid_t pid, const char *entry)
 {
     char path[40];
     size_t length = strlen(entry);
@@ -112,8 +118,8 @@ bool process_has_environment(pid_t pid, const char *entry)
     ssize_t bytes = all ? file_read(AT_FDCWD, path, all, ENVIRONMENT_BYTES) : -ENOMEM;
     for (ssize_t at = 0; at < bytes; at += (ssize_t)strlen(all + at) + 1)
         if (strncmp(all + at, entry, length + 1) == 0)
-            return true;
-    return false;
+            return 1;
+    return may_pass((int)bytes) ? (int)bytes : 0;
 }
 
 int processes_each(bool (*each)(void *context, const struct process_stat *stat), void *context)
@@ -123,17 +129,18 @@ int processes_each(bool (*each)(void *context, const struct process_stat *stat),
         return -ENXIO;
     if (!folder)
         return -errno;
+    int failed = 0;
     for (struct dirent *entry; (entry = readdir(folder));) {
         struct process_stat stat;
         uint64_t pid;
-        if (text_parse_unsigned(entry->d_name, &pid) < 0 || pid > INT_MAX ||
-            process_read_stat((pid_t)pid, &stat) < 0)
+        if (text_parse_unsigned(entry->d_name, &pid) < 0 || pid > INT_MAX)
             continue;
-        if (!each(context, &stat))
+        failed = process_read_stat((pid_t)pid, &stat);
+        if (may_pass(failed) || (!failed && !each(context, &stat)))
             break;
     }
     closedir(folder);
-    return 0;
+    return may_pass(failed) ? failed : 0;
 }
 
 /* ---- descendants --------------------------------------------------------------------------- */

@@ -31,11 +31,12 @@ int process_read_stat(pid_t pid, struct process_stat *ret);
  * (15 bytes of that are kept by the kernel). */
 bool process_is_called(pid_t pid, const char *name);
 
-/* Whether its environment holds this entry ("KEY=value"), as it was when it was executed. */
-bool process_has_environment(pid_t pid, const char *entry);
+/* Whether its environment holds this entry ("KEY=value"), as it was when it was executed. Returns
+ * 1, 0 (also where there is no such process, or we may not know), or -errno of what may pass. */
+int process_has_environment(pid_t pid, const char *entry);
 
 /* Calls `each` with every process that there is, in no order, until it returns false. Returns 0,
- * -ENXIO when /proc is not ours, or -errno. */
+ * -ENXIO when /proc is not ours, or -errno: then some were not looked at. */
 int processes_each(bool (*each)(void *context, const struct process_stat *stat), void *context);
 
 /* The living descendants of `root` (zombies are left out): pids from malloc in *ret, the caller's.

@@ -22,6 +22,8 @@ struct process {
     struct pidref main, hook, follower;
     struct loop_fd main_source, hook_source, follower_source;
     struct loop_fd events_source;         /* of what follows it (tracker.c); owns its fd */
+    struct loop_timer again_timer;        /* where that could not be looked at, or watched */
+    unsigned doubts;                      /* how often in a row it could not */
     struct loop_timer timer, watch_timer; /* watch: for what could not be watched */
     struct looking *looking;              /* for its main process; NULL: not */
     struct list spawn_link;               /* in executor->spawn_queue */

@@ -3,6 +3,7 @@
 #include "service-launcher/executor-internal.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "log/log.h"
 #include "proc/processes.h"
@@ -16,6 +17,8 @@
 #include <unistd.h>
 
 #define PIDS_AT_FIRST 64
+#define AGAIN_MS      200 /* until it is looked again where that could not be done, or watched */
+#define DOUBTS_MAX    100 /* so often; then none is taken to be left */
 
 static const struct service_body *body_of(const struct process *process)
 {
@@ -38,6 +41,7 @@ struct marked {
     char entry[64];
     pid_t *pids; /* from malloc */
     size_t count, room;
+    int failed;
 };
 
 static bool add_pid(struct marked *marked, pid_t pid)
@@ -45,8 +49,10 @@ static bool add_pid(struct marked *marked, pid_t pid)
     if (marked->count == marked->room) {
         size_t room = marked->room ? marked->room * 2 : PIDS_AT_FIRST;
         pid_t *grown = reallocarray(marked->pids, room, sizeof *grown);
-        if (!grown)
+        if (!grown) {
+            marked->failed = -ENOMEM;
             return false;
+        }
         marked->pids = grown;
         marked->room = room;
     }
@@ -58,8 +64,10 @@ static bool add_marked(void *context, const struct process_stat *stat)
 {
     struct marked *marked = context;
     bool lives = stat->state != 'Z' && stat->state != 'X' && stat->pid != getpid();
-    return !lives || !process_has_environment(stat->pid, marked->entry) ||
-           add_pid(marked, stat->pid);
+    int is_marked = lives ? process_has_environment(stat->pid, marked->entry) : 0;
+    if (is_marked < 0)
+        marked->failed = is_marked;
+    return is_marked < 0 ? false : !is_marked || add_pid(marked, stat->pid);
 }
 
 static ssize_t find_marked(const struct process *process, pid_t **ret)
@@ -69,6 +77,8 @@ static ssize_t find_marked(const struct process *process, pid_t **ret)
     text_format(marked.entry, sizeof marked.entry, "INVOCATION_ID=%016llx%016llx",
                 (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
     int failed = processes_each(add_marked, &marked);
+    if (!failed)
+        failed = marked.failed;
     if (failed) {
         free(marked.pids);
         return failed;
@@ -203,59 +213,118 @@ static void on_event(struct loop_fd *source, uint32_t events)
 void tracker_unwatch(struct process *process)
 {
     int fd = process->events_source.fd;
+    loop_clear_timer(&process->executor->launcher->loop, &process->again_timer);
+    process->doubts = 0;
     if (fd < 0)
         return;
     loop_remove(&process->executor->launcher->loop, &process->events_source);
     close(fd);
 }
 
-static bool watch_fd(struct process *process, int fd, uint32_t events)
+/* What could not be seen or watched was not killed either. */
+static void on_again(struct loop_timer *timer)
+{
+    struct process *process = container_of(timer, struct process, again_timer);
+    if (process->sweeping)
+        tracker_kill(process);
+    executor_check_empty(process);
+}
+
+static void look_again(struct process *process)
+{
+    loop_set_timer(&process->executor->launcher->loop, &process->again_timer,
+                   clock_now_ns() + AGAIN_MS * NS_PER_MS, on_again);
+}
+
+/* What is known of those that are left. */
+enum left { LEFT_NONE, LEFT_SOME, LEFT_UNKNOWN };
+
+/* A cgroup that is gone, or a /proc that is not ours, has nobody to show; that we have no
+ * descriptor or memory says nothing. */
+static enum left left_by_error(int error)
+{
+    static const int passing[] = {EMFILE, ENFILE, ENOMEM, EINTR, EAGAIN};
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+        if (error == -passing[i])
+            return LEFT_UNKNOWN;
+    return LEFT_NONE;
+}
+
+static void watch_fd(struct process *process, int fd, uint32_t events)
 {
     if (fd >= 0 && loop_add(&process->executor->launcher->loop, &process->events_source, fd, events,
                             on_event) == 0)
-        return true;
+        return;
     if (fd >= 0)
         close(fd);
-    return false;
+    look_again(process);
 }
 
-static bool watch_cgroup(struct process *process)
+static enum left left_in_cgroup(const struct process *process)
 {
-    if (cgroup_is_populated(process->cgroup_fd) != 1)
-        return true;
-    if (process->events_source.fd >= 0)
-        return false;
-    int fd = cgroup_open_events(process->cgroup_fd);
-    if (!watch_fd(process, fd, EPOLLPRI | EPOLLERR))
-        return true;
+    int populated = cgroup_is_populated(process->cgroup_fd);
+    return populated < 0 ? left_by_error(populated) : populated ? LEFT_SOME : LEFT_NONE;
+}
+
+static enum left watch_cgroup(struct process *process)
+{
+    enum left left = left_in_cgroup(process);
+    if (left != LEFT_SOME || process->events_source.fd >= 0)
+        return left;
+    watch_fd(process, cgroup_open_events(process->cgroup_fd), EPOLLPRI | EPOLLERR);
     /* It may have become empty before it was watched. */
-    return cgroup_is_populated(process->cgroup_fd) != 1;
+    return left_in_cgroup(process);
 }
 
 /* The first that is found is waited for, then it is looked again. */
-static bool watch_marked(struct process *process)
+static enum left watch_marked(struct process *process)
 {
     AUTO_FREE pid_t *pids = NULL;
     if (process->events_source.fd >= 0)
-        return false;
+        return LEFT_SOME;
     ssize_t count = find_marked(process, &pids);
+    if (count < 0)
+        return left_by_error((int)count);
     for (ssize_t i = 0; i < count; i++) {
-        struct pidref one;
+        struct pidref one = PIDREF_NONE;
         if (process->sweeping)
             signal_each(process, SIGKILL); /* what was born meanwhile */
-        if (pidref_open(pids[i], &one) == 0 && watch_fd(process, one.fd, EPOLLIN))
-            return false;
+        if (pidref_open(pids[i], &one) == -ESRCH)
+            continue;
+        watch_fd(process, one.fd, EPOLLIN);
+        return LEFT_SOME;
     }
-    return true;
+    return LEFT_NONE;
 }
 
-bool tracker_watch(struct process *process)
+static enum left look(struct process *process)
 {
     if (has_cgroup(process))
         return watch_cgroup(process);
     if (has_follower(process)) /* its end is watched anyway, and tells */
+        return LEFT_SOME;
+    return body_of(process)->by_mark ? watch_marked(process) : LEFT_NONE;
+}
+
+bool tracker_watch(struct process *process)
+{
+    enum left left = look(process);
+    const char *name = process_record(process)->name;
+    if (left != LEFT_UNKNOWN) {
+        process->doubts = 0;
+        return left == LEFT_NONE;
+    }
+    if (process->doubts == 0)
+        LOG(WARNING, "It cannot be seen what is left of a service: trying again",
+            TEXT("service", name));
+    if (process->doubts++ < DOUBTS_MAX) {
+        look_again(process);
         return false;
-    return body_of(process)->by_mark ? watch_marked(process) : true;
+    }
+    LOG(ERROR, "It could not be seen what is left of a service: going on as if nothing were",
+        TEXT("service", name));
+    process->doubts = 0;
+    return true;
 }
 
 void tracker_renew(struct process *process)

@@ -32,7 +32,8 @@ void tracker_thaw(const struct process *process);
 int tracker_kill(struct process *process);
 
 /* Whether none is left. When there are some, executor_check_empty() is called when there may be
- * none, until tracker_unwatch(). */
+ * none, until tracker_unwatch(). Where that cannot be known (no descriptors, no memory) it is tried
+ * again for 10 to 20 s; then none is. */
 bool tracker_watch(struct process *process);
 void tracker_unwatch(struct process *process);
 

@@ -1,10 +1,13 @@
 """How services are stopped: signals, time-outs, hooks, and what they leave behind."""
+import os
 import re
+import resource
+import signal
 import time
 
 from harness import Machine, until
 from services import (PYTHON, WITHOUT_CGROUP, booted, define, events, kill, look, need_cgroup,
-                      printed, shell, sleeps, wait, words)
+                      outer_pid, printed, shell, sleeps, wait, words)
 
 # Says which signal it got, and goes on.
 STUBBORN = ('for s in HUP INT QUIT USR1 USR2 TERM; do trap "echo got-$s" $s; done; echo ready; '
@@ -259,3 +262,22 @@ def test_stopping_one_that_takes_its_time_says_what_is_waited_for():
         assert look(machine, 'd')['state'] == 'stopping'
         kill(machine, 'd')
         assert wait(machine, 'd', 'stopped')['exit'] == {'signal': 'SIGKILL'}
+
+
+def test_what_is_left_is_not_taken_for_nothing_while_the_launcher_has_no_descriptor():
+    """Nor is it watched or killed without one: that is done as soon as there are some."""
+    with Machine() as machine:
+        need_cgroup(machine)
+        define(machine, 'd', exec=shell('sleep 31337 & exec sleep 100000'), restart='never')
+        booted(machine)
+        until(lambda: sleeps(machine, '31337') == 1, 'its child runs')
+        main = outer_pid(machine, look(machine, 'd')['pid'])
+        launcher = machine.wait_pid_of('service-launcher')
+        _, hard = resource.prlimit(launcher, resource.RLIMIT_NOFILE)
+        resource.prlimit(launcher, resource.RLIMIT_NOFILE, (3, hard))
+        os.kill(main, signal.SIGKILL)
+        machine.wait_console('cannot be seen what is left of a service.*service=d')
+        assert sleeps(machine, '31337') == 1
+        resource.prlimit(launcher, resource.RLIMIT_NOFILE, (hard, hard))
+        assert wait(machine, 'd', 'failed')['exit'] == {'signal': 'SIGKILL'}
+        assert sleeps(machine, '31337') == 0

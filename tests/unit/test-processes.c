@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -167,4 +168,23 @@ TEST(how_a_process_ended_is_known_without_waiting_for_it)
     check_end(255);
     check_end(-SIGKILL);
     check_end(-SIGTERM);
+}
+
+TEST(without_a_descriptor_it_is_not_said_that_nobody_lives)
+{
+    struct rlimit before, none;
+    pid_t *found = NULL;
+    CHECK(processes_are_ours());
+    CHECK_NUMBER(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(0);
+    close(next);
+    for (int spare = 0; spare < 2; spare++) { /* with one /proc itself can be opened */
+        none = (struct rlimit){(rlim_t)(next + spare), before.rlim_max};
+        CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &none), 0);
+        CHECK_NUMBER(processes_below(getpid(), &found), -EMFILE);
+    }
+    none.rlim_cur = (rlim_t)next;
+    CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &none), 0);
+    CHECK_NUMBER(process_has_environment(getpid(), "A=b"), -EMFILE);
+    CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
