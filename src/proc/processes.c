@@ -17,6 +17,7 @@
 
 #define STAT_BYTES        1024
 #define ENVIRONMENT_BYTES 65536 /* looked at; an entry behind them is not found */
+#define LOOKS_MAX         20    /* at processes that fork and end faster than they are looked at */
 
 /* The fields of /proc/PID/stat behind the name, counted from 0: proc_pid_stat(5) counts from 3. */
 enum stat_field {
@@ -129,7 +130,7 @@ int processes_each(bool (*each)(void *context, const struct process_stat *stat),
         return -ENXIO;
     if (!folder)
         return -errno;
-    int failed = 0;
+    int failed = 0, gone = 0;
     for (struct dirent *entry; (entry = readdir(folder));) {
         struct process_stat stat;
         uint64_t pid;
@@ -138,9 +139,10 @@ int processes_each(bool (*each)(void *context, const struct process_stat *stat),
         failed = process_read_stat((pid_t)pid, &stat);
         if (may_pass(failed) || (!failed && !each(context, &stat)))
             break;
+        gone += failed < 0;
     }
     closedir(folder);
-    return may_pass(failed) ? failed : 0;
+    return may_pass(failed) ? failed : gone;
 }
 
 /* ---- descendants --------------------------------------------------------------------------- */
@@ -168,6 +170,11 @@ static bool add(void *context, const struct process_stat *stat)
     return true;
 }
 
+static bool lives(const struct process_stat *stat)
+{
+    return stat->state != 'Z' && stat->state != 'X';
+}
+
 static int by_parent(const void *a, const void *b)
 {
     const struct process_stat *first = a, *second = b;
@@ -188,18 +195,19 @@ static size_t first_child(const struct snapshot *all, pid_t parent)
     return low;
 }
 
-ssize_t processes_below(pid_t root, pid_t **ret)
+/* One look. *ret_ended: whether any that may have been one of them has ended since it began. */
+static ssize_t look_below(pid_t root, pid_t **ret, bool *ret_ended)
 {
     struct snapshot all = {0};
-    int failed = processes_each(add, &all);
-    if (failed || all.no_memory) {
+    int gone = processes_each(add, &all);
+    if (gone < 0 || all.no_memory) {
         free(all.stats);
-        return failed ? failed : -ENOMEM;
+        return gone < 0 ? gone : -ENOMEM;
     }
     if (all.count)
         qsort(all.stats, all.count, sizeof *all.stats, by_parent);
     pid_t *found = malloc((all.count + 1) * sizeof *found);
-    size_t count = 0;
+    size_t count = 0, kept = 0;
     if (!found) {
         free(all.stats);
         return -ENOMEM;
@@ -216,15 +224,38 @@ ssize_t processes_below(pid_t root, pid_t **ret)
             break;
     }
     /* Zombies have no children: leaving them out now loses nobody. */
-    size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
+    int failed = 0;
+    for (size_t i = 0; i < count && !may_pass(failed); i++) {
         struct process_stat stat;
-        if (process_read_stat(found[i], &stat) == 0 && stat.state != 'Z' && stat.state != 'X')
+        failed = process_read_stat(found[i], &stat);
+        if (!failed && lives(&stat))
             found[kept++] = found[i];
     }
     free(all.stats);
+    if (may_pass(failed)) {
+        free(found);
+        return failed;
+    }
     *ret = found;
+    *ret_ended = gone > 0 || kept < count;
     return (ssize_t)kept;
+}
+
+ssize_t processes_below(pid_t root, pid_t **ret)
+{
+    for (int looks = 1;; looks++) {
+        pid_t *found = NULL;
+        bool ended = false;
+        ssize_t count = look_below(root, &found, &ended);
+        if (count < 0)
+            return count;
+        if (count > 0 || !ended || looks == LOOKS_MAX) {
+            *ret = found;
+            return count;
+        }
+        /* Those that there were may have left children that were not there yet. */
+        free(found);
+    }
 }
 
 /* ---- the end of what is no child ----------------------------------------------------------- */

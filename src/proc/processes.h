@@ -35,12 +35,14 @@ bool process_is_called(pid_t pid, const char *name);
  * 1, 0 (also where there is no such process, or we may not know), or -errno of what may pass. */
 int process_has_environment(pid_t pid, const char *entry);
 
-/* Calls `each` with every process that there is, in no order, until it returns false. Returns 0,
- * -ENXIO when /proc is not ours, or -errno: then some were not looked at. */
+/* Calls `each` with every process that there is, in no order, until it returns false. Returns how
+ * many had ended before they could be looked at, -ENXIO when /proc is not ours, or -errno: then
+ * some were not looked at. */
 int processes_each(bool (*each)(void *context, const struct process_stat *stat), void *context);
 
 /* The living descendants of `root` (zombies are left out): pids from malloc in *ret, the caller's.
- * Returns how many, or -errno. What forks meanwhile may be missed: look again. */
+ * Returns how many, or -errno. What forks meanwhile may be missed: look again. None are returned
+ * only where none were: not where each had forked and ended while it was looked at. */
 ssize_t processes_below(pid_t root, pid_t **ret);
 
 /* How a process has ended that need not be our child: from its zombie, or from the pidfd (kernel

@@ -19,8 +19,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A program that executes another one of the right name says so to nobody. */
-#define NAME_AGAIN_MS 50
+/* Nobody is told when a program executes another one, of the right name perhaps, nor when one forks
+ * and ends just while it is looked for. */
+#define LOOK_AGAIN_MS 50
+#define LOOKS_MAX     100 /* at once, while those that were listed are ending */
 
 enum doubt {
     DOUBT_NONE,
@@ -255,9 +257,9 @@ static bool is_among(const pid_t *pids, ssize_t count, pid_t pid)
     return false;
 }
 
-/* The oldest that lives (of the right name), but for `other_than`. Returns 0 when there is none. It
- * is only a guess where several have no parent among them. */
-static pid_t find_oldest(const struct process *process, pid_t other_than, bool *ret_guess)
+/* One look for find_oldest. *ret_ended: one has ended between being listed and being looked at. */
+static pid_t look_for_oldest(const struct process *process, pid_t other_than, bool *ret_guess,
+                             bool *ret_ended)
 {
     const char *name = definition_of(process)->forks.main;
     struct candidate oldest = {.found = false};
@@ -265,13 +267,17 @@ static pid_t find_oldest(const struct process *process, pid_t other_than, bool *
     ssize_t count = tracker_processes(process, &pids);
     size_t roots = 0;
 
+    *ret_ended = false;
+
     for (ssize_t i = 0; i < count; i++) {
         struct candidate one = {.found = true, .stat.pid = pids[i]};
         if (pids[i] == other_than || pids[i] == process_record(process)->hook_pid)
             continue;
         int failed = process_read_stat(pids[i], &one.stat);
-        if ((failed && failed != -ENXIO) || one.stat.state == 'Z')
+        if ((failed && failed != -ENXIO) || one.stat.state == 'Z') {
+            *ret_ended = true;
             continue; /* with a foreign /proc the lowest number has to do */
+        }
         one.has_parent = one.stat.parent != other_than && is_among(pids, count, one.stat.parent);
         roots += !one.has_parent;
         if (name && !process_is_called(pids[i], name))
@@ -281,6 +287,17 @@ static pid_t find_oldest(const struct process *process, pid_t other_than, bool *
     }
     *ret_guess = !name && roots > 1;
     return oldest.found ? oldest.stat.pid : 0;
+}
+
+/* The oldest that lives (of the right name), but for `other_than`. Returns 0 when there is none. It
+ * is only a guess where several have no parent among them. */
+static pid_t find_oldest(const struct process *process, pid_t other_than, bool *ret_guess)
+{
+    bool ended = true;
+    pid_t pid = 0;
+    for (int looks = 0; !pid && ended && looks < LOOKS_MAX; looks++)
+        pid = look_for_oldest(process, other_than, ret_guess, &ended);
+    return pid; /* one that has ended may have left a child that was not listed yet */
 }
 
 static void on_pid_file(struct watch_path *watch)
@@ -367,6 +384,7 @@ void executor_look_for_main(struct process *process)
     const struct service_body *body = body_of(process);
     if (body->state != STATE_STARTING || !executor_is_leaderless(process))
         return;
+    const struct forks *forks = &definition_of(process)->forks;
     if (!process->looking)
         begin_looking(process);
     bool empty = tracker_watch(process);
@@ -376,9 +394,9 @@ void executor_look_for_main(struct process *process)
     }
     if (empty || tracker_watch(process))
         nothing_left(process);
-    else if (definition_of(process)->forks.main && process->looking)
+    else if (process->looking && (forks->main || !forks->pid_file))
         loop_set_timer(&process->executor->launcher->loop, &process->looking->timer,
-                       clock_now_ns() + NAME_AGAIN_MS * NS_PER_MS, on_look_time);
+                       clock_now_ns() + LOOK_AGAIN_MS * NS_PER_MS, on_look_time);
 }
 
 bool executor_main_is_known(const struct process *process)

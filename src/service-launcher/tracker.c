@@ -77,9 +77,9 @@ static ssize_t find_marked(const struct process *process, pid_t **ret)
     text_format(marked.entry, sizeof marked.entry, "INVOCATION_ID=%016llx%016llx",
                 (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
     int failed = processes_each(add_marked, &marked);
-    if (!failed)
+    if (failed >= 0)
         failed = marked.failed;
-    if (failed) {
+    if (failed < 0) {
         free(marked.pids);
         return failed;
     }

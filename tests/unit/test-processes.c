@@ -96,6 +96,58 @@ TEST(descendants_are_found_however_far_away_and_zombies_are_not)
     end_child(pid);
 }
 
+/* A subreaper below which one process lives at any time: each makes the next one and ends. The
+ * first writes to `done`, the last one closes it, and ends once `go` is closed. */
+static pid_t make_chain(int length, const int done[2], const int go[2])
+{
+    char byte;
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    signal(SIGCHLD, SIG_IGN); /* nobody is left as a zombie */
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    if (fork() != 0) {
+        close(done[1]);
+        close(go[1]);
+        while (wait(NULL) >= 0)
+            ;
+        _exit(0);
+    }
+    if (write(done[1], "x", 1) != 1)
+        _exit(1);
+    for (int i = 0; i < length; i++) {
+        usleep(20000); /* a few looks each; what matters is that it ends within one */
+        if (fork() != 0)
+            _exit(0);
+    }
+    close(done[1]);
+    close(go[1]);
+    _exit(read(go[0], &byte, 1) == 0 ? 0 : 1);
+}
+
+TEST(where_somebody_lives_at_any_time_somebody_is_found_each_time)
+{
+    int done[2], go[2];
+    bool always = true;
+    char byte;
+    if (pipe(done) < 0 || pipe(go) < 0)
+        abort();
+    pid_t pid = make_chain(100, done, go);
+    close(done[1]);
+    CHECK_NUMBER(read(done[0], &byte, 1), 1);
+    struct pollfd over = {.fd = done[0], .events = POLLIN};
+    while (poll(&over, 1, 0) == 0) {
+        pid_t *found = NULL;
+        always = always && processes_below(pid, &found) > 0;
+        free(found);
+    }
+    CHECK(always);
+    close(go[1]);
+    close(go[0]);
+    close(done[0]);
+    waitpid(pid, NULL, 0);
+}
+
 TEST(an_entry_of_the_environment_is_found_whole)
 {
     int ends[2];
