@@ -74,8 +74,8 @@ def test_a_reload_that_comes_while_files_are_read_gets_a_reading_of_its_own():
             define(machine, 'first', exec='sleep 100000')
             others = clients(machine)
             with Reloading(machine) as one:
-                wait_reading(machine)
-                # The first folder has been listed already: the reading does not see these any more.
+                hung.wait_asked()
+                # The first folder has been listed already: the reading does not see this any more.
                 define(machine, 'second', exec='sleep 100000')
                 with Reloading(machine) as two, Reloading(machine, '--dry-run') as three:
                     until(lambda: clients(machine) == others + 3, 'all have asked')
