@@ -284,28 +284,36 @@ def test_messages_in_the_socket_of_a_killed_journal_are_carried_out_once_each():
         os.close(late)
 
 
+def print_through_kills(m, outs, rounds, length, texts):
+    """Each of `outs` prints what texts() gives it, length(round) times a round; the journal is killed
+    after each round: at different places of its work. Returns once all is written."""
+    waiting = [b''] * len(outs)
+    for out in outs:
+        os.set_blocking(out, False)
+    for round in range(rounds):
+        for _ in range(length(round)):
+            for i, (out, text) in enumerate(zip(outs, texts())):
+                waiting[i] += text
+                with contextlib.suppress(BlockingIOError):
+                    waiting[i] = waiting[i][os.write(out, waiting[i]):]
+        m.kill()
+        m.start()
+    for out, rest in zip(outs, waiting):
+        os.set_blocking(out, True)
+        write_all(out, rest)
+    m.drain()
+
+
 def test_kills_while_services_print_lose_nothing_and_double_nothing():
     with machine() as m:
         outs = [m.service(i, f'web-{i}') for i in range(3)]
         m.wait_done()
-        for out in outs:
-            os.set_blocking(out, False)
-        waiting, number = [b''] * 3, 0
-        for round in range(60):
-            for _ in range(round):  # so that the kills fall at different places of its work
-                number += 1
-                for i, out in enumerate(outs):
-                    waiting[i] += b'%d\n' % number if i else b'<4>%d\n' % number
-                    try:
-                        waiting[i] = waiting[i][os.write(out, waiting[i]):]
-                    except BlockingIOError:
-                        pass
-            m.kill()
-            m.start()
-        for i, out in enumerate(outs):
-            os.set_blocking(out, True)
-            write_all(out, waiting[i])
-        m.drain()
+        number = 0
+        def texts():
+            nonlocal number
+            number += 1
+            return [b'<4>%d\n' % number, *[b'%d\n' % number] * 2]
+        print_through_kills(m, outs, 60, lambda round: round, texts)
         for i, out in enumerate(outs):
             assert [int(text) for _, _, text in m.lines(f'web-{i}')] == list(range(1, number + 1))
             os.close(out)

@@ -10,8 +10,9 @@ import subprocess
 import time
 
 from harness import DEADLINE, Machine as WholeMachine, Skip, until
-from services import booted, define
-from test_journal import (EVENT, FORGET, LINE, RUN_ENDED, SETTINGS, machine, write_all)
+from services import booted, define, outer_pid
+from test_journal import (EVENT, FORGET, LINE, RUN_ENDED, SETTINGS, machine, print_through_kills,
+                          write_all)
 
 SLC = os.path.join(os.environ['CONIT_BUILD'], 'slc')
 SMALL = 65536
@@ -324,25 +325,12 @@ def test_kills_of_the_journal_at_work_lose_nothing_and_all_is_compressed_in_the_
     with machine() as m:
         outs = [m.service(i, f'web-{i}', quota=(SMALL, FOR_EVER, 0, 0, 0)) for i in range(2)]
         m.wait_done()
-        for out in outs:
-            os.set_blocking(out, False)
-        waiting, number = [b''] * 2, 0
-        for round in range(40):
-            for _ in range(20 * (round % 13)):
-                fresh = lines(number, 10)
-                number += 10
-                for i, out in enumerate(outs):
-                    waiting[i] += fresh
-                    try:
-                        waiting[i] = waiting[i][os.write(out, waiting[i]):]
-                    except BlockingIOError:
-                        pass
-            m.kill()
-            m.start()
-        for i, out in enumerate(outs):
-            os.set_blocking(out, True)
-            write_all(out, waiting[i])
-        m.drain()
+        number = 0
+        def texts():
+            nonlocal number
+            number += 10
+            return [lines(number - 10, 10)] * 2
+        print_through_kills(m, outs, 40, lambda round: 20 * (round % 13), texts)
         for i, out in enumerate(outs):
             assert numbers(read(m, '-o', 'cat', name=f'web-{i}')) == list(range(number))
             wait_packed(m, f'web-{i}')
@@ -436,6 +424,10 @@ def test_the_key_log_reaches_the_journal_and_a_reload_changes_it():
         whole.slc('reload')
         until(lambda: len(stems()) <= 4, 'four sealed files', deadline=DEADLINE * 4)
         assert whole.json('list')[0]['pid'] == pid
+        io = pathlib.Path(f'/proc/{outer_pid(whole, pid)}/io')
+        written = lambda: int(re.search(r'^wchar: (\d+)$', io.read_text(), re.M).group(1))
+        before = written()
+        until(lambda: written() > before + 1000, 'it has printed more than it may')
         whole.slc('stop', 'web')
         last = whole.slc('journal', '-n', '2', 'web').stdout
         assert re.search(r'\+warning dropped lines=\d+ reason="rate 5/d"\n.* \+info stopped', last), last
