@@ -5,6 +5,8 @@
         machine.boot()
         machine.slc('list')
 
+        machine.quiet()                             until nothing is under way any more
+
     with Machine(launcher=FAKE, journal=FAKE) as machine:   to test init alone
         launcher = machine.boot().launcher.accept()
         launcher.send('READY')
@@ -33,9 +35,14 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 BUILD = pathlib.Path(os.environ.get('CONIT_BUILD', ROOT / 'build/test/flat'))
-DEADLINE = 30.0  # seconds for anything that should happen at once; a loaded machine is slow
+DEADLINE = 60.0  # seconds for anything that should happen at once; a loaded machine is slow
 # What AddressSanitizer and UndefinedBehaviorSanitizer begin with.
 SANITIZER = re.compile(r".*(ERROR: AddressSanitizer|ERROR: LeakSanitizer|: runtime error: ).*")
+# conit's own processes, as the kernel names them, and states that a service leaves by itself.
+OWN = ('init', 'service-launche', 'service-journal', 'compress-journa', 'read-services',
+       'watch-services', 'follow-forks')
+MOVING = ('starting', 'stopping', 'waiting')
+INTERFACE = 'org.conit.Launcher.'
 FAKE = 'fake'  # as a program: fake_child.py, steered by the test
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -87,6 +94,12 @@ def children_of(pid):
     return found
 
 
+def hold(pid):
+    """Stops a process; returns once it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: stat_of(pid)[1] == 'T', 'it stands still')
+
+
 def below(root):
     """{pid: (name, state, ppid)} of all descendants, by one look at /proc: on a machine with many
     processes a look for each of them takes a minute."""
@@ -107,6 +120,33 @@ def inner_pid(pid):
     """The pid that a process has in its innermost PID namespace."""
     status = pathlib.Path(f'/proc/{pid}/status').read_text(encoding='ascii', errors='replace')
     return int(re.search(r'^NSpid:.*\s(\d+)$', status, re.M).group(1))
+
+
+def asleep(pids):
+    """{task: how often it has been on a CPU} where each task of these processes sleeps, stands still
+    or has ended, else None. Twice the same: each has slept from the first look to the second."""
+    found = {}
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            for task in os.listdir(f'/proc/{pid}/task'):
+                text = pathlib.Path(f'/proc/{pid}/task/{task}/status').read_text(encoding='latin-1')
+                if not re.search(r'^State:\s+[STtZX]', text, re.M):
+                    return None
+                found[task] = re.findall(r'ctxt_switches:\s+(\d+)', text)
+    return found
+
+
+class Process(subprocess.Popen):
+    """One whose `with` ends at once when what is inside fails: it is killed with all below it."""
+
+    def __exit__(self, *error):
+        while error[0] and self.poll() is None:
+            for pid in [*below(self.pid), self.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(0.1)
+        super().__exit__(*error)
 
 
 def open_fds(pid):
@@ -279,6 +319,44 @@ class Role:
         for peer in self.peers:
             peer.close()
         self.listener.close()
+
+
+class Client:
+    """A connection to the control socket of a machine."""
+
+    def __init__(self, machine):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(DEADLINE)
+        self.socket.connect(str(machine.runtime / 'control'))
+        self.input = b''
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+    def send(self, method, flags=None, **parameters):
+        call = {'method': method if '.' in method else INTERFACE + method,
+                'parameters': parameters, **(flags or {})}
+        self.socket.sendall(json.dumps(call).encode() + b'\0')
+
+    def receive(self):
+        """The next reply, or None when the launcher has hung up."""
+        while b'\0' not in self.input:
+            try:
+                data = self.socket.recv(1 << 16)
+            except ConnectionResetError:
+                return None
+            if not data:
+                return None
+            self.input += data
+        message, self.input = self.input.split(b'\0', 1)
+        return json.loads(message)
+
+    def ask(self, method, flags=None, **parameters):
+        self.send(method, flags, **parameters)
+        return self.receive()
 
 
 class Machine:
@@ -464,7 +542,7 @@ class Machine:
         old = self.wait_pid_of('service-launcher')
         os.kill(old, signal.SIGKILL)
         new = self.wait_pid_of('service-launcher', old)
-        until(lambda: self.slc('list', check=False).returncode == 0, 'the launcher answers')
+        self.wait_answer()
         return new
 
     def kill_journal(self):
@@ -484,6 +562,10 @@ class Machine:
                                  f'{result.stderr}{result.stdout}')
         return result
 
+    def wait_answer(self):
+        """Until a launcher answers, whether it has started all that it is to start or not."""
+        until(lambda: self.slc('list', check=False).returncode == 0, 'the launcher answers')
+
     def json(self, *arguments):
         return json.loads(self.slc('--json', *arguments).stdout)
 
@@ -495,6 +577,47 @@ class Machine:
 
     def wait_state(self, name, state, deadline=DEADLINE):
         return until(lambda: self.state_of(name) == state, f'{name} is {state}', deadline, 0.05)
+
+    # At rest.
+
+    def own(self):
+        """The pids of conit's own processes."""
+        return [self.pid] + [pid for pid, (name, _, _) in below(self.pid).items() if name in OWN]
+
+    def idle(self, *pids):
+        """Until all of conit, and these processes, wait for something: nothing that was sent to any
+        of them is unread then, for reading it would have woken them."""
+        def still():
+            first = asleep([*self.own(), *pids])
+            return first and first == asleep([*self.own(), *pids])
+        until(still, 'nobody does anything')
+
+    def quiet(self, moving=MOVING):
+        """Until nothing is under way any more: no service is on its way (in one of the states
+        `moving`), all that was printed and said is in the journals' files, all that has ended is
+        reaped, and all that is to be closed is closed. Returns {name: service}."""
+        end = time.monotonic() + DEADLINE
+        with Client(self) as monitor, Client(self) as client:
+            monitor.send('Monitor', {'more': True})
+            while True:
+                client.ask('DrainJournal')
+                self.idle()
+                services = client.ask('List')['parameters']['services']
+                states = {service['name']: service['state'] for service in services}
+                if not any(state in moving for state in states.values()):
+                    break
+                while any(state in moving for state in states.values()):
+                    try:
+                        monitor.socket.settimeout(max(0.01, end - time.monotonic()))
+                        event = monitor.receive()['parameters']['event']
+                    except socket.timeout:
+                        raise AssertionError(f'still on their way: {states}') from None
+                    states[event['name']] = event['state']
+        until(lambda: not [pid for pid in self.own()
+                           for _, state, _ in children_of(pid).values() if state == 'Z'],
+              'no zombie is left')
+        self.idle()  # it has seen that the two connections were closed
+        return {service['name']: service for service in services}
 
     def wait_booted(self, deadline=DEADLINE):
         """The line that ends the boot."""

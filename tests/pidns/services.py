@@ -1,10 +1,11 @@
 """What tests of services share: definitions from Python values, waiting by slc, looking inside."""
+import contextlib
 import json
 import os
 import signal
 import sys
 
-from harness import Machine, Skip, children_of, inner_pid
+from harness import Machine, Skip, children_of, hold, inner_pid, until
 
 PYTHON = '/usr/bin/python3'
 # Unmounts nothing: the machine's own mount namespace shows no cgroup v2 any more.
@@ -49,7 +50,26 @@ def booted(machine):
     return machine
 
 
-def wait(machine, name, state, timeout='15s'):
+def booting(machine):
+    """Only until a launcher answers: what is to start may be on its way."""
+    machine.boot()
+    machine.wait_answer()
+
+
+@contextlib.contextmanager
+def held_back(machine):
+    """While the body runs the launcher stands still; then it is killed, and the next one answers."""
+    launcher = machine.wait_pid_of('service-launcher')
+    hold(launcher)
+    try:
+        yield launcher
+    finally:
+        os.kill(launcher, signal.SIGKILL)
+        machine.wait_pid_of('service-launcher', launcher)
+        machine.wait_answer()
+
+
+def wait(machine, name, state, timeout='60s'):
     """Until the service is in that state, which slc is told by the launcher."""
     result = machine.slc('wait', name, '--state', state, '--timeout', timeout, check=False)
     if result.returncode:
@@ -64,6 +84,11 @@ def look(machine, name):
 def printed(machine, name):
     """What the service has printed, in all its runs."""
     return machine.slc('journal', name, '-o', 'cat').stdout
+
+
+def has_printed(machine, name, text, count=1):
+    """Waits until it has printed that, so often: who is running may still be about to print."""
+    until(lambda: printed(machine, name).count(text) >= count, f'{name} has printed {text!r}')
 
 
 def events(machine, name):

@@ -7,7 +7,7 @@ import signal
 import socket
 import struct
 
-from harness import Machine, Skip, children_of, open_fds, stat_of, until
+from harness import Machine, Skip, children_of, hold, open_fds, until
 from services import PYTHON, define, events, kill, look, wait, words
 
 
@@ -62,7 +62,7 @@ stop: {{timeout: 200ms}}""")
         os.mkfifo(machine.folder / 'fifo')
         machine.boot()
         until(marker.exists, 'it has left')
-        machine.slc('stop', 'fugitive', timeout=30)
+        machine.slc('stop', 'fugitive')
         until(lambda: len(machine.children()) == 2 and
               not children_of(machine.wait_pid_of('service-launcher')), 'it is gone')
 
@@ -169,8 +169,7 @@ def within(inner):
 @contextlib.contextmanager
 def stopped(pid):
     """What is closed meanwhile is only held by what waits for that process."""
-    os.kill(pid, signal.SIGSTOP)
-    until(lambda: stat_of(pid)[1] == 'T', 'it is stopped')
+    hold(pid)
     try:
         yield
     finally:
@@ -179,7 +178,7 @@ def stopped(pid):
 
 def start(machine):
     machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    machine.wait_answer()
     return machine.wait_pid_of('service-launcher')
 
 

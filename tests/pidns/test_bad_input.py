@@ -3,7 +3,7 @@ import contextlib
 import os
 import re
 
-from harness import Machine, until
+from harness import Machine
 from services import booted, define, look, wait
 
 HUGE_BYTES = 100 << 20
@@ -165,7 +165,7 @@ def test_a_missing_system_file_and_services_folder_leave_a_machine_that_answers(
         machine.services.rmdir()
         machine.services.write_text('a file')
         machine.boot()
-        until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+        machine.wait_answer()
         assert machine.json('list') == []
         machine.wait_console(r'WARN\S+ .*/no/such/folder: there is no such folder')
         machine.services.unlink()

@@ -9,48 +9,9 @@ import socket
 import subprocess
 import time
 
-from harness import DEADLINE, ROOT, Machine, Skip, until
+from harness import INTERFACE, ROOT, Client, Machine, Skip
 
-INTERFACE = 'org.conit.Launcher.'
 MEMORY_KIB = 40 * 1024  # what all of the attacks together may cost the launcher, in the ASan build
-
-
-class Client:
-    """A connection of its own."""
-
-    def __init__(self, machine):
-        self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.settimeout(DEADLINE)
-        self.socket.connect(str(machine.runtime / 'control'))
-        self.input = b''
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.socket.close()
-
-    def send(self, method, flags=None, **parameters):
-        call = {'method': method if '.' in method else INTERFACE + method,
-                'parameters': parameters, **(flags or {})}
-        self.socket.sendall(json.dumps(call).encode() + b'\0')
-
-    def receive(self):
-        """The next reply, or None when the launcher has hung up."""
-        while b'\0' not in self.input:
-            try:
-                data = self.socket.recv(1 << 16)
-            except ConnectionResetError:
-                return None
-            if not data:
-                return None
-            self.input += data
-        message, self.input = self.input.split(b'\0', 1)
-        return json.loads(message)
-
-    def ask(self, method, flags=None, **parameters):
-        self.send(method, flags, **parameters)
-        return self.receive()
 
 
 @contextlib.contextmanager
@@ -208,13 +169,15 @@ def test_descriptors_sent_along_are_closed(machine):
     launcher = machine.pid_of('service-launcher')
     count = lambda: len(list(pathlib.Path(f'/proc/{launcher}/fd').iterdir()))
     with unharmed(machine):
+        machine.quiet()
         before = count()
         for _ in range(20):
             with Client(machine) as client, open('/dev/null', 'rb') as null:
                 socket.send_fds(client.socket, [b'{"method":"org.conit.Launcher.Describe"}\0'],
                                 [null.fileno()] * 100)
                 assert client.receive()['parameters']['pid']
-        until(lambda: count() <= before, 'the descriptors are closed')
+        machine.quiet()
+        assert count() <= before, (count(), before)
 
 
 def test_a_client_that_is_served_while_others_do_harm_waits_no_second(machine):

@@ -2,7 +2,7 @@
 import signal
 
 from harness import Machine, until
-from services import booted, define, kill, printed, shell, wait
+from services import booted, booting, define, kill, printed, shell, wait
 
 
 def gated(machine, text):
@@ -54,8 +54,7 @@ def test_others_are_stopped_in_order_before():
                after_stop=[shell(f'echo top >>{log}')])
         define(machine, 'main', type='task', essential=True, needs=['top'], exec=shell(
             f'while ! test -e {gate}; do sleep 0.02; done; exit 9'))
-        machine.boot()
-        until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+        booting(machine)
         wait(machine, 'main', 'starting')
         gate.write_text('')
         assert machine.wait_end() == 9

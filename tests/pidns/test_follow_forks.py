@@ -4,7 +4,7 @@ import signal
 import subprocess
 
 import harness
-from harness import BUILD, children_of, need_root, stat_of, until
+from harness import BUILD, DEADLINE, Process, children_of, need_root, stat_of, until
 
 PROGRAM = str(BUILD / 'follow-forks')
 
@@ -15,8 +15,8 @@ def run(*arguments):
 
 
 def begin(*arguments):
-    return subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, text=True)
+    return Process([PROGRAM, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                   text=True)
 
 
 def below(pid):
@@ -50,7 +50,7 @@ def test_it_lives_as_long_as_any_descendant_and_is_the_parent_of_orphans():
         until(lambda: stat_of(sleeper)[2] == process.pid, 'it is the child of follow-forks')
         assert process.poll() is None
         os.kill(sleeper, signal.SIGKILL)
-        assert process.wait(30) == 5
+        assert process.wait(DEADLINE) == 5
 
 
 def test_a_signal_reaches_all_of_them():
@@ -58,7 +58,7 @@ def test_a_signal_reaches_all_of_them():
     with process:
         until(lambda: sum(stat[0] == 'sleep' for stat in below(process.pid).values()) == 3, 'all')
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM
 
 
 def test_after_the_grace_who_is_deaf_is_killed_and_who_is_born_meanwhile_too():
@@ -69,7 +69,7 @@ def test_after_the_grace_who_is_deaf_is_killed_and_who_is_born_meanwhile_too():
         until(lambda: len(below(process.pid)) > 10, 'it has grown')
         living = below(process.pid)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGKILL
+        assert process.wait(DEADLINE) == 128 + signal.SIGKILL
         until(lambda: not any(stat_of(pid) and stat_of(pid)[1] != 'Z' for pid in living), 'none')
 
 
@@ -79,7 +79,7 @@ def test_stopped_ones_are_woken_to_obey():
         assert process.stdout.readline() == 'up\n'
         until(lambda: any(stat[1] == 'T' for stat in below(process.pid).values()), 'it stands')
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM
 
 
 def test_nested_ones_each_follow_their_own():
@@ -95,7 +95,7 @@ def test_nested_ones_each_follow_their_own():
         until(lambda: stat_of(sleeper)[2] == process.pid, 'then it is the outer one\'s')
         assert process.poll() is None
         os.kill(sleeper, signal.SIGKILL)
-        assert process.wait(30) == 128 + signal.SIGKILL
+        assert process.wait(DEADLINE) == 128 + signal.SIGKILL
 
 
 def test_many_orphans_that_end_at_once_are_all_reaped():
@@ -105,4 +105,4 @@ def test_many_orphans_that_end_at_once_are_all_reaped():
         assert process.stdout.readline() == 'done\n'
         until(lambda: len(children_of(process.pid)) == 1, 'no zombie is left')
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.wait(DEADLINE) == 128 + signal.SIGTERM

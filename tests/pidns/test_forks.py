@@ -7,8 +7,8 @@ import re
 import signal
 
 from harness import Machine, children_of, stat_of, until
-from services import (PYTHON, WITHOUT_CGROUP, booted, both_ways, define, events, look, outer_pid,
-                      printed, wait, words)
+from services import (PYTHON, WITHOUT_CGROUP, booted, booting, both_ways, define, events, held_back,
+                      look, outer_pid, printed, wait, words)
 
 # What a daemon does, step by step. `stay` is the daemon itself; it says its number and waits.
 DAEMON = '''
@@ -29,9 +29,13 @@ def pid_file(path, pid=None):
         file.write('%d\\n' % (pid or os.getpid()))
     os.rename(path + '.new', path)
 def stay(name='daemon'):
+    # A signal that comes before it waits wakes it, too: with signal.pause() it would not.
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
     print(name, os.getpid(), flush=True)
     while True:
-        signal.pause()
+        os.read(read, 1)
 def meet(path):
     """Waits until somebody opens the other end of a FIFO."""
     open(path).read()
@@ -155,8 +159,7 @@ def test_dependants_wait_for_the_daemon_and_not_for_its_program(machine):
     os.mkfifo(machine.folder / 'go')
     daemon(machine, 'd', f'meet({str(machine.folder / "go")!r}); fork(); stay()')
     define(machine, 'after', exec='sleep 100000', needs=['d'])
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    booting(machine)
     wait(machine, 'd', 'starting')
     until(lambda: look(machine, 'd')['reason'] == 'waits until its first process has ended with 0',
           'd says what it waits for')
@@ -239,8 +242,7 @@ meet({str(machine.folder / 'go')!r})
 os.execl('/bin/sh', 'sh', '-c', 'echo daemon $$; exec sleep 100000')''',
            forks={'main': 'sleep'}, restart='never')
     os.mkfifo(machine.folder / 'go')
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    booting(machine)
     said(machine, 'd', 'helper')
     assert look(machine, 'd')['state'] == 'starting'
     (machine.folder / 'go').write_text('')
@@ -262,11 +264,6 @@ def pid_file_daemon(machine, text, name='d', **keys):
 def is_not_believed(machine, why, name='d'):
     until(lambda: any(f'd.pid is not believed: {why}' in event for event in events(machine, name)),
           f'it says {why}')
-
-
-def booting(machine):
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
 
 
 @both_ways
@@ -453,17 +450,6 @@ def test_a_launcher_killed_before_the_first_process_ends_misses_nothing(machine)
     assert len(said(machine, 'd', 'first')) == 1
 
 
-def without_launcher(machine, act):
-    """Stops the launcher, acts, kills it; returns when the next one answers."""
-    old = machine.wait_pid_of('service-launcher')
-    os.kill(old, signal.SIGSTOP)
-    until(lambda: stat_of(old)[1] == 'T', 'the launcher stands still')
-    act()
-    os.kill(old, signal.SIGKILL)
-    machine.wait_pid_of('service-launcher', old)
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
-
-
 @both_ways
 def test_a_first_process_that_ends_without_a_launcher_is_known_to_have(machine):
     os.mkfifo(machine.folder / 'go')
@@ -474,13 +460,11 @@ def test_a_first_process_that_ends_without_a_launcher_is_known_to_have(machine):
     os.mkfifo(machine.folder / 'go2')
     booting(machine)
     firsts = {name: outer_pid(machine, said(machine, name, 'first')[0]) for name in ('d', 'bad')}
-
-    def act():
+    with held_back(machine):
         (machine.folder / 'go').write_text('')
         (machine.folder / 'go2').write_text('')
         for pid in firsts.values():
-            until(lambda p=pid: not stat_of(p) or stat_of(p)[1] == 'Z', 'it has ended')
-    without_launcher(machine, act)
+            until(lambda p=pid: not (stat := stat_of(p)) or stat[1] == 'Z', 'it has ended')
     assert wait(machine, 'd', 'running')['pid'] == said(machine, 'd')[0]
     assert wait(machine, 'bad', 'failed')['exit'] == {'code': 9}
     assert len(said(machine, 'd', 'first')) == 1
@@ -526,11 +510,9 @@ def test_a_daemon_that_dies_without_a_launcher_has_its_status_told(machine):
            f'meet({str(machine.folder / "go")!r}); os._exit(5)', restart='never')
     booted(machine)
     pid = outer_pid(machine, wait(machine, 'd', 'running')['pid'])
-
-    def act():
+    with held_back(machine):
         (machine.folder / 'go').write_text('')
-        until(lambda: not stat_of(pid) or stat_of(pid)[1] == 'Z', 'it has ended')
-    without_launcher(machine, act)
+        until(lambda: not (stat := stat_of(pid)) or stat[1] == 'Z', 'it has ended')
     assert wait(machine, 'd', 'failed')['exit'] == {'code': 5}
     nobody_is_left(machine)
 
@@ -549,7 +531,7 @@ def test_kills_while_thirty_start_start_each_once_and_forget_none(machine):
             until(lambda: False, 'some time has passed', deadline=dice.random() * 0.4)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    machine.wait_answer()
     for number in range(30):
         name = f's{number}'
         status = wait(machine, name, 'running')
@@ -560,7 +542,7 @@ def test_kills_while_thirty_start_start_each_once_and_forget_none(machine):
         assert look(machine, name)['processes'] == [pid]
     machine.slc('stop', *(f's{number}' for number in range(30)))
     nobody_is_left(machine)
-    until(lambda: not [c for c in machine.children().values() if c[1] == 'Z'], 'no zombie')
+    machine.quiet()  # so no zombie is left either
 
 
 # Stopping, at each stage.
@@ -677,7 +659,7 @@ stay()''', restart='never')
         kill_inner(machine, pid, signal.SIGUSR1)
         assert wait(machine, 'd', 'failed')['exit'] == {'signal': 'SIGUSR1'}
         nobody_is_left(machine)
-        until(lambda: not [c for c in machine.children().values() if c[1] == 'Z'], 'no zombie')
+        machine.quiet()  # so no zombie is left either
 
 
 def test_a_follower_and_its_launcher_killed_together_lose_nobody_either():
@@ -687,7 +669,8 @@ def test_a_follower_and_its_launcher_killed_together_lose_nobody_either():
         [pid] = said(machine, 'd')
         until(lambda: look(machine, 'd')['pid'] == pid, 'it runs')
         [follower] = [p for p, name in everybody(machine).items() if name == 'follow-forks']
-        without_launcher(machine, lambda: os.kill(follower, signal.SIGKILL))
+        with held_back(machine):
+            os.kill(follower, signal.SIGKILL)
         assert look(machine, 'd')['pid'] == pid and look(machine, 'd')['state'] == 'running'
         machine.slc('stop', 'd')
         nobody_is_left(machine)
@@ -729,8 +712,7 @@ def test_a_reload_names_the_pid_file_that_a_start_waits_for(machine):
     text = f'fork(); meet({str(machine.folder / "go")!r}); pid_file({str(paths[1])!r}); stay()'
     os.mkfifo(machine.folder / 'go')
     daemon(machine, 'd', text, forks={'pid-file': str(paths[0])})
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+    booting(machine)
     wait(machine, 'd', 'starting')
     until(lambda: look(machine, 'd')['pid'] is None, 'its first process has ended')
     launcher = machine.wait_pid_of('service-launcher')

@@ -3,8 +3,9 @@ import os
 import re
 import socket
 
-from harness import Machine, until
-from services import (PYTHON, booted, define, events, look, printed, shell, sleeps, wait, words)
+from harness import Machine, open_fds, until
+from services import (PYTHON, booted, booting, define, events, held_back, look, printed, shell,
+                      sleeps, wait, words)
 
 LONG = 100000
 AFTER = f'exec sleep {LONG}'
@@ -14,11 +15,6 @@ def gated(machine, before, after=AFTER):
     """A program that does something, waits for the file `go`, does what makes it ready, stays."""
     gate = machine.folder / 'go'
     return shell(f'{before}\nwhile ! test -e {gate}; do sleep 0.02; done\n{after}')
-
-
-def start(machine):
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
 
 
 def waits(machine, name='d'):
@@ -33,7 +29,7 @@ def check(machine, ready, exec_, reason, **keys):
     """It is ready when the gate opens, and not before; so it is under the next launcher."""
     define(machine, 'd', exec=exec_, ready=ready, **keys)
     define(machine, 'after', exec=f'sleep {LONG}', needs=['d'])
-    start(machine)
+    booting(machine)
     wait(machine, 'd', 'starting')
     assert waits(machine) == reason
     pid = look(machine, 'd')['pid']
@@ -48,13 +44,24 @@ def check(machine, ready, exec_, reason, **keys):
     assert look(machine, 'd')['reason'] is None
 
 
+def becomes_ready_unseen(machine, ready, act, done):
+    """What makes it ready happens while the launcher is down, and counts; `done`: it has."""
+    define(machine, 'd', exec=gated(machine, 'echo begun', f'{act}; {AFTER}'), ready=ready)
+    booting(machine)
+    waits(machine)
+    with held_back(machine):
+        (machine.folder / 'go').touch()
+        until(done, 'it has made itself ready')
+    wait(machine, 'd', 'running')
+
+
 def fails(machine, ready, exec_, why, **keys):
     """It fails at its time-out, with this reason."""
-    define(machine, 'd', exec=exec_, ready=ready, start_timeout='1s', restart='never', **keys)
+    define(machine, 'd', exec=exec_, ready=ready, start_timeout='3s', restart='never', **keys)
     define(machine, 'after', exec=f'sleep {LONG}', needs=['d'])
-    start(machine)
+    booting(machine)
     found = wait(machine, 'd', 'failed')
-    assert found['reason'] == f'was not ready after 1 s: {why}', found
+    assert found['reason'] == f'was not ready after 3 s: {why}', found
     assert wait(machine, 'after', 'failed')['reason'] == 'needs d, which failed'
 
 
@@ -86,18 +93,7 @@ def test_an_old_file_is_a_time_out():
 def test_a_file_made_while_the_launcher_was_down_is_seen():
     with Machine() as machine:
         path = machine.folder / 'file'
-        define(machine, 'd', exec=gated(machine, ':', f'echo >{path}; {AFTER}'),
-               ready={'file': str(path)})
-        start(machine)
-        wait(machine, 'd', 'starting')
-        waits(machine)
-        launcher = machine.wait_pid_of('service-launcher')
-        os.kill(launcher, 19)
-        (machine.folder / 'go').touch()
-        until(path.exists, 'the file is there')
-        os.kill(launcher, 9)
-        machine.wait_pid_of('service-launcher', launcher)
-        wait(machine, 'd', 'running')
+        becomes_ready_unseen(machine, {'file': str(path)}, f'echo >{path}', path.exists)
 
 
 # ---- pid-file
@@ -115,7 +111,7 @@ def test_a_pid_file_that_is_wrong_is_a_warning_with_the_reason_and_waited_on():
         path.write_text('1234567\n')
         define(machine, 'd', ready={'pid-file': str(path)}, exec=gated(
             machine, f'echo 1 >{path}.new; mv {path}.new {path}', f'echo $$ >{path}; {AFTER}'))
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         until(lambda: f'{path}: there is no process number in it' in events(machine, 'd'), 'said')
         other = machine.folder / 'other'
@@ -234,18 +230,7 @@ def test_the_program_finds_no_other_descriptor_than_the_one_it_asked_for():
 def test_a_newline_written_while_the_launcher_was_down_is_read():
     with Machine() as machine:
         done = machine.folder / 'done'
-        define(machine, 'd', ready={'fd': 4},
-               exec=gated(machine, ':', f'echo >&4; exec 4>&-; touch {done}; {AFTER}'))
-        start(machine)
-        wait(machine, 'd', 'starting')
-        waits(machine)
-        launcher = machine.wait_pid_of('service-launcher')
-        os.kill(launcher, 19)
-        (machine.folder / 'go').touch()
-        until(done.exists, 'it is written')
-        os.kill(launcher, 9)
-        machine.wait_pid_of('service-launcher', launcher)
-        wait(machine, 'd', 'running')
+        becomes_ready_unseen(machine, {'fd': 4}, f'echo >&4; exec 4>&-; touch {done}', done.exists)
 
 
 def test_a_descriptor_closed_without_a_newline_is_said_and_is_a_time_out():
@@ -293,7 +278,7 @@ def test_a_service_that_ends_before_it_is_ready_says_how():
         define(machine, 'again', exec=shell('exit 6'), ready='notify',
                restart={'delay': '1ms', 'limit': 2})
         define(machine, 'after', exec=f'sleep {LONG}', needs=['d'])
-        start(machine)
+        booting(machine)
         assert wait(machine, 'd', 'failed')['reason'] == 'exited with 5'
         assert wait(machine, 'again', 'failed')['restarts'] == 2
         assert look(machine, 'after')['state'] == 'failed'
@@ -304,7 +289,7 @@ def test_a_stop_while_it_is_waited_for_stops_it():
         define(machine, 'file', exec=shell(AFTER), ready={'file': f'{machine.folder}/never'})
         define(machine, 'exec', exec=shell(AFTER), ready={'exec': f'sleep {LONG}'})
         define(machine, 'tcp', exec=shell(AFTER), ready={'tcp': f'127.0.0.1:{free_port()}'})
-        start(machine)
+        booting(machine)
         for name in ('file', 'exec', 'tcp'):
             wait(machine, name, 'starting')
             waits(machine, name)
@@ -324,8 +309,10 @@ def test_nothing_is_left_watched_or_open_when_all_is_over():
             define(machine, f'notify{number}', exec=shell(AFTER), ready='notify', enabled=False)
         booted(machine)
         names = [f'{kind}{number}' for kind in ('file', 'fd', 'notify') for number in range(20)]
-        def count(program):
-            return len(os.listdir(f'/proc/{machine.wait_pid_of(program)}/fd'))
+        def counts():
+            """Of the launcher and of init."""
+            pids = (machine.wait_pid_of('service-launcher'), machine.pid)
+            return [len(open_fds(pid)) for pid in pids]
         def cycle():
             machine.slc('start', '--no-wait', *names)
             for number in range(20):
@@ -334,17 +321,17 @@ def test_nothing_is_left_watched_or_open_when_all_is_over():
                 wait(machine, f'notify{number}', 'starting')
             machine.slc('stop', *names)
         cycle()
-        launcher = machine.wait_pid_of('service-launcher')
+        machine.quiet()
+        launcher, before = machine.wait_pid_of('service-launcher'), counts()
         def watched():  # by device and inode; the control socket's place is, all the time
             return sorted(re.search(r'ino:\S+ sdev:\S+', line)[0]
                           for fd in os.listdir(f'/proc/{launcher}/fdinfo')
                           for line in open(f'/proc/{launcher}/fdinfo/{fd}', encoding='ascii')
                           if line.startswith('inotify'))
-        before, watched_before = count('service-launcher'), watched()
-        init = len(os.listdir(f'/proc/{machine.pid}/fd'))
+        watched_before = watched()
         cycle()
-        until(lambda: count('service-launcher') <= before, 'the launcher has closed what it had')
-        until(lambda: len(os.listdir(f'/proc/{machine.pid}/fd')) <= init, 'init has, too')
+        machine.quiet()
+        assert counts() == before, (counts(), before)
         assert watched() == watched_before and len(watched_before) <= 2, watched()
         assert not list((machine.runtime / 'notify').iterdir())
 
@@ -384,7 +371,7 @@ def test_a_reload_that_changes_something_else_leaves_what_is_waited_for():
                 define(machine, kind, description=description, ready={kind: value(path)},
                        exec=gated(machine, ':', f'{command.format(path=path)}; {AFTER}'))
         define_all('one')
-        start(machine)
+        booting(machine)
         pids = {kind: (waits(machine, kind), look(machine, kind)['pid'])[1] for kind in paths}
         define_all('other')
         launcher = reload(machine)
@@ -408,7 +395,7 @@ def test_a_reload_that_changes_what_is_waited_for_is_waited_for():
                  {'file': str(path)}]
         keys = {'exec': gated(machine, ':', f'echo >{path}; {AFTER}')}
         define(machine, 'd', ready=kinds[0], **keys)
-        start(machine)
+        booting(machine)
         last = waits(machine)
         for ready in kinds[1:]:
             launcher = reloaded(machine, ready, **keys)
@@ -424,7 +411,7 @@ def test_a_reload_that_changes_what_is_waited_for_is_waited_for():
 def test_a_service_that_waits_for_nothing_more_after_a_reload_runs():
     with Machine() as machine:
         define(machine, 'd', exec=shell(AFTER), ready={'exec': 'false'})
-        start(machine)
+        booting(machine)
         waits(machine)
         reloaded(machine, 'exec', exec=shell(AFTER))
         wait(machine, 'd', 'running')

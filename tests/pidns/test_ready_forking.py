@@ -3,7 +3,7 @@ Each test runs twice: followed by a cgroup, and by follow-forks."""
 import os
 
 from harness import until
-from services import booted, both_ways, look, wait
+from services import booted, booting, both_ways, look, wait
 from test_forks import daemon, said
 
 NOTIFY = '''
@@ -20,29 +20,25 @@ def gate(machine):
     return path
 
 
-def boot(machine):
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
-
-
-def is_not_ready(machine, pid, reason):
-    """The main process is known, under the next launcher too, and that is not enough."""
+def is_waited_for(machine, reason, act, **keys):
+    """That the main process is known is not enough, under the next launcher either: only once it
+    acts does the service run."""
+    go = gate(machine)
+    daemon(machine, 'd', NOTIFY + f'fork(); print("daemon", os.getpid(), flush=True)\n'
+           f'meet({str(go)!r}); {act}; signal.pause()', **keys)
+    booting(machine)
+    [pid] = said(machine, 'd')
     until(lambda: look(machine, 'd')['pid'] == pid, 'it is the main one')
     machine.kill_launcher()
     found = look(machine, 'd')
     assert (found['state'], found['reason'], found['pid']) == ('starting', reason, pid), found
+    go.write_text('')
+    assert wait(machine, 'd', 'running')['pid'] == pid
 
 
 @both_ways
 def test_a_known_daemon_is_waited_for_until_it_sends_ready(machine):
-    go = gate(machine)
-    daemon(machine, 'd', NOTIFY + f'fork(); print("daemon", os.getpid(), flush=True)\n'
-           f'meet({str(go)!r}); notify("READY=1"); signal.pause()', ready='notify')
-    boot(machine)
-    [pid] = said(machine, 'd')
-    is_not_ready(machine, pid, 'waits until it sends READY=1')
-    go.write_text('')
-    assert wait(machine, 'd', 'running')['pid'] == pid
+    is_waited_for(machine, 'waits until it sends READY=1', 'notify("READY=1")', ready='notify')
 
 
 @both_ways
@@ -50,7 +46,7 @@ def test_one_that_is_ready_is_waited_for_until_its_first_process_has_ended(machi
     go = gate(machine)
     daemon(machine, 'd', NOTIFY + 'notify("READY=1\\nSTATUS=early")\n'
            f'meet({str(go)!r}); fork(); stay()', ready='notify')
-    boot(machine)
+    booting(machine)
     until(lambda: look(machine, 'd')['status_text'] == 'early', 'its word has come')
     machine.kill_launcher()
     assert look(machine, 'd')['state'] == 'starting'
@@ -74,23 +70,13 @@ notify(f'MAINPID={pid}\\nREADY=1')
 
 @both_ways
 def test_a_known_daemon_is_waited_for_until_its_file_is_there(machine):
-    go, path = gate(machine), machine.folder / 'ready'
-    daemon(machine, 'd', f'fork(); print("daemon", os.getpid(), flush=True)\nmeet({str(go)!r})\n'
-           f'open({str(path)!r}, "w").close(); signal.pause()', ready={'file': str(path)})
-    boot(machine)
-    [pid] = said(machine, 'd')
-    is_not_ready(machine, pid, f'waits until {path} is made or changed')
-    go.write_text('')
-    assert wait(machine, 'd', 'running')['pid'] == pid
+    path = machine.folder / 'ready'
+    is_waited_for(machine, f'waits until {path} is made or changed',
+                  f'open({str(path)!r}, "w").close()', ready={'file': str(path)})
 
 
 @both_ways
 def test_a_known_daemon_is_waited_for_until_its_pid_file_names_it(machine):
-    go, path = gate(machine), machine.folder / 'd.pid'
-    daemon(machine, 'd', f'fork(); print("daemon", os.getpid(), flush=True)\nmeet({str(go)!r})\n'
-           f'pid_file({str(path)!r}); signal.pause()', ready={'pid-file': str(path)})
-    boot(machine)
-    [pid] = said(machine, 'd')
-    is_not_ready(machine, pid, f'waits until its pid is in {path}')
-    go.write_text('')
-    assert wait(machine, 'd', 'running')['pid'] == pid
+    path = machine.folder / 'd.pid'
+    is_waited_for(machine, f'waits until its pid is in {path}', f'pid_file({str(path)!r})',
+                  ready={'pid-file': str(path)})

@@ -3,9 +3,9 @@ import os
 import signal
 import time
 
-from harness import Machine, until
-from services import PYTHON, define, look, printed, shell, sleeps, wait, words
-from test_ready import AFTER, LONG, check, fails, gated, start, waits
+from harness import Machine, hold, until
+from services import PYTHON, booting, define, look, printed, shell, sleeps, wait, words
+from test_ready import AFTER, LONG, becomes_ready_unseen, check, fails, gated, waits
 
 WAITS = "waits until a line of its output matches '{}'"
 
@@ -28,7 +28,7 @@ def test_a_line_that_is_there_at_once_is_not_missed():
         for i in range(40):
             define(machine, f'd{i}', exec=shell(f'echo ready; {AFTER}'), ready={'log': 'ready'},
                    start_timeout='never')
-        start(machine)
+        booting(machine)
         for i in range(40):
             wait(machine, f'd{i}', 'running', timeout='60s')
 
@@ -53,7 +53,7 @@ def test_what_its_hooks_and_earlier_runs_have_printed_does_not_count():
                restart={'policy': 'always', 'delay': '10ms'}, exec=shell(
                    f'test -e {first} || {{ >{first}; echo ready; exit 1; }}\n'
                    f'echo second; while ! test -e {gate}; do sleep 0.02; done; echo ready; {AFTER}'))
-        start(machine)
+        booting(machine)
         until(lambda: 'second' in printed(machine, 'd'), 'the second run')
         assert waits(machine) == WAITS.format('^ready')
         for _ in range(3):
@@ -68,7 +68,7 @@ def test_what_the_rate_drops_counts():
     with Machine() as machine:
         define(machine, 'd', log={'rate': '1/h'}, ready={'log': '^up$'},
                exec=shell(f'echo one; echo two; echo up; {AFTER}'))
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'running')
         assert printed(machine, 'd') == 'one\n'
 
@@ -77,7 +77,7 @@ def test_a_journal_that_is_killed_goes_on_in_the_middle_of_the_line():
     with Machine() as machine:
         define(machine, 'd', log={'rate': '1/h'}, ready={'log': '^one two three$'}, exec=gated(
             machine, "echo first; printf 'one two '", f'echo three; {AFTER}'))
-        start(machine)
+        booting(machine)
         until(lambda: 'first' in printed(machine, 'd'), 'it prints')
         waits(machine)
         for _ in range(5):
@@ -110,7 +110,7 @@ def kill_at_each_line(machine, kill):
     for i in range(COUNT):
         define(machine, f'd{i}', exec=words(PYTHON, '-c', BUSY, str(gate(i))),
                ready={'log': '^ready$'}, start_timeout='never')
-    start(machine)
+    booting(machine)
     for i in range(COUNT):
         until(lambda: 'noise' in printed(machine, f'd{i}'), 'it prints')
     for i in range(COUNT):
@@ -141,26 +141,17 @@ def test_no_kill_of_both_loses_the_line():
 
 def test_a_line_printed_while_the_launcher_is_down_counts():
     with Machine() as machine:
-        define(machine, 'd', exec=gated(machine, 'echo first', f'echo up; {AFTER}'),
-               ready={'log': '^up$'})
-        start(machine)
-        waits(machine)
-        launcher = machine.wait_pid_of('service-launcher')
-        os.kill(launcher, signal.SIGSTOP)
-        (machine.folder / 'go').touch()
-        until(lambda: b'info up\n' in (machine.folder / 'logs/d/current').read_bytes(), 'printed')
-        os.kill(launcher, signal.SIGKILL)
-        machine.wait_pid_of('service-launcher', launcher)
-        wait(machine, 'd', 'running')
+        becomes_ready_unseen(machine, {'log': '^up$'}, 'echo up',
+                             lambda: 'info up\n' in machine.log_of('d'))
 
 
 def test_a_journal_that_hangs_is_a_time_out_with_the_reason():
     with Machine() as machine:
         define(machine, 'd', exec=shell(f'echo up; {AFTER}'), ready={'log': '^up$'},
                start_timeout='1s', restart='never', enabled=False)
-        start(machine)
+        booting(machine)
         journal = machine.wait_pid_of('service-journal')
-        os.kill(journal, signal.SIGSTOP)
+        hold(journal)
         try:
             machine.slc('start', 'd', '--no-wait', check=False)
             found = wait(machine, 'd', 'failed')

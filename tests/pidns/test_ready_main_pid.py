@@ -3,7 +3,7 @@ cgroup, and where none can be had."""
 import os
 import signal
 
-from harness import Machine, stat_of, until
+from harness import hold, stat_of, until
 from services import (PYTHON, booted, both_ways, define, events, kill, look, outer_pid, printed,
                       shell, sleeps, wait, words)
 
@@ -92,34 +92,35 @@ def test_what_replaced_the_main_process_is_stopped_as_the_first_would_be(machine
     service.has_gone_over()
     machine.slc('stop', 'd')
     assert look(machine, 'd')['state'] == 'stopped'
+    machine.quiet()  # what has ended is reaped
     assert outer_pid(machine, service.child) is None
+
+
+def has_gone_unseen(machine):
+    """A service whose former main process has named the next and ended while the launcher stood
+    still, and that launcher."""
+    service = Handing(machine)
+    booted(machine)
+    service.is_running()
+    launcher = machine.wait_pid_of('service-launcher')
+    hold(launcher)
+    former = outer_pid(machine, service.first)
+    service.go()
+    until(lambda: stat_of(former)[1] == 'Z', 'it has ended')
+    return service, launcher
 
 
 @both_ways
 def test_a_former_main_process_that_ends_at_once_has_handed_over_whatever_is_seen_first(machine):
     """The launcher finds the message and the end at the same time."""
-    service = Handing(machine)
-    booted(machine)
-    service.is_running()
-    launcher = machine.wait_pid_of('service-launcher')
-    os.kill(launcher, signal.SIGSTOP)
-    former = outer_pid(machine, service.first)
-    service.go()
-    until(lambda: stat_of(former)[1] == 'Z', 'it has ended')
+    service, launcher = has_gone_unseen(machine)
     os.kill(launcher, signal.SIGCONT)
     service.has_gone_over()
 
 
 @both_ways
 def test_a_launcher_that_is_killed_over_it_leaves_it_to_the_next(machine):
-    service = Handing(machine)
-    booted(machine)
-    service.is_running()
-    launcher = machine.wait_pid_of('service-launcher')
-    os.kill(launcher, signal.SIGSTOP)
-    former = outer_pid(machine, service.first)
-    service.go()
-    until(lambda: stat_of(former)[1] == 'Z', 'it has ended')
+    service, launcher = has_gone_unseen(machine)
     os.kill(launcher, signal.SIGKILL)
     machine.wait_pid_of('service-launcher', launcher)
     service.has_gone_over()

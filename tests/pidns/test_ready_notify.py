@@ -1,12 +1,12 @@
 """`ready: notify` and `watchdog`: what a service says of itself, who may say it, and what harms."""
 import os
 import shutil
-import signal
 import socket
 import subprocess
 
 from harness import Machine, Skip, until
-from services import (PYTHON, booted, define, events, kill, look, printed, shell, wait, words)
+from services import (PYTHON, booted, booting, define, events, held_back, kill, look, printed, shell,
+                      wait, words)
 
 LONG = 100000
 # Sends what comes on its standard input as lines of Python literals, then stays.
@@ -61,11 +61,6 @@ class Sender:
         return printed(self.machine, self.name).splitlines()
 
 
-def start(machine):
-    machine.boot()
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
-
-
 def address(machine, name='d'):
     return str(machine.runtime / 'notify' / name)
 
@@ -79,7 +74,7 @@ def test_ready_1_is_ready_and_the_status_is_shown():
     with Machine() as machine:
         sender = Sender(machine)
         define(machine, 'after', exec=f'sleep {LONG}', needs=['d'])
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open().send(b'STATUS=Loading\x1b[31m caf\xc3\xa9 \xff', b'READY=0', b'XREADY=1')
         until(lambda: look(machine, 'd')['status_text'] == 'Loading?[31m caf\u00e9 ?', 'status')
@@ -106,18 +101,15 @@ def test_systemd_notify_is_known_though_it_has_ended():
 def test_what_is_sent_while_the_launcher_is_down_is_not_lost():
     with Machine() as machine:
         sender = Sender(machine)
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open()
         for _ in range(2):
             machine.kill_launcher()
             assert look(machine, 'd')['state'] == 'starting'
-        launcher = machine.wait_pid_of('service-launcher')
-        os.kill(launcher, signal.SIGSTOP)
-        print(repr(b'STATUS=Up\nREADY=1'), file=sender.pipe, flush=True)
-        until(lambda: 'sent' in machine.log_of('d'), 'it has sent')
-        os.kill(launcher, signal.SIGKILL)
-        machine.wait_pid_of('service-launcher', launcher)
+        with held_back(machine):
+            print(repr(b'STATUS=Up\nREADY=1'), file=sender.pipe, flush=True)
+            until(lambda: 'sent' in machine.log_of('d'), 'it has sent')
         assert wait(machine, 'd', 'running')['status_text'] == 'Up'
         machine.kill_launcher()
         assert look(machine, 'd')['status_text'] == 'Up'
@@ -130,7 +122,7 @@ def test_one_that_waits_with_its_socket_when_the_launcher_dies_is_heard_at_its_n
         define(machine, 'need', exec=f'sleep {LONG}', restart={'delay': '1h'})
         define(machine, 'd', ready='notify', needs=['need'], restart={'delay': '1ms'},
                exec=shell(f'systemd-notify --ready; exec sleep {LONG}'))
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'running')
         for name, state in (('need', 'backing-off'), ('d', 'waiting')):
             kill(machine, name)
@@ -147,7 +139,7 @@ def test_a_name_that_is_too_long_for_a_path_and_a_root_of_its_own_get_another_ad
         sender = Sender(machine, name)
         define(machine, 'rooted', exec=words(PYTHON, '-ISuc', SENDER, str(sender.path)),
                ready='notify', root='/', enabled=False)
-        start(machine)
+        booting(machine)
         wait(machine, name, 'starting')
         sender.open().send(b'READY=1')
         wait(machine, name, 'running')
@@ -158,7 +150,7 @@ def test_it_is_not_ready_in_time_and_says_so():
     with Machine() as machine:
         define(machine, 'd', exec=f'sleep {LONG}', ready='notify', start_timeout='500ms',
                restart='never')
-        start(machine)
+        booting(machine)
         assert wait(machine, 'd', 'failed')['reason'] == (
             'was not ready after 500 ms: it did not send READY=1')
 
@@ -166,7 +158,7 @@ def test_it_is_not_ready_in_time_and_says_so():
 def test_the_time_out_is_put_off_and_stays_so_under_the_next_launcher():
     with Machine() as machine:
         sender = Sender(machine, start_timeout='5s', restart='never')
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         before = look(machine, 'd')['next']
         sender.open().send(b'EXTEND_TIMEOUT_USEC=600000000', b'EXTEND_TIMEOUT_USEC=1',
@@ -183,7 +175,7 @@ def test_bad_messages_and_a_flood_of_them_change_nothing():
     with Machine() as machine:
         sender = Sender(machine)
         define(machine, 'other', exec=f'sleep {LONG}')
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open()
         for message in (b'', b'\0', b'\n\n\n', b'=', b'READY', b'READY=', b'READY=11', b'ready=1',
@@ -210,9 +202,10 @@ def test_bad_messages_and_a_flood_of_them_change_nothing():
 def test_descriptors_that_come_with_a_message_are_closed_after_it_was_carried_out():
     with Machine() as machine:
         define(machine, 'd', exec=f'sleep {LONG}', ready='notify')
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         launcher = machine.wait_pid_of('service-launcher')
+        machine.quiet(())
         before = len(os.listdir(f'/proc/{launcher}/fd'))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.connect(address(machine))
@@ -224,7 +217,8 @@ def test_descriptors_that_come_with_a_message_are_closed_after_it_was_carried_ou
                 assert os.read(reading, 1) == b''  # until the last copy of it is closed
                 os.close(reading)
         assert look(machine, 'd')['state'] == 'running'
-        until(lambda: len(os.listdir(f'/proc/{launcher}/fd')) <= before, 'all are closed')
+        machine.quiet()
+        assert len(os.listdir(f'/proc/{launcher}/fd')) <= before
 
 
 def test_a_foreign_user_is_not_heard():
@@ -232,7 +226,7 @@ def test_a_foreign_user_is_not_heard():
         open_to_all(machine)
         define(machine, 'root', exec=f'sleep {LONG}', ready='notify')
         define(machine, 'user', exec=f'sleep {LONG}', ready='notify', user='1234', group='1234')
-        start(machine)
+        booting(machine)
         for name in ('root', 'user'):
             wait(machine, name, 'starting')
         child = os.fork()
@@ -264,7 +258,7 @@ def test_a_process_of_the_service_is_heard_whoever_it_has_become():
         sender = Sender(machine)
         define(machine, 'd', ready='notify', exec=words(PYTHON, '-ISuc', drop + SENDER,
                                                         str(sender.path)))
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open().send(b'READY=1')
         wait(machine, 'd', 'running')
@@ -273,7 +267,7 @@ def test_a_process_of_the_service_is_heard_whoever_it_has_become():
 def test_a_user_s_service_may_send():
     with Machine() as machine:
         sender = Sender(machine, user='1234', group='1234')
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open().send(b'READY=1')
         wait(machine, 'd', 'running')
@@ -287,7 +281,7 @@ def test_a_watchdog_that_is_not_fed_ends_the_service_as_a_failure():
         define(machine, 'd', watchdog='500ms', restart='never',
                exec=shell(f'trap "echo ABRT >>{log}; exit 0" ABRT; echo $WATCHDOG_USEC $$ '
                           f'$WATCHDOG_PID >>{log}; while :; do sleep 0.05; done'))
-        start(machine)
+        booting(machine)
         found = wait(machine, 'd', 'failed')
         assert found['reason'] == 'did not report to its watchdog for 500 ms', found
         first, last = log.read_text().splitlines()
@@ -325,7 +319,7 @@ time.sleep(100000)
 def test_watchdog_usec_and_trigger():
     with Machine() as machine:
         sender = Sender(machine, restart='never')
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open().send(b'WATCHDOG=trigger', b'READY=1')
         wait(machine, 'd', 'running')
@@ -342,7 +336,7 @@ def test_watchdog_usec_and_trigger():
 def test_that_it_reloads_is_shown_until_it_is_ready_again():
     with Machine() as machine:
         sender = Sender(machine)
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open().send(b'READY=1')
         assert wait(machine, 'd', 'running')['reason'] is None
@@ -358,7 +352,7 @@ def test_one_that_stops_by_itself_has_the_time_for_it_and_no_watchdog():
     with Machine() as machine:
         sender = Sender(machine, watchdog='5min', stop={'timeout': '20h'}, restart='never')
         slow = Sender(machine, 'slow', start_timeout='5min', stop={'timeout': '20h'})
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         wait(machine, 'slow', 'starting')
         sender.open().send(b'READY=1')
@@ -381,7 +375,7 @@ def test_one_that_stops_by_itself_has_the_time_for_it_and_no_watchdog():
 def test_one_that_does_not_stop_as_it_said_is_stopped():
     with Machine() as machine:
         sender = Sender(machine, stop={'timeout': '300ms'}, restart='never')
-        start(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         sender.open().send(b'READY=1')
         wait(machine, 'd', 'running')

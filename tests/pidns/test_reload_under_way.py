@@ -4,15 +4,9 @@ import os
 import signal
 
 from harness import Machine, until
-from services import booted, define, kill, look, printed, shell, wait
+from services import booted, booting, define, kill, look, printed, shell, wait
 
 SLEEPS = 'sleep 100000'
-
-
-def begun(machine):
-    """Boots it, without waiting for what never gets ready."""
-    machine.boot()
-    until((machine.runtime / 'control').exists, 'the launcher answers')
 
 
 def keys_of(machine, name):
@@ -42,7 +36,9 @@ def test_a_back_off_that_runs_keeps_its_end_and_the_next_is_by_the_new_delay():
         keys = {'exec': shell(f'test -e {flag} && exec sleep 100000; exit 1')}
         define(machine, 'd', restart={'delay': '1h', 'jitter': 0}, **keys)
         booted(machine)
-        before = wait(machine, 'd', 'backing-off')
+        wait(machine, 'd', 'backing-off')
+        machine.quiet()  # what it has said is in its journal
+        before = look(machine, 'd')
         define(machine, 'd', restart={'delay': '1ms', 'jitter': 0}, **keys)
         assert keys_of(machine, 'd') == ['restart']
         after = look(machine, 'd')
@@ -62,7 +58,7 @@ def test_a_time_out_that_runs_keeps_its_end():
         define(machine, 'd', exec=SLEEPS, before_start=[hangs], start_timeout='1h')
         define(machine, 'deaf', exec=shell('trap "" TERM; echo ready; sleep 100000; sleep 100000'),
                stop={'timeout': '1h', 'kill': 'main'})
-        begun(machine)
+        booting(machine)
         until(lambda: 'ready' in printed(machine, 'deaf'), 'it is deaf')
         machine.slc('stop', '--no-wait', 'deaf')
         before = {name: look(machine, name) for name in ('d', 'deaf')}
@@ -88,7 +84,7 @@ def test_a_type_that_changes_counts_from_the_next_start():
         define(machine, 'was-daemon', type='daemon', exec=SLEEPS)
         define(machine, 'was-target', type='target')
         define(machine, 'late', exec=SLEEPS, before_start=[waits])
-        begun(machine)
+        booting(machine)
         for name, state in (('was-task', 'starting'), ('was-daemon', 'running'),
                             ('was-target', 'running'), ('late', 'starting')):
             wait(machine, name, state)
@@ -123,7 +119,7 @@ def test_hooks_that_are_taken_away_while_they_run_are_not_gone_on_with():
         flag = machine.folder / 'flag'
         waits = shell(f'while ! test -e {flag}; do sleep 0.02; done')
         define(machine, 'd', exec=SLEEPS, before_start=[waits, shell('echo never')])
-        begun(machine)
+        booting(machine)
         wait(machine, 'd', 'starting')
         until(lambda: look(machine, 'd')['processes'] or not machine.cgroup.folder, 'it is begun')
         define(machine, 'd', exec=SLEEPS)
@@ -143,7 +139,7 @@ def test_how_it_gets_ready_can_change_while_that_is_waited_for():
         for name, ready in ways.items():
             define(machine, name, exec=SLEEPS, ready=ready)
             define(machine, f'{name}-2', exec=SLEEPS, ready=ready)
-        begun(machine)
+        booting(machine)
         for name in ways:
             wait(machine, name, 'starting')
             define(machine, name, exec=SLEEPS, ready=ways[name], description='other')

@@ -5,8 +5,8 @@ import pathlib
 import re
 
 from harness import Machine, until
-from services import (booted, define, events, kill, look, need_cgroup, outer_pid, printed, shell,
-                      sleeps, wait)
+from services import (booted, define, events, kill, look, has_printed, need_cgroup, outer_pid, printed,
+                      shell, sleeps, wait)
 
 
 def test_exits_and_signals_are_told_apart_exactly():
@@ -155,8 +155,8 @@ def test_zombies_of_a_service_are_reaped():
         define(machine, 'd', exec=shell('for i in 1 2 3 4 5 6 7 8 9 10; do (true &) ; done; '
                                         'echo ready; exec sleep 100000'))
         booted(machine)
-        until(lambda: 'ready' in printed(machine, 'd'), 'it has had children')
-        until(lambda: not [c for c in machine.children().values() if c[1] == 'Z'], 'no zombie')
+        has_printed(machine, 'd', 'ready')
+        machine.quiet()  # so no zombie is left
 
 
 def test_a_cgroup_that_somebody_removed_is_made_again():

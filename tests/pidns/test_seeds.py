@@ -1,6 +1,6 @@
 """What the two seeds promised: gonit's config.yml and its layout, folders that are services."""
 from harness import Machine
-from services import booted, define, look, printed, shell, wait
+from services import booted, define, has_printed, look, shell, wait
 
 GONIT = '''version: 0.1
 title: Gonit based OS
@@ -60,8 +60,7 @@ def test_a_folder_is_a_service_with_its_program_and_its_logs():
         assert {s['name'] for s in machine.json('list')} == {'web', 'yml', 'both'}
         for name in ('web', 'yml', 'both'):
             wait(machine, name, 'running')
-        machine.slc('stop', 'web')
-        assert printed(machine, 'web') == 'web here\n'
+        has_printed(machine, 'web', 'web here\n')
         found = list((machine.services / 'web' / 'logs').rglob('current'))
         assert len(found) == 1 and 'web here' in found[0].read_text(), found
         machine.wait_console(r'WARN\S+ .*both/config')

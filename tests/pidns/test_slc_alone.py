@@ -3,7 +3,6 @@ import json
 import os
 import pathlib
 import re
-import select
 import signal
 import socket
 import subprocess
@@ -11,8 +10,7 @@ import tempfile
 import threading
 import time
 
-from harness import BUILD, DEADLINE, ROOT, Machine, until
-from test_control import Client
+from harness import BUILD, DEADLINE, ROOT, Client, Machine, Process, until
 from test_slc import populate, slc
 
 
@@ -75,7 +73,7 @@ def test_a_launcher_that_does_not_answer_is_waited_for_10_seconds():
         began = time.monotonic()
         result = slc('--runtime', folder, 'list')
         assert result.returncode == 5 and 'waited 10 s' in result.stderr, result
-        assert 9 < time.monotonic() - began < 25
+        assert 9 < time.monotonic() - began
 
 
 def test_a_folder_with_a_long_path_is_reached():
@@ -291,37 +289,37 @@ def test_events_tell_each_change_as_it_happens():
         machine.boot()
         machine.wait_booted()
         command = [str(BUILD / 'slc'), '--runtime', str(machine.runtime), '--json', 'events', 'off']
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as events:
-            try:
-                # The first event may come only once the monitor is there: start until it is seen.
-                def provoke():
-                    machine.slc('start', 'off')
-                    machine.slc('stop', 'off')
-                    return bool(select.select([events.stdout], [], [], 0)[0])
-                until(provoke, 'an event')
-                provoke()  # what was seen may have been the last event of its round
-                seen = [json.loads(events.stdout.readline()) for _ in range(3)]
-            finally:
-                events.send_signal(signal.SIGINT)
-                events.wait(DEADLINE)
+        with Process(command, stdout=subprocess.PIPE, text=True) as events:
+            machine.idle(events.pid)  # the launcher knows of it
+            machine.slc('start', 'off')
+            machine.slc('stop', 'off')
+            seen = [json.loads(events.stdout.readline()) for _ in range(4)]
+            events.send_signal(signal.SIGINT)
+            events.wait(DEADLINE)
         assert {event['name'] for event in seen} == {'off'}
-        states = [(event['before'], event['state']) for event in seen]
-        for (_, state), (before, _) in zip(states, states[1:]):
-            assert state == before, states
+        states = ['stopped', 'starting', 'running', 'stopping', 'stopped']
+        assert [(event['before'], event['state']) for event in seen] == list(zip(states, states[1:]))
+
+
+def slc_beside(machine, *arguments):
+    return Process([str(BUILD / 'slc'), '--runtime', str(machine.runtime), *arguments],
+                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_a_slow_stop_is_shown_and_a_time_limit_ends_the_waiting():
     with Machine() as machine:
         machine.service('stubborn', 'script: |\n  trap "" TERM\n  echo deaf\n  while :; do sleep 100; done\n'
-                                    'stop: {timeout: 6s}')
+                                    'stop: {timeout: 10min}')
         machine.boot()
         machine.wait_booted()
         until(lambda: 'deaf' in machine.slc('journal', 'stubborn').stdout, 'it ignores TERM')
         result = machine.slc('stop', 'stubborn', '--timeout', '50ms', check=False)
         assert result.returncode == 1, result
         assert 'stubborn: not done in 50ms: it is still stopping' in result.stderr, result
-        result = machine.slc('stop', 'stubborn')
-        assert 'slc: stop: waiting: stubborn is stopping' in result.stderr, result
+        with slc_beside(machine, 'stop', 'stubborn') as stop:
+            assert 'slc: stop: waiting: stubborn is stopping' in stop.stderr.readline()
+            machine.slc('signal', 'KILL', 'stubborn')
+            assert stop.wait(DEADLINE) == 0
         assert machine.state_of('stubborn') == 'stopped'
 
 
@@ -387,14 +385,13 @@ def test_reload_takes_the_system_file_along_and_keeps_the_one_that_loads():
 def test_a_request_survives_the_launcher_being_killed():
     with Machine() as machine:
         machine.service('slow', 'script: |\n  trap "" TERM\n  while :; do sleep 100; done\n'
-                                'stop: {timeout: 3s}')
+                                'stop: {timeout: 10min}')
         machine.boot()
         machine.wait_booted()
-        command = [str(BUILD / 'slc'), '--runtime', str(machine.runtime), 'stop', 'slow']
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True) as stop:
+        with slc_beside(machine, 'stop', 'slow') as stop:
             machine.wait_state('slow', 'stopping')
             machine.kill_launcher()
+            machine.slc('signal', 'KILL', 'slow')
             output, errors = stop.communicate(timeout=60)
         assert stop.returncode == 0, (output, errors)
         assert machine.state_of('slow') == 'stopped'

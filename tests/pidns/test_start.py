@@ -114,11 +114,13 @@ def test_a_stdin_that_would_block_does_not_hold_up_the_launcher(machine):
 def test_a_start_that_fails_leaves_no_process_and_no_descriptor(machine):
     launcher = machine.pid_of('service-launcher')
     machine.slc('start', 'missing', 'no-dir', 'rubbish', 'no-tty', check=False)
+    machine.quiet()
     fds = len(os.listdir(f'/proc/{launcher}/fd'))
     for _ in range(20):
         machine.slc('start', 'missing', 'no-dir', 'rubbish', 'no-tty', check=False)
-    until(lambda: len(os.listdir(f'/proc/{launcher}/fd')) <= fds, 'no descriptor is left over', 5)
-    assert not [child for child in machine.children().values() if child[1] == 'Z']
+    machine.quiet()  # so no zombie is left either
+    # Some of them are tried again every now and then.
+    until(lambda: len(os.listdir(f'/proc/{launcher}/fd')) <= fds, 'no descriptor is left over')
 
 
 def test_what_failed_starts_once_it_is_mended(machine):

@@ -6,22 +6,18 @@ import signal
 import time
 
 from harness import Machine, until
-from services import (PYTHON, WITHOUT_CGROUP, booted, define, events, kill, look, need_cgroup,
-                      outer_pid, printed, shell, sleeps, wait, words)
+from services import (PYTHON, WITHOUT_CGROUP, booted, booting, define, events, kill, look,
+                      need_cgroup, outer_pid, printed, shell, sleeps, wait, words)
 
 # Says which signal it got, and goes on.
 STUBBORN = ('for s in HUP INT QUIT USR1 USR2 TERM; do trap "echo got-$s" $s; done; echo ready; '
             'while :; do sleep 1000 & wait $!; done')
 POLITE = words(PYTHON, '-IS', '-c', r'''
-import os, signal
-def leave(number, frame):
-    print("got-" + signal.Signals(number).name[3:], flush=True)
-    os._exit(0)
-for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM"):
-    signal.signal(getattr(signal, "SIG" + name), leave)
+import signal
+signals = [getattr(signal, "SIG" + name) for name in ("HUP", "INT", "QUIT", "USR1", "USR2", "TERM")]
+signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 print("ready", flush=True)
-while True:
-    signal.pause()
+print("got-" + signal.Signals(signal.sigwait(signals)).name[3:], flush=True)
 ''')
 
 
@@ -113,19 +109,22 @@ def test_kill_main_and_group_decide_who_gets_the_signal():
     child = 'trap "echo child-got-TERM" TERM; echo child; while :; do sleep 1000 & wait $!; done'
     own_session = 'trap "echo far-got-TERM" TERM; echo far; while :; do sleep 1000 & wait $!; done'
     body = (f"sh -c '{child}' & setsid sh -c '{own_session}' & "
-            'trap "sleep 0.2; exit 0" TERM; wait; wait; wait; wait')
+            'trap "while ! test -e $GO; do sleep 0.02; done; exit 0" TERM; wait; wait; wait; wait')
+    reached = {'all': {'child-got-TERM', 'far-got-TERM'}, 'group': {'child-got-TERM'}, 'main': set()}
     with Machine() as machine:
         need_cgroup(machine)
-        for mode in ('all', 'group', 'main'):
-            define(machine, mode, stop={'kill': mode}, exec=shell(body))
+        for mode in reached:
+            define(machine, mode, stop={'kill': mode, 'timeout': '60s'}, exec=shell(body),
+                   env={'GO': f'{machine.folder}/{mode}'})
         booted(machine)
-        for mode in ('all', 'group', 'main'):
-            until(lambda: {'child', 'far'} <= set(printed(machine, mode).split()), mode)
-            machine.slc('stop', mode)
         got = lambda mode: {word for word in printed(machine, mode).split() if 'got' in word}
-        assert got('all') == {'child-got-TERM', 'far-got-TERM'}, printed(machine, 'all')
-        assert got('group') == {'child-got-TERM'}, printed(machine, 'group')
-        assert got('main') == set(), printed(machine, 'main')
+        for mode, who in reached.items():
+            until(lambda: {'child', 'far'} <= set(printed(machine, mode).split()), mode)
+            machine.slc('stop', '--no-wait', mode)
+            until(lambda: who <= got(mode), f'{mode}: {who}')
+            (machine.folder / mode).touch()
+            wait(machine, mode, 'stopped')
+            assert got(mode) == who, printed(machine, mode)
 
 
 def test_without_a_cgroup_its_group_goes_with_it():
@@ -208,8 +207,7 @@ def test_stop_while_it_starts_ends_the_start():
     with Machine() as machine:
         define(machine, 'd', exec='sleep 100000', before_start='sleep 777')
         define(machine, 'task', type='task', exec='sleep 777')
-        machine.boot().wait_console('Starting services')
-        until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
+        booting(machine)
         wait(machine, 'd', 'starting')
         wait(machine, 'task', 'starting')
         machine.slc('stop', 'd', 'task')

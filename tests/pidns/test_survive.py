@@ -4,8 +4,9 @@ import os
 import random
 import signal
 
-from harness import Machine, until
-from services import booted, define, events, kill, look, outer_pid, printed, shell, sleeps, wait
+from harness import Machine, stat_of, until
+from services import (booted, booting, define, events, held_back, kill, look, outer_pid, printed,
+                      shell, sleeps, wait)
 
 KEPT = ('name', 'state', 'type', 'pid', 'since', 'restarts', 'exit', 'reason', 'description')
 
@@ -21,33 +22,12 @@ def picture(machine):
     return kept
 
 
-@contextlib.contextmanager
-def held_back(machine):
-    """While the body runs the launcher does nothing; then it is killed, and the next one begins."""
-    launcher = machine.wait_pid_of('service-launcher')
-    os.kill(launcher, signal.SIGSTOP)
-    try:
-        yield launcher
-    finally:
-        os.kill(launcher, signal.SIGKILL)
-        machine.wait_pid_of('service-launcher', launcher)
-        answers(machine)
-
-
-def answers(machine):
-    until(lambda: machine.slc('list', check=False).returncode == 0, 'the launcher answers')
-
-
 def strike(machine, *names):
     """kill -9, without waiting for what comes."""
     for name in names:
         pid = machine.wait_pid_of(name)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def zombies(machine):
-    return [child for child in machine.children().values() if child[1] == 'Z']
 
 
 def populate(machine):
@@ -82,15 +62,15 @@ def test_twenty_kills_of_both_at_any_moment_change_nothing_of_twenty_services():
                      ('service-launcher', 'service-journal')][number % 3]
             strike(machine, *names)
             if number % 4 == 3:
-                answers(machine)
-        answers(machine)
+                machine.wait_answer()
+        machine.wait_answer()
         after = picture(machine)
         assert after == before, [(a, after.get(a), before.get(a)) for a in before | after
                                  if after.get(a) != before.get(a)]
         for service in before.values():
             if service['pid']:
                 assert outer_pid(machine, service['pid'])
-        assert not zombies(machine)
+        machine.quiet()  # and no zombie is left
         # They still can be stopped, with what was in force.
         machine.slc('stop', 's00')
         assert look(machine, 's01')['state'] == 'stopped'
@@ -107,8 +87,7 @@ def test_an_exit_while_the_launcher_is_down_is_known_exactly_and_acted_on():
         define(machine, 'after-task', exec='sleep 100000', needs=['task0'])
         define(machine, 'killed', exec='sleep 100000', restart='never')
         define(machine, 'again', exec='sleep 100000', restart={'delay': '1ms'})
-        machine.boot()
-        answers(machine)
+        booting(machine)
         for name, state in (('task7', 'starting'), ('task0', 'starting'), ('killed', 'running'),
                             ('again', 'running'), ('after-task', 'waiting')):
             wait(machine, name, state)
@@ -122,15 +101,14 @@ def test_an_exit_while_the_launcher_is_down_is_known_exactly_and_acted_on():
             os.kill(pids['killed'], signal.SIGUSR1)
             os.kill(pids['again'], signal.SIGKILL)
             for pid in pids.values():
-                until(lambda: (stat := open(f'/proc/{pid}/stat', encoding='latin-1').read()) and
-                      stat.rsplit(')', 1)[1].split()[0] == 'Z', 'it is a zombie')
+                until(lambda p=pid: stat_of(p)[1] == 'Z', 'it is a zombie')
         assert wait(machine, 'task7', 'failed')['exit'] == {'code': 7}
         assert wait(machine, 'task0', 'done')['exit'] == {'code': 0}
         assert wait(machine, 'killed', 'failed')['exit'] == {'signal': 'SIGUSR1'}
         wait(machine, 'after-task', 'running')
         again = wait(machine, 'again', 'running')
         assert again['restarts'] == 1 and again['exit'] == {'signal': 'SIGKILL'}, again
-        until(lambda: not zombies(machine), 'no zombie is left')
+        machine.quiet()
 
 
 def test_adopted_services_are_watched_as_before():
@@ -147,7 +125,7 @@ def test_adopted_services_are_watched_as_before():
         kill(machine, 'code', signal.SIGUSR1)
         assert wait(machine, 'code', 'failed')['exit'] == {'code': 9}
         machine.slc('stop', 'd')
-        assert not zombies(machine)
+        machine.quiet()
 
 
 def test_a_start_a_stop_and_a_back_off_go_on_under_the_next_launcher():
@@ -166,8 +144,7 @@ def test_a_start_a_stop_and_a_back_off_go_on_under_the_next_launcher():
         define(machine, 'soon', exec=shell(f'{until_flag}; exit 6'), restart={
             'delay': '300ms', 'factor': 1, 'jitter': 0, 'limit': 2})
         define(machine, 'waiting', exec='sleep 100000', needs=['task'])
-        machine.boot()
-        answers(machine)
+        booting(machine)
         wait(machine, 'leaving', 'running')
         wait(machine, 'stubborn', 'running')
         until(lambda: 'ready' in printed(machine, 'stubborn'), 'it is set up')
@@ -211,7 +188,7 @@ def test_kills_while_a_hundred_start_start_each_once_and_forget_none():
             until(lambda: machine.pid_of('service-launcher'), 'a launcher runs')
             strike(machine, *dice.choice([('service-launcher',), ('service-journal',),
                                           ('service-launcher', 'service-journal')]))
-        answers(machine)
+        machine.wait_answer()
         for number in range(90, 100):
             wait(machine, f's{number}', 'running')
         services = machine.json('list')
@@ -223,7 +200,7 @@ def test_kills_while_a_hundred_start_start_each_once_and_forget_none():
         assert log.read_text().count('\n') == 100, sorted(log.read_text().splitlines())
         assert lines == {service['name']: str(service['pid']) for service in services}
         assert sleeps(machine, '100000') == 100
-        assert not zombies(machine)
+        machine.quiet()
 
 
 def test_a_kill_during_the_end_of_the_machine_does_not_stop_the_end():
@@ -240,7 +217,7 @@ def test_a_kill_during_the_end_of_the_machine_does_not_stop_the_end():
         strike(machine, 'service-launcher', 'service-journal')
         machine.wait_pid_of('service-launcher')
         strike(machine, 'service-launcher')
-        answers(machine)
+        machine.wait_answer()
         gate.write_text('')
         assert machine.wait_end() == 0
         assert log.read_text().split() == ['begun', 'top', 'bottom']

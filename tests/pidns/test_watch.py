@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 
-from harness import BUILD, DEADLINE, Machine, Skip, children_of, stat_of, until
+from harness import BUILD, DEADLINE, Machine, Process, Skip, children_of, stat_of, until
 from services import booted, define, look, wait
 
 LOADED = 'A service file has changed'
@@ -36,10 +36,8 @@ def watchers(machine):
 
 def wait_watching(machine):
     """Until it watches, and what it reads at its beginning is read: it waits then."""
-    def calm():
-        found = watchers(machine)
-        return found and stat_of(found[0])[1] == 'S' and has_watches(found[0])
-    until(calm, 'the watching child has begun')
+    until(lambda: [pid for pid in watchers(machine) if has_watches(pid)], 'a child watches')
+    machine.idle()
     return watchers(machine)[0]
 
 
@@ -322,9 +320,9 @@ def test_watches_that_are_used_up_are_told_with_what_to_raise():
         for name in ('x', 'y', 'z'):
             os.mkdir(os.path.join(folder, name))
         few = 'echo 4 >/proc/sys/user/max_inotify_watches || exit 77; exec "$0" "$@"'
-        with subprocess.Popen(['unshare', '--user', '--map-root-user', 'sh', '-c', few,
-                               str(BUILD / 'service-launcher'), '--watch', '--services', folder],
-                              stdin=theirs, stderr=subprocess.PIPE) as child:
+        with Process(['unshare', '--user', '--map-root-user', 'sh', '-c', few,
+                      str(BUILD / 'service-launcher'), '--watch', '--services', folder],
+                     stdin=theirs, stderr=subprocess.PIPE) as child:
             theirs.close()
             messages = [ours.recv(2000)]
             if not messages[0]:
