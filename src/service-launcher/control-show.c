@@ -130,6 +130,7 @@ static void put_service_fields(struct show *show, const struct service *service)
     const struct manager *manager = manager_of(show);
     const struct service_body *body = service_body(manager, service);
     const struct definition *definition = service->definition;
+    const char *status = manager->records[service->slot].status;
     struct json_writer *writer = show->writer;
 
     json_add_string(writer, "name", service_name(manager, service));
@@ -145,6 +146,7 @@ static void put_service_fields(struct show *show, const struct service *service)
     json_add_string(writer, "enabled_by", enabled_by(service));
     json_add_bool(writer, "gone", body->gone);
     json_add_bool(writer, "needs_restart", body->begun_as && !machine_states[body->state].idle);
+    json_add_string(writer, "status_text", status[0] ? status : NULL);
 }
 
 void show_service(struct show *show, const struct service *service)
@@ -258,8 +260,6 @@ void show_details(struct show *show, const struct service *service)
         show_time(show, "next", body->deadline_ns);
     else
         json_add_string(writer, "next", NULL);
-    const char *status = manager_of(show)->records[service->slot].status;
-    json_add_string(writer, "status_text", status[0] ? status : NULL);
     put_journal(show, service);
     json_end(writer, '}');
 }

@@ -1,6 +1,7 @@
 /* The connection to the launcher: connects, sends, waits with a time limit, and begins again when
  * the launcher went away in the middle. */
 #include "slc/client.h"
+#include "slc/render.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -348,7 +349,8 @@ static int read_reply(struct client *client)
     if (r > 0)
         r = varlink_reply_parse(&client->reply, bytes, count);
     client->has_reply = r == 0;
-    return r;
+    /* What is printed as text is to be shown by a terminal, and not obeyed. */
+    return r < 0 || client->slc->options.json ? r : render_escape_all(client->reply.parameters);
 }
 
 /* The next reply, over as many connections as it takes, until `at_ns` (0: for ever). Returns 0 or

@@ -224,6 +224,14 @@ static json_t *as_json(const struct error *error, const char *kind)
                      error->message);
 }
 
+static void print_line(const char *before, const char *line)
+{
+    struct buffer out = {0};
+    if (render_escape(&out, line, strlen(line)) == 0)
+        printf("%s%.*s\n", before, (int)buffer_used(&out), buffer_bytes(&out));
+    buffer_finish(&out);
+}
+
 static void print_list(const struct check *check, struct error_list *list, const char *kind,
                        json_t *json)
 {
@@ -236,7 +244,7 @@ static void print_list(const struct check *check, struct error_list *list, const
         if (json)
             json_array_append_new(json, as_json(&list->list[i], kind));
         else if (!check->slc->options.quiet)
-            printf("%s%s\n", *kind == 'w' ? "warning: " : "", line);
+            print_line(*kind == 'w' ? "warning: " : "", line);
     }
 }
 

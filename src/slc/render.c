@@ -2,6 +2,7 @@
 #include "slc/render.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "journal/format.h"
 
 #include <errno.h>
@@ -163,6 +164,85 @@ void render_json_line(const json_t *value)
 {
     json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
     putchar('\n');
+}
+
+static bool is_between(const unsigned char *at, const char *prefix, unsigned char first,
+                       unsigned char last)
+{
+    size_t length = strlen(prefix);
+    return !memcmp(at, prefix, length) && at[length] >= first && at[length] <= last;
+}
+
+static bool is_obeyed(const unsigned char *at, size_t length)
+{
+    if (length == 1)
+        return (*at < ' ' && *at != '\t') || *at == 0x7f;
+    if (length == 2) /* U+0080 to U+009F, U+061C */
+        return is_between(at, "\xc2", 0x80, 0x9f) || is_between(at, "\xd8", 0x9c, 0x9c);
+    return length == 3 && /* U+200E, U+200F; U+2028 to U+202E; U+2066 to U+2069 */
+           (is_between(at, "\xe2\x80", 0x8e, 0x8f) || is_between(at, "\xe2\x80", 0xa8, 0xae) ||
+            is_between(at, "\xe2\x81", 0xa6, 0xa9));
+}
+
+int render_escape(struct buffer *out, const char *text, size_t count)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *at = (const unsigned char *)text, *end = at + count;
+    int failed = 0;
+
+    while (at < end && !failed) {
+        size_t length = utf8_length(at, (size_t)(end - at));
+        if (length && !is_obeyed(at, length)) {
+            failed = buffer_append(out, at, length);
+            at += length;
+            continue;
+        }
+        for (size_t i = 0; i < (length ? length : 1) && !failed; i++, at++)
+            failed = buffer_append(
+                out, (const char[]){'\\', 'x', digits[*at >> 4], digits[*at & 15]}, 4);
+    }
+    return failed;
+}
+
+static int escape_one(json_t *string)
+{
+    struct buffer out = {0};
+    size_t count = json_string_length(string);
+    int failed = render_escape(&out, json_string_value(string), count);
+    if (!failed && buffer_used(&out) != count &&
+        json_string_setn(string, buffer_bytes(&out), buffer_used(&out)) < 0)
+        failed = -ENOMEM;
+    buffer_finish(&out);
+    return failed;
+}
+
+static bool is_opened(const char *key)
+{
+    static const char *const keys[] = {"etc", "journal", "logs", "runtime"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (!strcmp(key, keys[i]))
+            return true;
+    return false;
+}
+
+int render_escape_all(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    size_t i;
+    int failed = json_is_string(value) ? escape_one(value) : 0;
+
+    json_array_foreach(value, i, member)
+    {
+        if (!failed)
+            failed = render_escape_all(member);
+    }
+    json_object_foreach(value, key, member)
+    {
+        if (!failed && !is_opened(key))
+            failed = render_escape_all(member);
+    }
+    return failed;
 }
 
 const char *render_member(const json_t *object, const char *key)

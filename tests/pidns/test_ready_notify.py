@@ -85,6 +85,12 @@ def test_ready_1_is_ready_and_the_status_is_shown():
         wait(machine, 'after', 'running')
         assert look(machine, 'd')['status_text'] == 'Up'
         assert 'Up' in machine.slc('status', 'd').stdout
+        sender.send('STATUS=\u202ekcab'.encode())
+        until(lambda: look(machine, 'd')['status_text'] == '\u202ekcab', 'the next status')
+        assert [one['status_text'] for one in machine.json('list')] == [None, '\u202ekcab']
+        assert r'says  \xe2\x80\xaekcab' in machine.slc('status', 'd').stdout
+        sender.send(b'STATUS=Up')
+        until(lambda: look(machine, 'd')['status_text'] == 'Up', 'the status before')
         assert sender.lines()[0] == "['NOTIFY_SOCKET']"
 
 

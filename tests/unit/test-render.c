@@ -202,3 +202,28 @@ TEST(wrong_usage_is_refused)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         CHECK_NUMBER(parse(rows[i][0], rows[i][1], rows[i][2], rows[i][3]), SLC_USAGE);
 }
+
+TEST(what_a_terminal_would_obey_is_escaped_and_paths_that_are_opened_are_not)
+{
+    json_t *value =
+        json_pack("{s:[s, s, s], s:{s:s}, s:s, s:i}", "texts", "caf\xc3\xa9\t\xe2\x82\xac",
+                  "a\033[2Jb\nc\x7f\xc2\x9b"
+                  "31m",
+                  "\xe2\x80\xae"
+                  "evil \xe2\x81\xa6 \xd8\x9c \xe2\x80\xa8 \xe2\x80\x8f",
+                  "inner", "status_text", "\r", "journal", "/a\nb", "number", 1);
+    CHECK_NUMBER(render_escape_all(value), 0);
+    char *all = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS);
+    CHECK_TEXT(all, "{\"inner\":{\"status_text\":\"\\\\x0d\"},\"journal\":\"/a\\nb\",\"number\":1,"
+                    "\"texts\":[\"caf\xc3\xa9\\t\xe2\x82\xac\","
+                    "\"a\\\\x1b[2Jb\\\\x0ac\\\\x7f\\\\xc2\\\\x9b"
+                    "31m\","
+                    "\"\\\\xe2\\\\x80\\\\xaeevil \\\\xe2\\\\x81\\\\xa6 \\\\xd8\\\\x9c "
+                    "\\\\xe2\\\\x80\\\\xa8 \\\\xe2\\\\x80\\\\x8f\"]}");
+    free(all);
+    json_decref(value);
+    struct buffer out = {0};
+    CHECK_NUMBER(render_escape(&out, "a\xff", 2), 0);
+    CHECK_NUMBER(buffer_used(&out), 5);
+    buffer_finish(&out);
+}
