@@ -88,6 +88,7 @@ TEMPLATES = {
     's-task@': 'type: task\nscript: sleep 0.02\n',
 }
 INSTANCES = ('1', '2', 'x')
+OWN = ('service-launche', 'service-journal', 'read-services', 'watch-services', 'compress-journa')
 CLIENTS = 8
 VERBS = (['Start'] * 6 + ['Stop'] * 5 + ['Restart'] * 5 + ['ReloadServices'] * 2 + ['Signal'] * 2 +
          ['Reset', 'Reload'])
@@ -472,7 +473,7 @@ class Storm:
         found, strange, followers = collections.defaultdict(dict), [], 0
         for pid, parent in below(self.machine.pid).items():
             stat = stat_of(pid)
-            if not stat or stat[0] in ('service-launche', 'service-journal'):
+            if not stat or (stat[0] in OWN and stat[1] != 'Z'):
                 continue
             name = service_name_of(pid) if stat[1] != 'Z' else None
             if stat[0] == 'follow-forks' and stat[1] != 'Z':
