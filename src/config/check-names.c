@@ -198,9 +198,8 @@ static names_t names_of(const struct definition *definition, const struct name_k
     return *(const names_t *)(const void *)((const char *)definition + key->offset);
 }
 
-/* Where the `index`th name of a key stands in the file: 0, 0 when that cannot be told. */
-static void find_place(const struct source *source, const char *key, size_t index,
-                       unsigned *ret_line, unsigned *ret_column)
+void names_place(const struct source *source, const char *key, size_t index, unsigned *ret_line,
+                 unsigned *ret_column)
 {
     struct nodes_text text = {.path = source->path, .text = source->text, .size = source->size};
     struct error_list errors = {0};
@@ -244,7 +243,7 @@ static int say_missing(const struct names *names, const struct checked *service,
     const char *near = !names->most || names->missing <= NEAREST_MOST ? nearest(names, name) : NULL;
     unsigned line, column;
 
-    find_place(service->source, key, index, &line, &column);
+    names_place(service->source, key, index, &line, &column);
     if (near)
         return error_list_add(errors, service->source->path, line, column,
                               "'%s' names '%s', and no service has that name; the nearest is '%s'",
@@ -318,7 +317,7 @@ static void find_link(const struct names *names, uint32_t from, uint32_t to, uns
         names_t list = names_of(names->list[from].definition, &name_keys[i]);
         for (size_t at = 0; !name_keys[i].reversed && list && list[at]; at++)
             if (find(names, list[at]) == to) {
-                find_place(names->list[from].source, name_keys[i].key, at, ret_line, ret_column);
+                names_place(names->list[from].source, name_keys[i].key, at, ret_line, ret_column);
                 return;
             }
     }

@@ -89,3 +89,7 @@ int names_add(struct names *names, const struct checked *service);
 int names_check(struct names *names, struct error_list *errors);
 
 void names_finish(struct names *names);
+
+/* Where the `index`th word of a key stands in the file: 0, 0 when that cannot be told. */
+void names_place(const struct source *source, const char *key, size_t index, unsigned *ret_line,
+                 unsigned *ret_column);

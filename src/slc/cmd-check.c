@@ -1,5 +1,6 @@
 /* slc check [FILE…] [--services DIR] [--config FILE]: loads service files as the launcher would,
  * without one, and prints every error, every cycle and every name that no service has. */
+#include "slc/check-programs.h"
 #include "slc/render.h"
 #include "slc/slc.h"
 
@@ -62,7 +63,9 @@ static int load_source(struct check *check, const struct source *source, bool to
     if (service.owned) /* of a template that is its example's */
         service.name = service.owned->name;
     check->loaded += service.owned && told;
-    r = names_add(&check->names, &service);
+    r = told ? programs_check(&service, &check->warnings) : 0;
+    if (r == 0)
+        r = names_add(&check->names, &service);
     if (r < 0)
         definition_destroy(service.owned);
     return r;
