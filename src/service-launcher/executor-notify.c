@@ -301,6 +301,18 @@ static void note_doing(struct process *process, const struct notify_message *mes
         executor_ready_met(process);
 }
 
+/* Without a time that was over: so the reason says that it asked for its end. */
+static void trigger_watchdog(struct process *process)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    if (body.state != STATE_RUNNING)
+        return;
+    body.watchdog_ms = 0;
+    manager_commit(manager_of(process), process_service(process), &body);
+    manager_event(manager_of(process), process_service(process), EVENT_TIME_OUT);
+}
+
 static void carry_out(struct process *process, const struct notify_message *message)
 {
     enum service_state state = service_state(manager_of(process), process_service(process));
@@ -319,9 +331,8 @@ static void carry_out(struct process *process, const struct notify_message *mess
     if (message->has_extend)
         extend(process, message->extend_usec);
     note_doing(process, message);
-    if (message->trigger &&
-        service_state(manager_of(process), process_service(process)) == STATE_RUNNING)
-        manager_event(manager_of(process), process_service(process), EVENT_TIME_OUT);
+    if (message->trigger)
+        trigger_watchdog(process);
 }
 
 /* ---- receiving ----------------------------------------------------------------------------- */

@@ -242,7 +242,8 @@ static struct reason reason_of_end(const struct definition *definition,
                                                             : REASON_START_TIME_OUT,
                          SLOT_NONE, (int32_t)definition->start_timeout_ms);
     if (body->timed_out == TIMED_OUT_WATCHDOG)
-        return reason_of(REASON_WATCHDOG, SLOT_NONE, (int32_t)body->watchdog_ms);
+        return reason_of(body->watchdog_ms ? REASON_WATCHDOG : REASON_TRIGGER, SLOT_NONE,
+                         (int32_t)body->watchdog_ms);
     if (body->failed_start)
         return body->reason; /* the executor wrote it */
     if (body->exit_kind == EXIT_UNKNOWN)

@@ -61,6 +61,7 @@ static const struct {
     [REASON_NOTHING_LEFT] = {add_plain, "its first process ended and left nothing running"},
     [REASON_NOT_READY] = {add_awaited, "waits until "},
     [REASON_READY_TIME_OUT] = {add_late, "was not ready after %s"},
+    [REASON_TRIGGER] = {add_plain, "has set off its watchdog itself (WATCHDOG=trigger)"},
     [REASON_WATCHDOG] = {add_time, "did not report to its watchdog for %s"},
 };
 

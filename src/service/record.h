@@ -63,6 +63,7 @@ enum reason_code {
     REASON_READY_TIME_OUT,   /* its program ran, and was not ready after N ms */
     REASON_WATCHDOG,         /* did not report for N ms */
     REASON_RELOAD_NOT_READY, /* said RELOADING=1, and no READY=1 for N ms */
+    REASON_TRIGGER,          /* has set off its watchdog itself */
     REASON_CODES
 };
 

@@ -334,7 +334,9 @@ def test_watchdog_usec_and_trigger():
         until(lambda: look(machine, 'd')['next'], 'it has a watchdog')
         # It may be ended before it could say that it has sent.
         print(repr(b'WATCHDOG=trigger'), file=sender.pipe, flush=True)
-        assert wait(machine, 'd', 'failed')['exit'] == {'signal': 'SIGABRT'}
+        found = wait(machine, 'd', 'failed')
+        assert found['exit'] == {'signal': 'SIGABRT'}
+        assert found['reason'] == 'has set off its watchdog itself (WATCHDOG=trigger)', found
 
 
 # ---- what it says that it is doing
