@@ -4,7 +4,6 @@
 #include "slc/check-programs.h"
 
 #include "base/text.h"
-#include "config/keys.h"
 #include "service/name.h"
 
 #include <errno.h>
