@@ -16,10 +16,16 @@ struct wave {
     uint32_t serial;
     enum request_verb verb;
     bool by_person;
-    bool gentle;     /* stops nothing that runs */
+    bool gentle;     /* stops nothing that is up */
     uint32_t *stack; /* [slots]: each slot is pushed at most once in a wave */
     size_t depth;
 };
+
+/* Runs, or has done what it is there for: a start that is to stop nothing leaves it so. */
+static bool is_up(const struct service_body *body)
+{
+    return !is_idle(body) || machine_states[body->state].up;
+}
 
 /* A conflict ends with one of the two wanted: the one that is being started, or, when both are, the
  * one that comes first by name. NULL: neither. */
@@ -27,11 +33,11 @@ static struct service *find_loser(const struct wave *wave, struct service *servi
                                   struct service *other, bool both)
 {
     struct manager *manager = wave->manager;
-    bool runs = !is_idle(service_body(manager, service));
-    bool other_runs = !is_idle(service_body(manager, other));
+    bool up = is_up(service_body(manager, service));
+    bool other_up = is_up(service_body(manager, other));
 
-    if (wave->gentle && (runs || other_runs))
-        return !runs ? service : !other_runs ? other : NULL;
+    if (wave->gentle && (up || other_up))
+        return !up ? service : !other_up ? other : NULL;
     if (both && strcmp(service_name(manager, service), service_name(manager, other)) > 0)
         return service;
     return other;

@@ -206,3 +206,19 @@ def test_a_restart_that_takes_one_along_whose_file_is_gone_is_answered():
         machine.slc('reload')
         machine.slc('restart', 'need', check=False, timeout=30)
         assert 'd' not in pids(machine) and look(machine, 'need')['state'] == 'running'
+
+
+def test_a_task_that_is_done_stays_so_whatever_conflicts_with_it_and_is_needed():
+    with Machine() as machine:
+        define(machine, 'asks', exec='sleep 100000', needs=['late'])
+        define(machine, 'late', exec='sleep 100000', conflicts=['first'])
+        define(machine, 'first', type='task', exec='true')
+        booted(machine)
+        wait(machine, 'first', 'done')
+        assert look(machine, 'late')['reason'] == 'conflicts with first'
+        machine.slc('reload')
+        states = {name: service['state'] for name, service in machine.quiet().items()}
+        assert states == {'asks': 'failed', 'first': 'done', 'late': 'failed'}, states
+        # A person may end it by starting the other.
+        machine.slc('start', 'late')
+        assert look(machine, 'first')['reason'] == 'conflicts with late'
