@@ -1,4 +1,5 @@
 """Ends by themselves: how each is told, and what comes after it."""
+import datetime
 import fcntl
 import os
 import pathlib
@@ -70,15 +71,37 @@ def test_policies():
 
 def test_the_delay_grows_up_to_its_maximum():
     with Machine() as machine:
-        define(machine, 'd', exec=shell('cut -d" " -f1 /proc/uptime'), restart={
+        define(machine, 'd', exec='false', restart={
             'delay': '50ms', 'factor': 2, 'max': '200ms', 'jitter': 0, 'limit': 5})
         booted(machine)
         wait(machine, 'd', 'failed')
-        times = [float(line) for line in printed(machine, 'd').split()]
-        gaps = [b - a for a, b in zip(times, times[1:])]
-        assert len(gaps) == 5, times
-        for gap, least in zip(gaps, (0.05, 0.1, 0.2, 0.2, 0.2)):
-            assert gap >= least - 0.011, gaps  # uptime counts hundredths
+        # What is left of each delay when it is told, and when the next run has begun.
+        ends = re.findall(r'\[(\d+\.\d+)\] Service ended, .* delay_ms=(\d+)', machine.console())
+        starts = re.findall(r'\[(\d+\.\d+)\] Started service ', machine.console())
+        assert (len(ends), len(starts)) == (5, 6), machine.console()
+        for (end, left), most, start in zip(ends, (50, 100, 200, 200, 200), starts[1:]):
+            assert int(left) <= most, ends
+            assert float(start) - float(end) >= int(left) / 1000 - 0.002, (ends, starts)
+        assert max(int(left) for _, left in ends[2:]) > 100, ends
+
+
+def test_the_jitter_spreads_restarts_within_its_bounds_and_without_it_the_delay_is_exact():
+    """By what is planned, which the status tells; the next launcher keeps to it."""
+    with Machine() as machine:
+        for number in range(30):
+            define(machine, f'spread{number}', exec='false', restart={'delay': '1h', 'jitter': '50%'})
+            define(machine, f'exact{number}', exec='false', restart={'delay': '1h', 'jitter': 0})
+        booted(machine)
+        def delays(kind):
+            found = [wait(machine, f'{kind}{number}', 'backing-off') for number in range(30)]
+            at = lambda text: datetime.datetime.fromisoformat(text.replace('Z', '+00:00'))
+            return [(at(one['next']) - at(one['since'])).total_seconds() for one in found]
+        spread, exact = delays('spread'), delays('exact')
+        assert all(abs(delay - 3600) < 0.01 for delay in exact), exact
+        assert all(1800 <= delay <= 5400 for delay in spread), spread
+        assert min(spread) < 3500 and max(spread) > 3700 and len(set(spread)) > 20, spread
+        machine.kill_launcher()
+        assert (delays('spread'), delays('exact')) == (spread, exact)
 
 
 def test_after_a_good_while_the_delay_starts_over():

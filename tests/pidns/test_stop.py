@@ -57,6 +57,24 @@ def test_what_ignores_the_signal_is_killed_after_its_time_and_stop_returns_only_
         assert sleeps(machine, '1000') == 0
 
 
+def test_a_stop_without_a_time_out_is_waited_for_by_every_launcher():
+    with Machine() as machine:
+        for name, timeout in (('patient', 'never'), ('other', '1h')):
+            define(machine, name, exec=shell(STUBBORN), stop={'timeout': timeout})
+        booted(machine)
+        ready(machine, 'patient', 'other')
+        machine.slc('stop', '--no-wait', 'patient', 'other')
+        for name in ('patient', 'other'):
+            until(lambda: 'got-TERM' in printed(machine, name), f'{name} was told')
+        for _ in range(2):
+            found = look(machine, 'patient')
+            assert (found['state'], found['next']) == ('stopping', None), found
+            assert look(machine, 'other')['next'], look(machine, 'other')
+            machine.kill_launcher()
+        machine.slc('signal', 'KILL', 'patient', 'other')
+        assert wait(machine, 'patient', 'stopped')['reason'] == 'was asked to stop'
+
+
 def test_what_was_killed_with_all_its_processes_starts_again():
     with Machine() as machine:
         log = machine.folder / 'log'
