@@ -11,7 +11,8 @@ from harness import BUILD, Machine, until
 TIME = r'\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z'
 NOBODY = 65534
 SERVICE_KEYS = ['name', 'state', 'type', 'pid', 'since', 'restarts', 'exit', 'reason',
-                'description', 'enabled', 'enabled_by', 'gone', 'needs_restart']
+                'description', 'enabled', 'enabled_by', 'gone', 'needs_restart',
+                'status_text']
 
 
 def slc(*arguments, environment=None, **options):
