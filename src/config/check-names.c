@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOBODY       UINT32_MAX
-#define NEAREST_MOST 20 /* of a bounded number: each is compared with every name there is */
+#define NOBODY UINT32_MAX
+/* For the nearest of a name that is none it is compared with all there are: with so many
+ * comparisons, of a quarter of a second, the rest is said without. */
+#define COMPARISONS_MOST 1000000
 
 int names_add(struct names *names, const struct checked *service)
 {
@@ -240,7 +242,8 @@ static bool is_own(const struct names *names, const struct checked *service,
 static int say_missing(const struct names *names, const struct checked *service, const char *key,
                        const char *name, size_t index, struct error_list *errors)
 {
-    const char *near = !names->most || names->missing <= NEAREST_MOST ? nearest(names, name) : NULL;
+    bool compare = names->missing * names->sorted_count <= COMPARISONS_MOST;
+    const char *near = compare ? nearest(names, name) : NULL;
     unsigned line, column;
 
     names_place(service->source, key, index, &line, &column);

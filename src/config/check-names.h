@@ -69,7 +69,7 @@ struct names {
      * where `told` says so. */
     bool (*is_news)(const void *context, const struct checked *service, const char *name);
     const void *context;
-    size_t most; /* so many such names are said, a few of them with the nearest; 0: all */
+    size_t most; /* so many such names are said; 0: all */
 
     struct checked *list;
     size_t count, room;

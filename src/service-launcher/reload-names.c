@@ -15,9 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NAMES_MOST                                                                                 \
-    200 /* that no service has and that are told, each with its place in its file                  \
-         */
+#define NAMES_MOST 200 /* are told of those that no service has, each with its place */
 
 struct looking {
     struct plan *plan;

@@ -4,7 +4,9 @@
 #include "config/definition-parse.h"
 #include "test.h"
 
-static struct source sources[16];
+#define SERVICES_MOST 1100
+
+static struct source sources[SERVICES_MOST];
 static size_t source_count;
 static struct names names;
 static struct error_list errors;
@@ -91,6 +93,23 @@ TEST(a_name_that_is_none_is_told_where_it_is_news_and_not_more_often_than_asked)
     CHECK_TEXT(found(), "a:2:9: 'needs' names 'x', and no service has that name"
                         "\na:2:12: 'needs' names 'y', and no service has that name");
     CHECK_NUMBER(names.missing, 3);
+    end();
+}
+
+TEST(the_nearest_is_not_looked_for_once_that_would_take_long)
+{
+    static char called[SERVICES_MOST][16];
+    const char *nearest = "; the nearest is ";
+    begin();
+    for (int i = 0; i < SERVICES_MOST; i++) {
+        text_format(called[i], sizeof called[i], "service%d", i);
+        add(called[i], CHECKED_SERVICE, "exec: true\nneeds: [servic7]\n");
+    }
+    found();
+    CHECK_NUMBER(errors.count, SERVICES_MOST);
+    CHECK(strstr(errors.list[0].message, nearest) != NULL);
+    CHECK(strstr(errors.list[SERVICES_MOST - 1].message, nearest) == NULL);
+    CHECK(strstr(errors.list[SERVICES_MOST - 1].message, "no service has that name") != NULL);
     end();
 }
 
