@@ -256,9 +256,8 @@ static bool is_frozen(int cgroup_fd)
 
 int cgroup_thaw(int folder_fd, int cgroup_fd)
 {
-    if (is_frozen(cgroup_fd))
-        write_to(cgroup_fd, "cgroup.freeze", "0");
-    return is_frozen(folder_fd) ? -EBUSY : 0;
+    int failed = is_frozen(cgroup_fd) ? write_to(cgroup_fd, "cgroup.freeze", "0") : 0;
+    return failed || is_frozen(folder_fd) ? -EBUSY : 0;
 }
 
 int cgroup_kill(int cgroup_fd)
