@@ -22,7 +22,10 @@
 /* Nobody is told when a program executes another one, of the right name perhaps, nor when one forks
  * and ends just while it is looked for. */
 #define LOOK_AGAIN_MS 50
-#define LOOKS_MAX     100 /* at once, while those that were listed are ending */
+/* How often at once, while those that were listed are ending: each may be a look at all of /proc.
+ */
+#define LOOKS_STARTING 5   /* it is looked again later */
+#define LOOKS_RUNNING  100 /* there is no later: none is the end of the service */
 
 enum doubt {
     DOUBT_NONE,
@@ -289,13 +292,14 @@ static pid_t look_for_oldest(const struct process *process, pid_t other_than, bo
     return oldest.found ? oldest.stat.pid : 0;
 }
 
-/* The oldest that lives (of the right name), but for `other_than`. Returns 0 when there is none. It
- * is only a guess where several have no parent among them. */
-static pid_t find_oldest(const struct process *process, pid_t other_than, bool *ret_guess)
+/* The oldest that lives (of the right name), but for `other_than`. Returns 0 when there is none, or
+ * *looks are used up. It is only a guess where several have no parent among them. */
+static pid_t find_oldest(const struct process *process, pid_t other_than, int *looks,
+                         bool *ret_guess)
 {
     bool ended = true;
     pid_t pid = 0;
-    for (int looks = 0; !pid && ended && looks < LOOKS_MAX; looks++)
+    while (!pid && ended && (*looks)-- > 0)
         pid = look_for_oldest(process, other_than, ret_guess, &ended);
     return pid; /* one that has ended may have left a child that was not listed yet */
 }
@@ -362,13 +366,13 @@ static void nothing_left(struct process *process)
 static bool find_main(struct process *process)
 {
     const struct forks *forks = &definition_of(process)->forks;
-    for (;;) {
+    for (int looks = LOOKS_STARTING;;) {
         bool guess = false;
         pid_t pid = 0;
         if (forks->pid_file)
             warn_once(process, ask_pid_file(process, &pid));
         else
-            pid = find_oldest(process, 0, &guess);
+            pid = find_oldest(process, 0, &looks, &guess);
         if (!pid)
             return false;
         int failed = executor_adopt_main(process, pid, guess ? FORK_GUESSED : FORK_FOUND);
@@ -426,12 +430,13 @@ static bool take_over(struct process *process, enum exit_kind kind, int value)
     pid_t former = process_record(process)->main_pid, pid = 0;
     enum fork_stage stage = (enum fork_stage)body->forked;
     bool guess = false;
+    int looks = LOOKS_RUNNING;
 
     for (;;) {
         if (definition_of(process)->forks.pid_file)
             ask_pid_file(process, &pid);
         else if (stage == FORK_GUESSED || (kind == EXIT_CODE && value == 0))
-            pid = find_oldest(process, former, &guess);
+            pid = find_oldest(process, former, &looks, &guess);
         if (!pid || pid == former)
             return false;
         int failed = executor_adopt_main(process, pid, guess ? FORK_GUESSED : FORK_FOUND);
