@@ -294,7 +294,10 @@ static enum left watch_marked(struct process *process)
         watch_fd(process, one.fd, EPOLLIN);
         return LEFT_SOME;
     }
-    return LEFT_NONE;
+    if (count == 0)
+        return LEFT_NONE;
+    look_again(process); /* those that have just ended may have left children */
+    return LEFT_SOME;
 }
 
 static enum left look(struct process *process)
