@@ -101,11 +101,11 @@ void reader_child(const struct launcher_options *options)
     int notes_fd = take_notes_fd();
     struct scan_place *place = notes_fd < 0 ? NULL : map_place(notes_fd);
     if (!place)
-        _exit(1);
+        _exit(errno);
     int failed = reading_read(&from, place, &found);
     if (!failed)
         failed = reading_write(&found, STDIN_FILENO, notes_fd);
-    _exit(failed ? 1 : 0);
+    _exit(-failed); /* an errno, for the launcher's words */
 }
 
 /* ---- the launcher --------------------------------------------------------------------------- */
@@ -157,7 +157,7 @@ static void end(struct reader_child *child, int code, int status)
                     look_where(child));
     else if (failed)
         text_format(why, sizeof why, "what reads the files failed: %s",
-                    strerror(status || failed == -ENOMEM ? ENOMEM : -failed));
+                    strerror(status ? status : -failed));
     launcher->reader->child = NULL;
     destroy(child);
     if (failed) {
