@@ -81,15 +81,14 @@ static int print(const struct slc *slc, const json_t *parameters)
 }
 
 /* Reading takes long: what is being read, once each. */
-static void show_reading(const struct slc *slc, const json_t *parameters)
+static void show_reading(const struct slc *slc, const json_t *parameters, char last[PATH_MAX])
 {
-    static char last[PATH_MAX];
     const char *path = render_member(parameters, "reading");
 
     if (slc->options.quiet || !strcmp(path, last))
         return;
     fprintf(stderr, "slc: reload: reading %s\n", *path ? path : "is done, comparing");
-    text_format(last, sizeof last, "%s", path);
+    text_format(last, PATH_MAX, "%s", path);
 }
 
 /* The options of one of the two mean nothing to the other. */
@@ -106,6 +105,7 @@ static int run(struct slc *slc)
     const struct varlink_reply *reply;
     struct client client;
     struct json_writer *parameters;
+    char last[PATH_MAX] = "";
     int status;
 
     if (slc->word_count)
@@ -124,7 +124,7 @@ static int run(struct slc *slc)
         if (status == SLC_DONE)
             status = client_receive(&client, false, &reply);
         if (status == SLC_DONE && reply->continues)
-            show_reading(slc, reply->parameters);
+            show_reading(slc, reply->parameters, last);
     } while (status == SLC_DONE && reply->continues);
     if (status == SLC_DONE)
         status = print(slc, reply->parameters);
