@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct control;
+struct ending;
 struct executor;
 struct init_link;
 struct journal_client;
@@ -47,6 +48,7 @@ struct launcher {
     struct reader *reader;   /* reads the files */
     struct reloads *reloads; /* puts in force what was read */
     struct watch *watch;     /* asks for that when files change */
+    struct ending *ending;   /* of the machine */
     int definitions_fd;      /* the memfd with the service files in force; -1: none yet */
     uint64_t started_at_ns;
     struct sources *templates; /* those in force, and names that are masked: templates.h */

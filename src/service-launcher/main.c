@@ -58,6 +58,7 @@ static struct switches switches;
 static struct reader reader;
 static struct reloads reloads;
 static struct watch watch;
+static struct ending ending;
 
 static void fail(const char *what, int failed)
 {
@@ -430,6 +431,8 @@ static void set_up(void)
     launcher.reloads = &reloads;
     watch_init(&watch, &launcher);
     launcher.watch = &watch;
+    ending_init(&ending, &launcher);
+    launcher.ending = &ending;
     receive_held();
 
     bool found = open_state();

@@ -14,10 +14,6 @@
  * behind: the launcher waits for it no more. */
 #define STUCK_MS 8000
 
-static struct loop_timer progress_timer;
-static struct launcher *ending;
-static bool told;
-
 /* A service that should be down by all its time-outs: SIGKILL does not end its last process. Twice
  * its own time-out, because what runs after the stop has it once more. */
 static bool is_stuck(const struct manager *manager, const struct service *service)
@@ -47,11 +43,11 @@ static const struct service *waited_for(const struct manager *manager)
 static void tell_init(struct launcher *launcher)
 {
     const struct state_header *header = launcher->manager.header;
-    if (told)
+    if (launcher->ending->told)
         return;
-    told = true;
+    launcher->ending->told = true;
     executor_remove_cgroups(launcher->executor);
-    loop_clear_timer(&launcher->loop, &progress_timer);
+    loop_clear_timer(&launcher->loop, &launcher->ending->progress_timer);
     init_link_shut_down(launcher->init_link, (enum shut_down)header->shut_down, header->exit_status,
                         false);
 }
@@ -59,20 +55,26 @@ static void tell_init(struct launcher *launcher)
 static void on_progress_time(struct loop_timer *timer)
 {
     char text[SERVICE_NAME_MAX_BYTES + 64];
-    const struct manager *manager = &ending->manager;
+    struct launcher *launcher = container_of(timer, struct ending, progress_timer)->launcher;
+    const struct manager *manager = &launcher->manager;
     const struct service *service = waited_for(manager);
     if (!manager->active)
         return; /* the turn that goes on now tells init */
     if (!service) {
         LOG(ERROR, "What is left of some services cannot be killed: init ends the rest");
-        tell_init(ending);
+        tell_init(launcher);
         return;
     }
     text_format(text, sizeof text, "%s: %s", service_name(manager, service),
                 service_state_shown(manager, service));
-    init_link_progress(ending->init_link, text);
-    loop_set_timer(&ending->loop, timer, clock_now_ns() + PROGRESS_MS * NS_PER_MS,
+    init_link_progress(launcher->init_link, text);
+    loop_set_timer(&launcher->loop, timer, clock_now_ns() + PROGRESS_MS * NS_PER_MS,
                    on_progress_time);
+}
+
+void ending_init(struct ending *ending, struct launcher *launcher)
+{
+    *ending = (struct ending){.launcher = launcher};
 }
 
 void launcher_shut_down(struct launcher *launcher, enum shut_down how, bool force)
@@ -91,14 +93,15 @@ void launcher_shut_down(struct launcher *launcher, enum shut_down how, bool forc
     header->shut_down = how;
     LOG(INFO, "Stopping services", TEXT("how", shut_down_name(how)),
         NUMBER("active", launcher->manager.active));
-    ending = launcher;
     manager_shut_down(&launcher->manager);
-    loop_set_timer(&launcher->loop, &progress_timer, clock_now_ns(), on_progress_time);
+    loop_set_timer(&launcher->loop, &launcher->ending->progress_timer, clock_now_ns(),
+                   on_progress_time);
 }
 
 void launcher_check_shut_down(struct launcher *launcher)
 {
     const struct manager *manager = &launcher->manager;
-    if (manager->shutting_down && !manager->queue_count && !manager->active && !told)
+    if (manager->shutting_down && !manager->queue_count && !manager->active &&
+        !launcher->ending->told)
         tell_init(launcher);
 }
