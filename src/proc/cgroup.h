@@ -27,8 +27,8 @@ int cgroup_is_populated(int cgroup_fd);
 bool cgroup_is_divided(int cgroup_fd);
 
 /* Has what is in it run again, where somebody has frozen it (cgroup.freeze). Returns 0, or -EBUSY
- * when it stays frozen, or the folder is: nothing can be executed in it then, and who waits for that
- * hangs. */
+ * when it stays frozen, or the folder is: nothing can be executed in it then, and who waits for
+ * that hangs. */
 int cgroup_thaw(int folder_fd, int cgroup_fd);
 
 /* SIGKILL to all that is in it, and below it. Returns 0 or -errno. What is put into it by
