@@ -8,18 +8,14 @@ static const struct option_row options[] = {
     {NULL},
 };
 
-/* The description, and behind it the reason where that says more than the state. */
+/* The description, and behind it the reason, if there is one: also why it is stopped, and what is
+ * the matter with the file of one that runs. */
 static void add_words(struct table *table, const json_t *service)
 {
-    static const char *const silent[] = {"running", "done", "stopped"};
-    const char *state = render_member(service, "state");
     const char *description = render_member(service, "description");
     const char *reason = render_member(service, "reason");
     char words[1400];
 
-    for (size_t i = 0; i < sizeof silent / sizeof *silent; i++)
-        if (!strcmp(state, silent[i]))
-            reason = "";
     text_format(words, sizeof words, *description && *reason ? "%s (%s)" : "%s%s", description,
                 reason);
     table_add(table, words);

@@ -164,6 +164,7 @@ def test_conflicts_start_one_and_stop_the_other():
         assert status['state'] in ('failed', 'stopped') and status['reason'] == 'conflicts with x'
         machine.slc('start', 'b')
         assert wait(machine, 'a', 'stopped')['reason'] == 'conflicts with b'
+        assert 'conflicts with b' in machine.slc('list', 'a').stdout
         machine.slc('start', 'a')
         wait(machine, 'b', 'stopped')
         text = (machine.folder / 'order').read_text().splitlines()

@@ -70,6 +70,7 @@ def test_a_broken_file_leaves_what_was_in_force():
         assert result.returncode == 1 and 'd.yml:' in result.stderr, result
         status = look(machine, 'd')
         assert status['state'] == 'running' and 'd.yml:' in json.dumps(status), status
+        assert 'd.yml:' in machine.slc('list').stdout
         machine.slc('restart', 'd')
         has_printed(machine, 'd', 'good\n', 2)
         machine.slc('stop', 'd')
@@ -103,6 +104,7 @@ def test_what_is_gone_runs_on_and_is_forgotten_once_it_stops():
         machine.slc('reload')
         assert [service['reason'] for service in machine.json('list')] == [words]
         assert words in machine.slc('status', 'd').stdout
+        assert words in machine.slc('list').stdout
         machine.slc('stop', 'd')
         assert pids(machine) == {}
         assert machine.slc('status', 'd', check=False).returncode == 4
