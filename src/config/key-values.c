@@ -52,7 +52,8 @@ bool value_reload(struct parse *p, const char *key, const struct node *value, vo
             "'%s: %.*s' is a command: write 'signal %.*s', or the program's path for "
             "a command",
             key, SHOWN(value), SHOWN(value));
-    if (value->kind != NODE_TEXT || !text_starts_with(value->text, "signal ", &name))
+    if (value->kind != NODE_TEXT || !text_starts_with(value->text, "signal", &name) ||
+        (*name && *name != ' '))
         return value_command(p, key, value, &p->draft.reload_command);
     if (signals_parse(name + strspn(name, " "), &p->draft.reload_signal) < 0)
         return parse_error(p, value,

@@ -427,6 +427,9 @@ static const struct bad wrong_values[] = {
     {FILE_OF("exec: a\nreload: SIGHUP\n"),
      "2:9: 'reload: SIGHUP' is a command: write 'signal SIGHUP', or the program's path for a "
      "command"},
+    {FILE_OF("exec: a\nreload: signal\n"),
+     "2:9: 'reload: signal' names no signal: write 'signal HUP', or the program's path for "
+     "a command"},
     {FILE_OF("exec: a\nreload: signal FOO\n"),
      "2:9: 'reload: signal FOO' names no signal: write 'signal HUP', or the program's path for "
      "a command"},
