@@ -118,7 +118,9 @@ static const struct {
     {STEP_NICE, EACCES, "the launcher lacks CAP_SYS_NICE"},
     {STEP_IO, EPERM, "the launcher lacks CAP_SYS_NICE"},
     {STEP_OOM_SCORE_ADJ, EACCES, "below what the launcher has it needs CAP_SYS_RESOURCE"},
-    {STEP_LIMITS, EPERM, "above what the launcher has it needs CAP_SYS_RESOURCE"},
+    {STEP_LIMITS, EPERM,
+     "above what the launcher has it needs CAP_SYS_RESOURCE, and nofile is at most what "
+     "/proc/sys/fs/nr_open says"},
     {STEP_ROOT, EPERM, "the launcher lacks CAP_SYS_CHROOT"},
     {STEP_CONTROL_TTY, ENOTTY, "it is no terminal"},
     {STEP_CONTROL_TTY, EPERM, "another session has it"},

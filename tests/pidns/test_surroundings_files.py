@@ -40,6 +40,10 @@ def test_what_is_not_permitted_is_a_failed_start_with_the_reason():
             'oom': ({'oom_score_adj': -1000},
                     'cannot set its oom-score-adj: Permission denied: below what the launcher has '
                     'it needs CAP_SYS_RESOURCE'),
+            'limits': ({'limits': {'nofile': 1 << 40}},
+                       'cannot set its limits: Operation not permitted: above what the launcher '
+                       'has it needs CAP_SYS_RESOURCE, and nofile is at most what '
+                       '/proc/sys/fs/nr_open says'),
             'hook': ({'nice': -2, 'before_start': 'true'}, f'before-start: {nice}'),
         }
         for name, (keys, _) in reasons.items():
