@@ -126,12 +126,26 @@ static const struct {
     {STEP_CONTROL_TTY, EPERM, "another session has it"},
 };
 
+/* "No such file" is said of a script too whose interpreter is not there, and of a program that is
+ * there outside of the service's root. */
+static void add_where_it_was_looked_for(struct text *text, const char *program,
+                                        const struct definition *definition)
+{
+    text_add(text, strchr(program, '/')
+                       ? ": it, or the interpreter that its first line names, is not there"
+                       : ": it is in no folder of PATH");
+    if (definition->root)
+        text_printf(text, ", looked for in its root %s", definition->root);
+}
+
 static void add_step_detail(struct text *text, const struct reason *reason,
                             const struct definition *definition)
 {
     const char *subject = definition ? step_subject(reason, definition) : NULL;
     if (subject)
         text_printf(text, " (%s)", subject);
+    if (subject && reason->step == STEP_EXECUTE && reason->number == ENOENT)
+        add_where_it_was_looked_for(text, subject, definition);
     for (size_t i = 0; i < sizeof step_hints / sizeof *step_hints; i++)
         if (step_hints[i].step == reason->step && step_hints[i].error == reason->number)
             text_printf(text, ": %s", step_hints[i].words);

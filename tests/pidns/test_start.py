@@ -52,7 +52,8 @@ def shared():
 
 EXPECTED = {
     'missing': 'cannot execute its program: No such file or directory (/no/such/program)',
-    'missing-on-path': 'cannot execute its program: No such file or directory (no-such-program)',
+    'missing-on-path': 'cannot execute its program: No such file or directory (no-such-program): '
+                       'it is in no folder of PATH',
     'not-executable': 'cannot execute its program: Permission denied',
     'a-folder': 'cannot execute its program: Permission denied',
     'rubbish': 'cannot execute its program: Exec format error',
@@ -78,6 +79,12 @@ def test_each_failing_step_is_named_with_its_reason(machine):
         assert status['reason'].startswith(reason), (name, status)
         assert status['pid'] is None, status
         assert any(reason in event for event in events(machine, name)), (name, events(machine, name))
+
+
+def test_a_script_that_is_there_is_not_said_to_be_missing(machine):
+    reason = wait(machine, 'no-interpreter', 'failed')['reason']
+    assert reason.endswith(
+        '/no-interpreter): it, or the interpreter that its first line names, is not there'), reason
 
 
 def test_what_cannot_get_better_is_not_tried_again(machine):

@@ -76,7 +76,8 @@ def test_a_service_lives_in_its_root_and_is_looked_up_there():
         wait(machine, 'whole-path', 'done')
         assert printed(machine, 'whole-path').split() == ['own', 'work']
         assert wait(machine, 'outside', 'failed')['reason'] == \
-            'cannot execute its program: No such file or directory (/bin/sh)'
+            'cannot execute its program: No such file or directory (/bin/sh): it, or the ' \
+            f'interpreter that its first line names, is not there, looked for in its root {keys["root"]}'
         assert wait(machine, 'no-dir', 'failed')['reason'] == \
             'cannot enter its dir: No such file or directory (/usr/share)'
         assert wait(machine, 'no-root', 'failed')['reason'] == \
