@@ -218,8 +218,11 @@ static void recover_one(struct executor *executor, struct service *service)
         executor_watch_again(process); /* it may have handed over: what it sent counts first */
     } else if (gone) {
         executor_main_gone(process);
-        if (service_state(manager, service) != STATE_LEAVING)
-            return; /* else its hooks go on */
+        enum service_state now = service_state(manager, service);
+        /* Else its hooks go on; or a first process has gone, of a service that is still starting,
+         * and whether anybody was waiting for it to be ready is not known. */
+        if (now != STATE_LEAVING && now != STATE_STARTING)
+            return;
     }
     enum service_event event = resume(process);
     if (event != EVENT_NONE)

@@ -5,10 +5,13 @@ import os
 import random
 import re
 import signal
+import subprocess
+import types
 
-from harness import Machine, children_of, stat_of, until
+from harness import BUILD, Machine, children_of, hold, stat_of, until
+from steps import CLONE3, Stepper
 from services import (PYTHON, WITHOUT_CGROUP, booted, booting, both_ways, define, events, held_back,
-                      look, outer_pid, printed, wait, words)
+                      look, outer_pid, printed, shell, wait, words)
 
 # What a daemon does, step by step. `stay` is the daemon itself; it says its number and waits.
 DAEMON = '''
@@ -468,6 +471,30 @@ def test_a_first_process_that_ends_without_a_launcher_is_known_to_have(machine):
     assert wait(machine, 'd', 'running')['pid'] == said(machine, 'd')[0]
     assert wait(machine, 'bad', 'failed')['exit'] == {'code': 9}
     assert len(said(machine, 'd', 'first')) == 1
+
+
+def test_a_launcher_killed_while_it_starts_one_knows_its_daemon_when_the_first_process_is_gone():
+    with Machine(before=WITHOUT_CGROUP) as machine:
+        # Quick: it is gone when the next launcher looks.
+        define(machine, 'd', type='forking', enabled=False,
+               exec=shell('echo "first $$"; sleep 1000 & echo "daemon $!"'))
+        booted(machine)
+        launcher = machine.wait_pid_of('service-launcher')
+        with subprocess.Popen([BUILD / 'slc', '--runtime', machine.runtime, 'start', 'd'],
+                              stdout=subprocess.DEVNULL) as client:
+            stepper = Stepper(types.SimpleNamespace(pid=launcher))
+            assert stepper.until(CLONE3) is not None, 'nothing was started'
+            hold(machine.pid)
+            stepper.step(1)  # its exit: the program was executed, and the launcher knows nothing yet
+            stepper.kill()
+            [follower] = until(lambda: [p for p, name in everybody(machine).items()
+                                        if name == 'follow-forks'], 'there is a follower')
+            until(lambda: [stat[0] for stat in children_of(follower).values()] == ['sleep'],
+                  'the first process is gone')
+            os.kill(machine.pid, signal.SIGCONT)
+            assert client.wait() == 0
+        assert wait(machine, 'd', 'running')['pid'] == said(machine, 'd')[0]
+        assert len(said(machine, 'd', 'first')) == 1
 
 
 @both_ways
