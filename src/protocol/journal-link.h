@@ -17,6 +17,7 @@
  *   SETTINGS  id, flags, quota: others from now on
  *   MATCH     id, run, text: an expression           MATCHED  id, run: a line of it was there
  *   UNMATCH   id, run: nobody waits for it any more
+ *   SYSTEM    flags, quota.max_size_bytes, name, text: what holds for all journals
  *
  * MATCH asks for the first whole line that the service prints from then on and that matches (POSIX,
  * extended); what it printed before is not looked at. A program whose first line is to count is
@@ -24,6 +25,11 @@
  * in force, one of the run that is in force already changes nothing but that MATCHED is said again,
  * and the end of the run ends it. What is matched, and how far, is in the journal's memfd, so that
  * the next journal goes on in the middle of a line.
+ *
+ * SYSTEM: `flags` says what else is read, `name` is the path of the socket /dev/log, `text` the
+ * path of the cgroup in which each service has its own as /proc/PID/cgroup tells it, a line end,
+ * and its path as a file ("": there are none), and max_size_bytes is for all journals together (0:
+ * the default). The last one counts.
  */
 #pragma once
 
@@ -43,6 +49,7 @@ enum journal_link_type {
     JOURNAL_SETTINGS = 6,
     JOURNAL_MATCH = 7,
     JOURNAL_UNMATCH = 8,
+    JOURNAL_SYSTEM = 9,
     JOURNAL_HELLO = 16,
     JOURNAL_ACK = 17,
     JOURNAL_DRAINED = 18,
@@ -54,9 +61,20 @@ enum journal_flag {
     JOURNAL_FLAG_CONSOLE = 1, /* its lines also go to the console */
 };
 
+enum journal_system_flag {
+    JOURNAL_SYSTEM_DEV_LOG = 1, /* what programs write to /dev/log */
+    JOURNAL_SYSTEM_KERNEL = 2,  /* what the kernel writes to /dev/kmsg */
+};
+
 /* The reserved name of our own messages' journal, and its id: no service slot has it. */
 #define JOURNAL_OWN_NAME "conit"
 #define JOURNAL_OWN_ID   UINT32_MAX
+
+/* Journals that are no service's, either. */
+#define JOURNAL_KERNEL_NAME "kernel"
+#define JOURNAL_KERNEL_ID   (UINT32_MAX - 1)
+#define JOURNAL_SYSLOG_NAME "syslog" /* what is nobody's */
+#define JOURNAL_SYSLOG_ID   (UINT32_MAX - 2)
 
 #define JOURNAL_LINK_NAME_BYTES 208
 #define JOURNAL_LINK_TEXT_BYTES 1200

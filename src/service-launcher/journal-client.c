@@ -158,6 +158,22 @@ int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t
     return 0;
 }
 
+int journal_client_system(struct journal_client *client, uint32_t flags, uint64_t max_size_bytes,
+                          const char *dev_log, const char *cgroup)
+{
+    struct queued *queued;
+    size_t bytes = strlen(cgroup);
+    if (strlen(dev_log) >= JOURNAL_LINK_NAME_BYTES || bytes >= JOURNAL_LINK_TEXT_BYTES)
+        return -EINVAL;
+    int failed = enqueue(client, JOURNAL_SYSTEM, 0, dev_log, cgroup, bytes, -1, &queued);
+    if (failed)
+        return failed;
+    queued->flags = flags;
+    queued->quota.max_size_bytes = max_size_bytes;
+    flush(client);
+    return 0;
+}
+
 static bool add_event(struct journal_client *client, uint32_t id, uint32_t level, const char *text,
                       size_t bytes)
 {

@@ -73,6 +73,12 @@ int journal_client_register(struct journal_client *client, uint32_t id, const ch
 int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t flags,
                             const struct quota *quota);
 
+/* What holds for all journals. `cgroup`: the path of the cgroup that holds the services', as
+ * /proc/PID/cgroup tells it, "" for none; `dev_log`: of the socket. `flags`: enum
+ * journal_system_flag. 0, -ENOMEM, or -EINVAL: a path is too long. */
+int journal_client_system(struct journal_client *client, uint32_t flags, uint64_t max_size_bytes,
+                          const char *dev_log, const char *cgroup);
+
 /* A line about the service in its journal; `level` is syslog's 0 to 7. With JOURNAL_OWN_ID it is a
  * line of the journal `conit`. Line ends in it become blanks. Never fails: what cannot be kept is
  * counted, and said in the journal later. */

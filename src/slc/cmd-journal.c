@@ -59,7 +59,7 @@ static int read_options(struct journal *journal)
         return slc_usage("-n", "\"%s\" is no number of lines", given->lines);
     for (size_t word = 0; word < journal->slc->word_count; word++) {
         const char *name = journal->slc->words[word], *problem;
-        if (!strcmp(name, SERVICE_NAME_RESERVED))
+        if (service_name_is_journal(name))
             continue;
         problem = service_name_problem(name, strlen(name), NULL);
         if (problem) {
@@ -129,7 +129,10 @@ static int open_one(struct journal *journal, const char *name)
     int r = log_merge_open(&journal->merge, logs_of(journal), journal->slc->options.runtime,
                            *real ? real : name, *folder ? folder : NULL);
 
-    if (r == 0 || (r == -ENOENT && service))
+    /* Not every machine's kernel, or programs without a service, have said anything. */
+    bool may_be_empty =
+        service || (service_name_is_journal(name) && strcmp(name, SERVICE_NAME_RESERVED) != 0);
+    if (r == 0 || (r == -ENOENT && may_be_empty))
         return SLC_DONE;
     if (r == -ENOENT) {
         slc_complain(name, "there is no such service, and no journal of it in %s",
@@ -258,7 +261,8 @@ static int run(struct slc *slc)
             learn_folder(&journal, NULL);
         else if (journal.logs)
             for (size_t i = 0; i < slc->word_count; i++)
-                learn_folder(&journal, slc->words[i]);
+                if (!service_name_is_journal(slc->words[i]))
+                    learn_folder(&journal, slc->words[i]);
         if (slc->word_count != 1)
             raise_descriptor_limit();
         journal.merge.only_output = journal.form == FORM_CAT;
@@ -281,8 +285,10 @@ const struct verb verb_journal = {
     .most = ANY_NUMBER,
     .options = options,
     .help = "what services printed, of all without a name",
-    .details = "Without -n everything. The name conit stands for conit's own messages. A + before\n"
-               "the level marks what happened to a service, as opposed to what it printed. With\n"
-               "--json or -o json one object a line.",
+    .details =
+        "Without -n everything. The name conit stands for conit's own messages, kernel\n"
+        "for the kernel's, and syslog for what programs say that are no service's. A + before\n"
+        "the level marks what happened to a service, as opposed to what it printed. With\n"
+        "--json or -o json one object a line.",
     .run = run,
 };

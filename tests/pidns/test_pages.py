@@ -100,6 +100,8 @@ def test_bash_completes_verbs_names_signals_states_and_options(pages):
     assert pages.run('bash', '-n', pages.folder / 'completions/slc.bash').returncode == 0
     assert bash(pages, 'slc st') == ['status', 'start', 'stop']
     assert bash(pages, 'slc stop w') == ['web', 'worker']
+    assert bash(pages, 'slc journal ke') == ['kernel']
+    assert bash(pages, 'slc journal we') == ['web']
     assert bash(pages, 'slc signal HU') == ['HUP']
     assert bash(pages, 'slc signal HUP we') == ['web']
     assert bash(pages, 'slc wait web --state run') == ['running']
@@ -114,6 +116,7 @@ def test_fish_completes_verbs_names_signals_states_and_options(pages):
     assert pages.run('fish', '-n', pages.folder / 'completions/slc.fish').returncode == 0
     assert sorted(fish(pages, 'slc st')) == ['start', 'status', 'stop']
     assert fish(pages, 'slc stop w') == ['web', 'worker']
+    assert fish(pages, 'slc journal ke') == ['kernel']
     assert 'HUP' in fish(pages, 'slc signal HU')
     assert fish(pages, 'slc signal HUP we') == ['web']
     assert fish(pages, 'slc wait web --state run') == ['running']
@@ -149,6 +152,7 @@ def test_zsh_completes_verbs_names_and_signals(pages):
         raise Skip('there is no zsh here')
     assert pages.run('zsh', '-n', pages.folder / 'completions/_slc').returncode == 0
     for line, expected in (('slc res', 'restart'), ('slc stop wo', 'worker'), ('slc disa', 'disable'),
+                           ('slc journal ke', 'kernel'), ('slc journal wo', 'worker'),
                            ('slc signal STK', 'STKFLT'), ('slc stop --no-', '--no-wait')):
         result = pages.run('/usr/bin/python3', '-c', ZSH, pages.folder / 'completions', line, expected)
         assert result.returncode == 0, (line, result)

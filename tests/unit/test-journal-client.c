@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -98,6 +99,31 @@ TEST(a_registration_arrives_with_its_pipe_and_is_kept_until_acknowledged)
     CHECK_NUMBER(queued(), 0);
     CHECK(fcntl(pipes[0], F_GETFD) < 0);
     close(pipes[1]);
+    finish();
+}
+
+TEST(what_holds_for_all_journals_arrives_in_one_message)
+{
+    struct journal_link_message message;
+    char path[JOURNAL_LINK_TEXT_BYTES + 1];
+    int fd;
+
+    begin();
+    CHECK_NUMBER(
+        journal_client_system(&client, JOURNAL_SYSTEM_KERNEL, 1ull << 40, "/dev/log", "/a/conit-1"),
+        0);
+    CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), 1);
+    CHECK_NUMBER(message.type, JOURNAL_SYSTEM);
+    CHECK_NUMBER(message.flags, JOURNAL_SYSTEM_KERNEL);
+    CHECK_NUMBER(message.quota.max_size_bytes, 1ull << 40);
+    CHECK_TEXT(message.name, "/dev/log");
+    CHECK_TEXT(message.text, "/a/conit-1");
+    CHECK_NUMBER(queued(), 1);
+    memset(path, 'x', sizeof path);
+    path[sizeof path - 1] = 0;
+    CHECK_NUMBER(journal_client_system(&client, 0, 0, "/dev/log", path), -EINVAL);
+    CHECK_NUMBER(journal_client_system(&client, 0, 0, path, ""), -EINVAL);
+    CHECK_NUMBER(queued(), 1);
     finish();
 }
 
