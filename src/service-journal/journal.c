@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "journal/show.h"
 #include "log/console.h"
+#include "service-journal/intake.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -373,6 +374,7 @@ void journal_drain_service(struct journal *journal, struct service *service)
 
 void journal_drain(struct journal *journal)
 {
+    intake_drain(journal->intake);
     for (uint32_t id = 0; id < journal->service_count; id++)
         if (journal->services[id])
             journal_drain_service(journal, journal->services[id]);
@@ -401,7 +403,8 @@ int journal_init(struct journal *journal, const char *logs, const char *fallback
 
 struct service *journal_find(const struct journal *journal, uint32_t id)
 {
-    return id < journal->service_count ? journal->services[id] : NULL;
+    uint32_t place = journal_place(id);
+    return place < journal->service_count ? journal->services[place] : NULL;
 }
 
 static void free_service(struct service *service)
@@ -438,12 +441,12 @@ static struct service *make_service(struct journal *journal, uint32_t id,
     return NULL;
 }
 
-static int make_room(struct journal *journal, uint32_t id)
+static int make_room(struct journal *journal, uint32_t place)
 {
     uint32_t count = journal->service_count ? journal->service_count : 64;
-    if (id < journal->service_count)
+    if (place < journal->service_count)
         return 0;
-    while (count <= id)
+    while (count <= place)
         count *= 2;
     struct service **services = realloc(journal->services, count * sizeof *services);
     if (!services)
@@ -480,7 +483,7 @@ int journal_register(struct journal *journal, uint32_t id,
     if (service && is_same(service, record)) {
         return journal_change(journal, id, record->flags, &record->quota);
     }
-    int failed = make_room(journal, id);
+    int failed = make_room(journal, journal_place(id));
     if (failed)
         return failed;
     struct service *made = make_service(journal, id, record);
@@ -488,7 +491,7 @@ int journal_register(struct journal *journal, uint32_t id,
         return -ENOMEM;
     journal_forget(journal, id);
     set_flags(made, record->flags);
-    journal->services[id] = made;
+    journal->services[journal_place(id)] = made;
     keeper_add(&journal->keeper, made);
     wait_for_rate(journal, made);
     return 0;
@@ -664,6 +667,7 @@ void journal_end_run(struct journal *journal, uint32_t id)
     struct service *service = journal_find(journal, id);
     if (!service)
         return;
+    intake_drain(journal->intake); /* there may be last words of it */
     journal_drain_service(journal, service);
     list_for_each(node, &service->pipes)
         end_line(journal, container_of(node, struct service_pipe, node));
@@ -688,8 +692,9 @@ void journal_forget(struct journal *journal, uint32_t id)
                 TEXT("service", service->name), TEXT("error", strerror(-service->file.error)),
                 NUMBER("bytes", service->file.backlog.used));
     }
+    intake_forget(journal->intake, id);
     keeper_drop(&journal->keeper, service);
     journal_file_finish(&journal->store, &service->file);
-    journal->services[id] = NULL;
+    journal->services[journal_place(id)] = NULL;
     free_service(service);
 }

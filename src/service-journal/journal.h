@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct intake;
 struct service;
 struct journal;
 
@@ -52,9 +53,10 @@ struct journal {
     struct journal_store store;
     struct journal_state state;
     struct spool spool;
-    struct service **services; /* by id; NULL where there is none */
+    struct service **services; /* at journal_place(id); NULL where there is none */
     uint32_t service_count;
     struct service own;
+    struct intake *intake;
     bool in_block;                     /* what is sealed now may have to come back */
     struct list matched;               /* struct match: MATCHED is to be said */
     void (*on_matched)(void *context); /* there is one more; NULL: nobody to tell yet */
@@ -63,6 +65,12 @@ struct journal {
 
 /* `logs` and `fallback` outlive it. Returns 0 or -errno. */
 int journal_init(struct journal *journal, const char *logs, const char *fallback);
+
+/* The few ids that are no slots come first, so that all are in one small table. */
+static inline uint32_t journal_place(uint32_t id)
+{
+    return id + (UINT32_MAX - JOURNAL_SYSLOG_ID + 1);
+}
 
 struct service *journal_find(const struct journal *journal, uint32_t id);
 

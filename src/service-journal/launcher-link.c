@@ -6,6 +6,8 @@
  * requests are taken than answers can be kept. */
 #include "service-journal/launcher-link.h"
 #include "log/log.h"
+#include "service-journal/intake.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <string.h>
@@ -71,7 +73,7 @@ static void send_answers(struct launcher_link *link)
 static bool is_file_name(const char *name)
 {
     return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/') &&
-           strcmp(name, JOURNAL_OWN_NAME) != 0;
+           !service_name_is_journal(name);
 }
 
 static int do_register(struct launcher_link *link, const struct journal_link_message *message,
@@ -153,6 +155,9 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
     case JOURNAL_FORGET:
         journal_forget(journal, message->id);
         failed = journal_state_clear(&journal->state, message->id);
+        break;
+    case JOURNAL_SYSTEM:
+        intake_system(journal->intake, message);
         break;
     case JOURNAL_DRAIN:
         journal_drain(journal);

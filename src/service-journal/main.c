@@ -8,6 +8,8 @@
 #include "log/console.h"
 #include "log/log.h"
 #include "protocol/hand-over.h"
+#include "service-journal/hold.h"
+#include "service-journal/intake.h"
 #include "service-journal/journal.h"
 #include "service-journal/launcher-link.h"
 
@@ -25,6 +27,7 @@
 
 struct program {
     struct journal journal;
+    struct intake intake;
     struct launcher_link link;
     struct loop_fd init;
     char *runtime, *logs, *fallback;
@@ -170,16 +173,6 @@ static void send_init(enum hand_over_type type)
         LOG(ERROR, "Could not tell init", TEXT("error", strerror(-failed)));
 }
 
-static void store_with_init(uint32_t key, int fd)
-{
-    struct hand_over_message message = {
-        .type = HAND_OVER_STORE, .owner = OWNER_JOURNAL, .count = 1, .keys = {key}};
-    int failed = hand_over_send(CHILD_FD_INIT, &message, &fd, 1);
-    if (failed)
-        LOG(ERROR, "Init does not hold our state", NUMBER("key", key),
-            TEXT("error", strerror(-failed)));
-}
-
 static void take_state(int fd)
 {
     int failed = journal_state_open(&program.journal.state, fd);
@@ -210,6 +203,8 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
             take_state(fds[i]);
         else if (key == KEY_JOURNAL_SPOOL && program.journal.spool.fd < 0)
             spool_open(&program.journal.spool, fds[i]);
+        else if (intake_take_held(&program.intake, key, fds[i]))
+            continue;
         else if (key >= KEY_SERVICE_FIRST && key < KEY_READY_FIRST)
             take_pipe(key - KEY_SERVICE_FIRST, fds[i]);
         else
@@ -330,7 +325,7 @@ static void set_up_spool(void)
     if (failed)
         LOG(WARNING, "There is no spool", TEXT("error", strerror(-failed)));
     else
-        store_with_init(KEY_JOURNAL_SPOOL, spool->fd);
+        hold_store(KEY_JOURNAL_SPOOL, spool->fd);
 }
 
 static void restore(void)
@@ -367,6 +362,7 @@ static int start(void)
     int failed = journal_init(&program.journal, program.logs, program.fallback);
     if (failed)
         return failed;
+    intake_init(&program.intake, &program.journal, program.container);
     log_add_sink(journal_sink, &program.journal, LOG_DEBUG);
     failed = journal_store_probe(&program.journal.store);
     if (failed)
@@ -377,10 +373,11 @@ static int start(void)
         failed = journal_state_create(&program.journal.state);
         if (failed)
             return failed;
-        store_with_init(KEY_JOURNAL_STATE, program.journal.state.fd);
+        hold_store(KEY_JOURNAL_STATE, program.journal.state.fd);
     }
     set_up_spool();
     restore();
+    intake_begin(&program.intake);
     journal_finish_block(&program.journal);
     failed = launcher_link_init(&program.link, &program.journal, CHILD_FD_LINK);
     if (!failed)
