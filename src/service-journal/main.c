@@ -13,6 +13,7 @@
 #include "service-journal/journal.h"
 #include "service-journal/launcher-link.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -357,6 +358,20 @@ static void restore(void)
             NUMBER("pipes", program.held_count));
 }
 
+/* Readers find by it where this boot begins. Where init held a state for us it has begun before. */
+static void mark_boot(void)
+{
+    char line[80] = "boot id=";
+    size_t used = strlen(line);
+    AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, line + used, sizeof line - used);
+
+    if (got > 0 && line[used + (size_t)got - 1] == '\n')
+        got--;
+    journal_say(&program.journal, JOURNAL_OWN_ID, JOURNAL_INFO, line,
+                used + (got > 0 ? (size_t)got : 0));
+}
+
 static int start(void)
 {
     int failed = journal_init(&program.journal, program.logs, program.fallback);
@@ -374,6 +389,7 @@ static int start(void)
         if (failed)
             return failed;
         hold_store(KEY_JOURNAL_STATE, program.journal.state.fd);
+        mark_boot();
     }
     set_up_spool();
     restore();

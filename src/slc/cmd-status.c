@@ -139,7 +139,7 @@ static void print_service(const struct slc *slc, const struct render *render, co
     print_row("type", render_member(service, "type"));
     print_row("file", render_member(service, "file"));
     print_enabled(service);
-    log_lines_print(slc, render_member(service, "name"), render_member(service, "journal"),
+    log_lines_print(slc, render, render_member(service, "name"), render_member(service, "journal"),
                     LOG_LINES);
 }
 

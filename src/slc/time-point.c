@@ -198,8 +198,8 @@ static bool day_before(uint64_t now_ns, int days, struct date *ret)
     tm.tm_isdst = -1;
     if (mktime(&tm) == -1)
         return false;
-    *ret = (struct date){(unsigned)tm.tm_year + 1900, (unsigned)tm.tm_mon + 1,
-                         (unsigned)tm.tm_mday};
+    *ret =
+        (struct date){(unsigned)tm.tm_year + 1900, (unsigned)tm.tm_mon + 1, (unsigned)tm.tm_mday};
     return true;
 }
 

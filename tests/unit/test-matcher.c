@@ -1,5 +1,6 @@
-/* Expressions for reading journals: what they match, held against regexec(3), and what is refused. */
-#include "journal/pattern.h"
+/* Expressions for reading journals: what they match, held against regexec(3), and what is refused.
+ */
+#include "journal/matcher.h"
 #include "test.h"
 
 #include <regex.h>
@@ -7,27 +8,29 @@
 
 static bool matches(const char *expression, const char *text)
 {
-    struct pattern *pattern;
-    struct pattern_error error;
-    if (pattern_create(&pattern, expression, &error) != 0) {
+    struct matcher *matcher;
+    struct matcher_error error;
+    if (matcher_create(&matcher, expression, &error) != 0) {
         printf("%s: column %zu: %s\n", expression, error.column, error.why);
         CHECK(!"the expression is one");
         return false;
     }
-    bool found = pattern_matches(pattern, text, strlen(text));
-    CHECK(found == pattern_matches(pattern, text, strlen(text)));
-    pattern_destroy(pattern);
+    bool found = matcher_matches(matcher, text, strlen(text));
+    CHECK(found == matcher_matches(matcher, text, strlen(text)));
+    matcher_destroy(matcher);
     return found;
 }
 
 TEST(expressions_match_as_posix_says)
 {
     CHECK(matches("a", "xay") && !matches("a", "xy") && !matches("a", ""));
-    CHECK(matches("^a", "ab") && !matches("^a", "ba") && matches("a$", "ba") && !matches("a$", "ab"));
+    CHECK(matches("^a", "ab") && !matches("^a", "ba") && matches("a$", "ba") &&
+          !matches("a$", "ab"));
     CHECK(matches("^$", "") && !matches("^$", "a") && matches("$", "a") && matches("^", "a"));
     CHECK(matches("x|^b|c$", "bz") && !matches("x|^b|c$", "abcz") && matches("x|^b|c$", "abc"));
     CHECK(matches("a.c", "abc") && !matches("a.c", "ac"));
-    CHECK(matches("a{2,3}b", "xaab") && !matches("^a{2,3}b", "aaaab") && matches("^a{2,}b", "aaaab"));
+    CHECK(matches("a{2,3}b", "xaab") && !matches("^a{2,3}b", "aaaab") &&
+          matches("^a{2,}b", "aaaab"));
     CHECK(matches("(ab)+c", "ababc") && !matches("^(ab)+c", "abac") && matches("a(|b)c", "ac"));
     CHECK(matches("[]a]", "]") && matches("[^]a]", "b") && !matches("[^]a]", "]a"));
     CHECK(matches("[a-]", "-") && matches("[[:digit:]x]{2}", "a1x") && matches("[]-]", "-"));
@@ -40,23 +43,24 @@ TEST(a_character_of_utf_8_is_one_character)
     CHECK(matches("^gr.n$", "gr\xc3\xbcn") && matches("\xc3\xbc+x", "\xc3\xbc\xc3\xbcx"));
     CHECK(matches("^gr[\xc3\xbcu]n$", "grun") && matches("^gr[\xc3\xbcu]n$", "gr\xc3\xbcn"));
     CHECK(!matches("^gr[\xc3\xb6u]n$", "gr\xc3\xbcn") && matches("^gr[^a]n$", "gr\xc3\xbcn"));
-    CHECK(matches("^a.b$", "a\xff" "b"));
+    CHECK(matches("^a.b$", "a\xff"
+                           "b"));
 }
 
 TEST(every_byte_counts_and_so_does_nul)
 {
-    struct pattern *pattern;
-    struct pattern_error error;
-    CHECK_NUMBER(pattern_create(&pattern, "a.b$", &error), 0);
-    CHECK(pattern_matches(pattern, "x\0a\0b", 5) && !pattern_matches(pattern, "a\0b\0", 4));
-    pattern_destroy(pattern);
+    struct matcher *matcher;
+    struct matcher_error error;
+    CHECK_NUMBER(matcher_create(&matcher, "a.b$", &error), 0);
+    CHECK(matcher_matches(matcher, "x\0a\0b", 5) && !matcher_matches(matcher, "a\0b\0", 4));
+    matcher_destroy(matcher);
 }
 
 static void check_refused(const char *expression, size_t column, const char *why)
 {
-    struct pattern *pattern;
-    struct pattern_error error = {0};
-    CHECK_NUMBER(pattern_create(&pattern, expression, &error), -22);
+    struct matcher *matcher;
+    struct matcher_error error = {0};
+    CHECK_NUMBER(matcher_create(&matcher, expression, &error), -22);
     CHECK_NUMBER(error.column, column);
     if (!strstr(error.why, why))
         CHECK_TEXT(error.why, why);
@@ -97,16 +101,16 @@ TEST(what_is_no_expression_is_refused_with_the_place)
 
 static void check_literal(const char *expression, const char *wanted, bool wanted_whole)
 {
-    struct pattern *pattern;
-    struct pattern_error error;
+    struct matcher *matcher;
+    struct matcher_error error;
     size_t bytes;
     bool whole;
-    CHECK_NUMBER(pattern_create(&pattern, expression, &error), 0);
-    const char *literal = pattern_literal(pattern, &bytes, &whole);
+    CHECK_NUMBER(matcher_create(&matcher, expression, &error), 0);
+    const char *literal = matcher_literal(matcher, &bytes, &whole);
     CHECK_TEXT(literal ? literal : "", wanted);
     CHECK_NUMBER(bytes, strlen(wanted));
     CHECK_NUMBER(whole, wanted_whole);
-    pattern_destroy(pattern);
+    matcher_destroy(matcher);
 }
 
 TEST(the_longest_text_that_every_match_has_is_known)
@@ -139,7 +143,8 @@ static unsigned random_below(unsigned most)
 
 static size_t put_random(char *out, size_t room, unsigned depth)
 {
-    static const char *const atoms[] = {"a", "b", "c", ".", "[ab]", "[^a]", "[[:alpha:]]", "^", "$"};
+    static const char *const atoms[] = {"a",    "b",           "c", ".", "[ab]",
+                                        "[^a]", "[[:alpha:]]", "^", "$"};
     static const char *const repeats[] = {"", "", "", "*", "+", "?", "{2}", "{1,2}", "{2,}"};
     size_t used = 0;
     unsigned pieces = 1 + random_below(3);
@@ -173,13 +178,14 @@ TEST(random_expressions_match_what_regexec_says)
     const char *given = getenv("CONIT_SEED");
     seed = given ? strtoull(given, NULL, 10) : 20261122;
     for (unsigned round = 0; round < 3000; round++) {
-        struct pattern *pattern;
-        struct pattern_error error;
+        struct matcher *matcher;
+        struct matcher_error error;
         regex_t regex;
         uint64_t begun = seed;
         put_random(expression, sizeof expression - 50, DEPTH);
-        if (pattern_create(&pattern, expression, &error) != 0) {
-            fprintf(stderr, "seed %llu: %s: %s\n", (unsigned long long)begun, expression, error.why);
+        if (matcher_create(&matcher, expression, &error) != 0) {
+            fprintf(stderr, "seed %llu: %s: %s\n", (unsigned long long)begun, expression,
+                    error.why);
             CHECK(!"it is an expression");
             continue;
         }
@@ -191,14 +197,14 @@ TEST(random_expressions_match_what_regexec_says)
             text[bytes] = 0;
             bool wanted = regexec(&regex, text, 0, NULL, 0) == 0;
             matched += wanted;
-            if (pattern_matches(pattern, text, bytes) != wanted) {
+            if (matcher_matches(matcher, text, bytes) != wanted) {
                 fprintf(stderr, "CONIT_SEED=%llu: '%s' on '%s'\n", (unsigned long long)begun,
                         expression, text);
                 CHECK(!"both agree");
             }
         }
         regfree(&regex);
-        pattern_destroy(pattern);
+        matcher_destroy(matcher);
     }
     CHECK(matched > 10000);
 }
@@ -206,16 +212,16 @@ TEST(random_expressions_match_what_regexec_says)
 /* So many states that they are forgotten and made again. */
 TEST(an_expression_with_very_many_states_matches_all_the_same)
 {
-    struct pattern *pattern;
-    struct pattern_error error;
+    struct matcher *matcher;
+    struct matcher_error error;
     char text[200];
     seed = 7;
-    CHECK_NUMBER(pattern_create(&pattern, "^[ab]*a[ab]{12}$", &error), 0);
+    CHECK_NUMBER(matcher_create(&matcher, "^[ab]*a[ab]{12}$", &error), 0);
     for (unsigned round = 0; round < 300; round++) {
         size_t bytes = 13 + random_below(180);
         for (size_t at = 0; at < bytes; at++)
             text[at] = random_below(2) ? 'a' : 'b';
-        CHECK(pattern_matches(pattern, text, bytes) == (text[bytes - 13] == 'a'));
+        CHECK(matcher_matches(matcher, text, bytes) == (text[bytes - 13] == 'a'));
     }
-    pattern_destroy(pattern);
+    matcher_destroy(matcher);
 }

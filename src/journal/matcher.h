@@ -8,27 +8,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define PATTERN_BYTES_MAX 1000
-#define PATTERN_DEPTH_MAX 50 /* parentheses in each other */
-#define PATTERN_WHY_BYTES 160
+#define MATCHER_BYTES_MAX 1000
+#define MATCHER_DEPTH_MAX 50 /* parentheses in each other */
+#define MATCHER_WHY_BYTES 160
 
-struct pattern;
+struct matcher;
 
-struct pattern_error {
+struct matcher_error {
     size_t column; /* 1: the first character */
-    char why[PATTERN_WHY_BYTES];
+    char why[MATCHER_WHY_BYTES];
 };
 
 /* Returns 0, -EINVAL with *ret_error, or -ENOMEM. */
-int pattern_create(struct pattern **ret, const char *expression, struct pattern_error *ret_error);
+int matcher_create(struct matcher **ret, const char *expression, struct matcher_error *ret_error);
 
 /* Accepts NULL. */
-void pattern_destroy(struct pattern *pattern);
+void matcher_destroy(struct matcher *matcher);
 
 /* Whether there is a match in the line, which has no line end. Without memory for more states it
  * is slower, no more. */
-bool pattern_matches(struct pattern *pattern, const char *text, size_t bytes);
+bool matcher_matches(struct matcher *matcher, const char *text, size_t bytes);
 
 /* A text that is in everything that matches, NULL: none is known. *ret_whole: and everything that
  * has it matches. */
-const char *pattern_literal(const struct pattern *pattern, size_t *ret_bytes, bool *ret_whole);
+const char *matcher_literal(const struct matcher *matcher, size_t *ret_bytes, bool *ret_whole);

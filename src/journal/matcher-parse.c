@@ -1,6 +1,6 @@
 /* POSIX extended regular expressions as trees, by recursive descent. The grammar is that of POSIX
  * (Base Definitions, chapter 9); what it calls undefined is refused, with what to write instead. */
-#include "journal/pattern-parse.h"
+#include "journal/matcher-parse.h"
 #include "base/text.h"
 #include "base/utf8.h"
 
@@ -13,8 +13,8 @@
 
 struct parse {
     const char *begin, *at;
-    struct pattern_trees *trees;
-    struct pattern_error *error;
+    struct matcher_trees *trees;
+    struct matcher_error *error;
     unsigned depth;
     int failed; /* 0, or why it is over */
 };
@@ -42,9 +42,9 @@ static uint32_t refuse_at(struct parse *parse, const char *place, const char *fo
 /* ---- the tree ------------------------------------------------------------------------------- */
 
 /* Every function that makes a node returns its number; after a failure numbers mean nothing. */
-static uint32_t add(struct parse *parse, struct pattern_tree node)
+static uint32_t add(struct parse *parse, struct matcher_tree node)
 {
-    struct pattern_trees *trees = parse->trees;
+    struct matcher_trees *trees = parse->trees;
 
     if (trees->count == trees->room) {
         size_t room = trees->room ? trees->room * 2 : 64;
@@ -60,9 +60,9 @@ static uint32_t add(struct parse *parse, struct pattern_tree node)
     return (uint32_t)trees->count++;
 }
 
-static uint32_t add_set(struct parse *parse, const struct pattern_set *set)
+static uint32_t add_set(struct parse *parse, const struct matcher_set *set)
 {
-    struct pattern_trees *trees = parse->trees;
+    struct matcher_trees *trees = parse->trees;
 
     if (trees->set_count == trees->set_room) {
         size_t room = trees->set_room ? trees->set_room * 2 : 64;
@@ -75,20 +75,20 @@ static uint32_t add_set(struct parse *parse, const struct pattern_set *set)
         trees->set_room = room;
     }
     trees->sets[trees->set_count] = *set;
-    return add(parse, (struct pattern_tree){.kind = PATTERN_SET,
-                                            .set = (uint32_t)trees->set_count++});
+    return add(parse,
+               (struct matcher_tree){.kind = MATCHER_SET, .set = (uint32_t)trees->set_count++});
 }
 
-static uint32_t add_pair(struct parse *parse, enum pattern_kind kind, uint32_t left, uint32_t right)
+static uint32_t add_pair(struct parse *parse, enum matcher_kind kind, uint32_t left, uint32_t right)
 {
-    return add(parse, (struct pattern_tree){.kind = kind, .left = left, .right = right});
+    return add(parse, (struct matcher_tree){.kind = kind, .left = left, .right = right});
 }
 
 static uint32_t add_range(struct parse *parse, unsigned first, unsigned last)
 {
-    struct pattern_set set = {0};
+    struct matcher_set set = {0};
     for (unsigned byte = first; byte <= last; byte++)
-        pattern_set_add(&set, (unsigned char)byte);
+        matcher_set_add(&set, (unsigned char)byte);
     return add_set(parse, &set);
 }
 
@@ -98,27 +98,27 @@ static uint32_t add_bytes(struct parse *parse, const char *bytes, size_t count)
     uint32_t tree = add_range(parse, (unsigned char)bytes[0], (unsigned char)bytes[0]);
     for (size_t i = 1; i < count; i++) {
         unsigned char byte = (unsigned char)bytes[i];
-        tree = add_pair(parse, PATTERN_BOTH, tree, add_range(parse, byte, byte));
+        tree = add_pair(parse, MATCHER_BOTH, tree, add_range(parse, byte, byte));
     }
     return tree;
 }
 
 /* A character that is in the set, or any that is not ASCII: of two to four bytes, or a byte that is
  * part of none. */
-static uint32_t add_ascii_and_others(struct parse *parse, const struct pattern_set *ascii)
+static uint32_t add_ascii_and_others(struct parse *parse, const struct matcher_set *ascii)
 {
     static const unsigned char leads[][2] = {{0xc2, 0xdf}, {0xe0, 0xef}, {0xf0, 0xf4}};
-    struct pattern_set set = *ascii;
+    struct matcher_set set = *ascii;
     uint32_t tree;
 
     for (unsigned byte = 0x80; byte <= 0xff; byte++)
-        pattern_set_add(&set, (unsigned char)byte);
+        matcher_set_add(&set, (unsigned char)byte);
     tree = add_set(parse, &set);
     for (size_t i = 0; i < sizeof leads / sizeof *leads; i++) {
         uint32_t one = add_range(parse, leads[i][0], leads[i][1]);
         for (size_t rest = 0; rest <= i; rest++)
-            one = add_pair(parse, PATTERN_BOTH, one, add_range(parse, 0x80, 0xbf));
-        tree = add_pair(parse, PATTERN_EITHER, tree, one);
+            one = add_pair(parse, MATCHER_BOTH, one, add_range(parse, 0x80, 0xbf));
+        tree = add_pair(parse, MATCHER_EITHER, tree, one);
     }
     return tree;
 }
@@ -135,7 +135,7 @@ static const struct {
 };
 
 /* At the "[:" of a class; goes on behind its ":]". */
-static void take_class(struct parse *parse, struct pattern_set *set)
+static void take_class(struct parse *parse, struct matcher_set *set)
 {
     const char *name = parse->at + 2, *end = strstr(name, ":]");
     size_t length = end ? (size_t)(end - name) : 0;
@@ -145,16 +145,17 @@ static void take_class(struct parse *parse, struct pattern_set *set)
             continue;
         for (int byte = 0; byte < 0x80; byte++)
             if (classes[i].has(byte))
-                pattern_set_add(set, (unsigned char)byte);
+                matcher_set_add(set, (unsigned char)byte);
         parse->at = end + 2;
         return;
     }
-    refuse_at(parse, parse->at, "there is no such class: write [:digit:], [:alpha:], [:alnum:], "
-                                "[:space:], [:upper:], [:lower:], [:punct:] or [:xdigit:]");
+    refuse_at(parse, parse->at,
+              "there is no such class: write [:digit:], [:alpha:], [:alnum:], "
+              "[:space:], [:upper:], [:lower:], [:punct:] or [:xdigit:]");
 }
 
 /* One character of a list, or a range. What is not ASCII becomes a tree in *others. */
-static void take_member(struct parse *parse, struct pattern_set *set, uint32_t *others)
+static void take_member(struct parse *parse, struct matcher_set *set, uint32_t *others)
 {
     const char *place = parse->at;
     size_t length = utf8_length((const unsigned char *)place, strlen(place));
@@ -174,11 +175,11 @@ static void take_member(struct parse *parse, struct pattern_set *set, uint32_t *
         parse->at += 2;
     } else if (length > 1) {
         uint32_t one = add_bytes(parse, place, length);
-        *others = *others == UINT32_MAX ? one : add_pair(parse, PATTERN_EITHER, *others, one);
+        *others = *others == UINT32_MAX ? one : add_pair(parse, MATCHER_EITHER, *others, one);
         return;
     }
     for (unsigned byte = first; byte <= last; byte++)
-        pattern_set_add(set, (unsigned char)byte);
+        matcher_set_add(set, (unsigned char)byte);
 }
 
 /* At a '['; goes on behind its ']'. */
@@ -186,7 +187,7 @@ static uint32_t take_list(struct parse *parse)
 {
     const char *open = parse->at++;
     bool negated = *parse->at == '^', is_first = true;
-    struct pattern_set set = {0};
+    struct matcher_set set = {0};
     uint32_t others = UINT32_MAX, tree;
 
     parse->at += negated;
@@ -204,7 +205,7 @@ static uint32_t take_list(struct parse *parse)
     parse->at++;
     if (!negated) {
         tree = add_set(parse, &set);
-        return others == UINT32_MAX ? tree : add_pair(parse, PATTERN_EITHER, tree, others);
+        return others == UINT32_MAX ? tree : add_pair(parse, MATCHER_EITHER, tree, others);
     }
     if (others != UINT32_MAX)
         return refuse_at(parse, open, "a list of what is not wanted has ASCII characters only");
@@ -247,9 +248,9 @@ static uint32_t take_group(struct parse *parse)
     const char *open = parse->at++;
     uint32_t tree;
 
-    if (parse->depth++ == PATTERN_DEPTH_MAX)
+    if (parse->depth++ == MATCHER_DEPTH_MAX)
         return refuse_at(parse, open, "at most %d parentheses may be in each other",
-                         PATTERN_DEPTH_MAX);
+                         MATCHER_DEPTH_MAX);
     tree = take_branches(parse);
     parse->depth--;
     if (*parse->at != ')')
@@ -261,7 +262,7 @@ static uint32_t take_group(struct parse *parse)
 /* What a repeat may follow. */
 static uint32_t take_atom(struct parse *parse)
 {
-    static const struct pattern_set ascii = {{UINT64_MAX, UINT64_MAX, 0, 0}};
+    static const struct matcher_set ascii = {{UINT64_MAX, UINT64_MAX, 0, 0}};
     const char *place = parse->at;
     size_t length;
 
@@ -278,8 +279,8 @@ static uint32_t take_atom(struct parse *parse)
     case '^':
     case '$':
         parse->at++;
-        return add(parse, (struct pattern_tree){.kind = *place == '^' ? PATTERN_BEGIN
-                                                                      : PATTERN_END});
+        return add(parse,
+                   (struct matcher_tree){.kind = *place == '^' ? MATCHER_BEGIN : MATCHER_END});
     case '*':
     case '+':
     case '?':
@@ -289,8 +290,9 @@ static uint32_t take_atom(struct parse *parse)
         return refuse_at(parse, place, "there is nothing to repeat: write '\\{' for a brace");
     case '\n':
     case '\r':
-        return refuse_at(parse, place, "a line end is no part of a line: write '$' for where one "
-                                       "ends");
+        return refuse_at(parse, place,
+                         "a line end is no part of a line: write '$' for where one "
+                         "ends");
     default:
         length = utf8_length((const unsigned char *)place, strlen(place));
         length = length ? length : 1;
@@ -309,7 +311,7 @@ static uint32_t take_number(struct parse *parse)
 }
 
 /* At a '{'; goes on behind its '}'. */
-static void take_bounds(struct parse *parse, struct pattern_tree *repeat)
+static void take_bounds(struct parse *parse, struct matcher_tree *repeat)
 {
     const char *open = parse->at++;
 
@@ -320,13 +322,12 @@ static void take_bounds(struct parse *parse, struct pattern_tree *repeat)
     repeat->least = repeat->most = take_number(parse);
     if (*parse->at == ',') {
         parse->at++;
-        repeat->most =
-            isdigit((unsigned char)*parse->at) ? take_number(parse) : PATTERN_FOR_EVER;
+        repeat->most = isdigit((unsigned char)*parse->at) ? take_number(parse) : MATCHER_FOR_EVER;
     }
     if (*parse->at != '}')
         refuse_at(parse, open, "a repeat is written {2}, {2,} or {1,3}");
     else if (repeat->least > REPEAT_MAX ||
-             (repeat->most > REPEAT_MAX && repeat->most != PATTERN_FOR_EVER))
+             (repeat->most > REPEAT_MAX && repeat->most != MATCHER_FOR_EVER))
         refuse_at(parse, open, "nothing may be repeated more than %d times", REPEAT_MAX);
     else if (repeat->most < repeat->least)
         refuse_at(parse, open, "the repeat {%u,%u} is the wrong way round", repeat->least,
@@ -339,16 +340,18 @@ static uint32_t take_piece(struct parse *parse)
     uint32_t tree = take_atom(parse);
 
     while (!parse->failed && *parse->at && strchr("*+?{", *parse->at)) {
-        struct pattern_tree repeat = {.kind = PATTERN_REPEAT, .left = tree};
-        enum pattern_kind kind = parse->trees->nodes[tree].kind;
-        if (kind == PATTERN_BEGIN || kind == PATTERN_END)
-            return refuse_at(parse, parse->at, "there is nothing to repeat: write '\\%c' for the "
-                                               "character", *parse->at);
+        struct matcher_tree repeat = {.kind = MATCHER_REPEAT, .left = tree};
+        enum matcher_kind kind = parse->trees->nodes[tree].kind;
+        if (kind == MATCHER_BEGIN || kind == MATCHER_END)
+            return refuse_at(parse, parse->at,
+                             "there is nothing to repeat: write '\\%c' for the "
+                             "character",
+                             *parse->at);
         if (*parse->at == '{') {
             take_bounds(parse, &repeat);
         } else {
             repeat.least = *parse->at == '+';
-            repeat.most = *parse->at == '?' ? 1 : PATTERN_FOR_EVER;
+            repeat.most = *parse->at == '?' ? 1 : MATCHER_FOR_EVER;
             parse->at++;
         }
         tree = add(parse, repeat);
@@ -362,10 +365,9 @@ static uint32_t take_branch(struct parse *parse)
 
     while (!parse->failed && *parse->at && *parse->at != '|' && *parse->at != ')') {
         uint32_t piece = take_piece(parse);
-        tree = tree == UINT32_MAX ? piece : add_pair(parse, PATTERN_BOTH, tree, piece);
+        tree = tree == UINT32_MAX ? piece : add_pair(parse, MATCHER_BOTH, tree, piece);
     }
-    return tree != UINT32_MAX ? tree
-                              : add(parse, (struct pattern_tree){.kind = PATTERN_NOTHING});
+    return tree != UINT32_MAX ? tree : add(parse, (struct matcher_tree){.kind = MATCHER_NOTHING});
 }
 
 static uint32_t take_branches(struct parse *parse)
@@ -374,22 +376,22 @@ static uint32_t take_branches(struct parse *parse)
 
     while (!parse->failed && *parse->at == '|') {
         parse->at++;
-        tree = add_pair(parse, PATTERN_EITHER, tree, take_branch(parse));
+        tree = add_pair(parse, MATCHER_EITHER, tree, take_branch(parse));
     }
     return tree;
 }
 
-int pattern_parse(struct pattern_trees *trees, const char *expression,
-                  struct pattern_error *ret_error)
+int matcher_parse(struct matcher_trees *trees, const char *expression,
+                  struct matcher_error *ret_error)
 {
     struct parse parse = {expression, expression, trees, ret_error, 0, 0};
 
-    *trees = (struct pattern_trees){0};
+    *trees = (struct matcher_trees){0};
     if (!*expression)
         refuse_at(&parse, expression, "it is empty, and would match every line");
-    else if (strlen(expression) > PATTERN_BYTES_MAX)
-        refuse_at(&parse, expression + PATTERN_BYTES_MAX, "it has %zu bytes, and may have %d",
-                  strlen(expression), PATTERN_BYTES_MAX);
+    else if (strlen(expression) > MATCHER_BYTES_MAX)
+        refuse_at(&parse, expression + MATCHER_BYTES_MAX, "it has %zu bytes, and may have %d",
+                  strlen(expression), MATCHER_BYTES_MAX);
     else
         trees->root = take_branches(&parse);
     if (!parse.failed && *parse.at == ')')
@@ -397,9 +399,9 @@ int pattern_parse(struct pattern_trees *trees, const char *expression,
     return parse.failed;
 }
 
-void pattern_trees_finish(struct pattern_trees *trees)
+void matcher_trees_finish(struct matcher_trees *trees)
 {
     free(trees->nodes);
     free(trees->sets);
-    *trees = (struct pattern_trees){0};
+    *trees = (struct matcher_trees){0};
 }
