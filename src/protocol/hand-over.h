@@ -90,6 +90,7 @@ enum hand_over_key {
     KEY_FOLLOW_BELL = 5,   /* its eventfd */
     KEY_JOURNAL_STATE = 8, /* the journal's memfd */
     KEY_JOURNAL_SPOOL = 9,
+    KEY_JOURNAL_QUEUE = 10,   /* memfd: lines on their way to the thread that writes */
     KEY_JOURNAL_INTAKE = 11,  /* memfd: what is taken in that no service prints */
     KEY_JOURNAL_DEV_LOG = 12, /* the socket /dev/log */
     KEY_FEED_SYSLOG = 13,     /* pipes, as KEY_FEED_FIRST, of journals that are no service's */

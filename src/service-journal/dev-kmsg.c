@@ -58,7 +58,7 @@ static void say_missed(struct dev_kmsg *dev_kmsg, uint64_t count)
     text_printf(&text, "dropped lines=%llu reason=\"overwritten by the kernel\"",
                 (unsigned long long)count);
     journal_say(dev_kmsg->feeds->journal, JOURNAL_KERNEL_ID, JOURNAL_WARNING, text.data,
-                text.used_bytes);
+                text.used_bytes, 0);
 }
 
 /* Returns -EAGAIN when the pipe is full. */

@@ -58,11 +58,7 @@ void feed_restore(struct feeds *feeds, uint32_t id, int fd)
 {
     struct feed *feed = add(feeds, id, fd);
     int again = feed ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
-    /* Its lines are whole but for very long ones, so an unfinished one in the file of a service is
-     * what that has printed itself. */
-    int failed = again < 0 ? -errno
-                           : journal_add_pipe(feeds->journal, id, again,
-                                              id == JOURNAL_SYSLOG_ID || id == JOURNAL_KERNEL_ID);
+    int failed = again < 0 ? -errno : journal_add_pipe(feeds->journal, id, again, PIPE_FEED);
     if (!failed)
         return;
     if (feed)
@@ -91,7 +87,7 @@ static struct feed *make(struct feeds *feeds, uint32_t id)
     text_format(path, sizeof path, "/proc/self/fd/%d", ends[0]);
     fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     close(ends[1]);
-    if (fd < 0 || journal_add_pipe(feeds->journal, id, ends[0], false) < 0) {
+    if (fd < 0 || journal_add_pipe(feeds->journal, id, ends[0], PIPE_FEED) < 0) {
         close(fd < 0 ? ends[0] : fd);
         return NULL;
     }

@@ -118,15 +118,15 @@ void intake_system(struct intake *intake, const struct journal_link_message *mes
 
 static void register_journal(struct journal *journal, uint32_t id, const char *name)
 {
-    struct journal_state_record record = {.quota = QUOTA_DEFAULT};
+    struct journal_state_record record = {.id = id, .quota = QUOTA_DEFAULT};
     text_format(record.name, sizeof record.name, "%s", name);
-    int failed = journal_register(journal, id, &record);
+    int failed = journal_register(journal, &record);
     if (failed)
         LOG(ERROR, "There is no journal for what comes from elsewhere", TEXT("journal", name),
             TEXT("error", strerror(-failed)));
 }
 
-void intake_begin(struct intake *intake)
+void intake_restore(struct intake *intake)
 {
     int failed = intake->state ? 0 : make_state(intake);
     register_journal(intake->journal, JOURNAL_SYSLOG_ID, JOURNAL_SYSLOG_NAME);
@@ -139,9 +139,14 @@ void intake_begin(struct intake *intake)
         feed_restore(&intake->feeds, intake->held[i].id, intake->held[i].fd);
     free(intake->held);
     intake->held = NULL;
+    if (intake->state)
+        feed_recover(&intake->feeds);
+}
+
+void intake_begin(struct intake *intake)
+{
     if (!intake->state)
         return;
-    feed_recover(&intake->feeds);
     if (intake->state->told) /* whose what was received is */
         dev_log_set_cgroups(&intake->dev_log, intake->state->cgroup);
     if (intake->socket >= 0)

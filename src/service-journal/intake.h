@@ -16,7 +16,7 @@ struct intake {
     struct held_feed {
         uint32_t id;
         int fd;
-    } * held; /* until intake_begin() */
+    } * held; /* until intake_restore() */
     size_t held_count;
     int socket; /* likewise; -1: none */
 };
@@ -27,8 +27,11 @@ void intake_init(struct intake *intake, struct journal *journal, bool container)
  * is taken. */
 bool intake_take_held(struct intake *intake, uint32_t key, int fd);
 
-/* Goes on where another journal was: once the services are known, and before the first pipe is
- * read. */
+/* Takes the pipes back that another journal had: once the services are known, and before the first
+ * pipe is read. */
+void intake_restore(struct intake *intake);
+
+/* Goes on where another journal was. */
 void intake_begin(struct intake *intake);
 
 /* What the launcher says of all journals. */

@@ -24,7 +24,8 @@ static uint32_t find_by_name(const struct journal *journal, const char *name, si
 {
     for (uint32_t i = 0; i < journal->service_count; i++) {
         const struct service *service = journal->services[i];
-        if (service && strncmp(service->name, name, bytes) == 0 && !service->name[bytes])
+        if (service && strncmp(service->book->name, name, bytes) == 0 &&
+            !service->book->name[bytes])
             return service->id;
     }
     return JOURNAL_SYSLOG_ID;

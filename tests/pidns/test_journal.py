@@ -206,7 +206,7 @@ def test_events_come_after_what_was_printed_before_and_cut_a_line():
         os.write(out, b'o\nthree')
         m.say_link(RUN_ENDED, 0)
         m.say_link(EVENT, 0, text=b'ended code=0')
-        m.wait_done()
+        m.drain()
         assert m.lines('web') == [
             ('+', 'info', b'started pid=812'), ('', 'info', b'one'), ('', 'info', b'tw'),
             ('+', 'warning', b'odd'), ('-', 'info', b'o'), ('', 'info', b'three'),

@@ -1,0 +1,115 @@
+"""A process stopped at each system call of each of its threads (ptrace), and killed there.
+
+    stepper = Stepper(process)     attached to all threads, which are stopped
+    stepper.until(number)          runs to the entry of this system call of any of them
+    stepper.step(count)            so many entries and exits further, of whichever comes to one
+    stepper.kill()
+"""
+import ctypes
+import os
+import platform
+import signal
+import time
+
+from harness import DEADLINE, Skip
+
+PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_GET_SYSCALL_INFO = 24, 0x4206, 0x4207, 0x420e
+PTRACE_DETACH = 17
+TRACESYSGOOD, WALL = 1, 0x40000000
+IDLE_SECONDS = 1  # no system call for so long: nothing more is done
+libc = ctypes.CDLL(None, use_errno=True)
+libc.ptrace.restype = ctypes.c_long
+libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+RENAMEAT = {'x86_64': 264, 'aarch64': 38}.get(platform.machine())
+
+
+def ptrace(request, pid, address=0, data=0):
+    done = libc.ptrace(request, pid, address, data)
+    if done < 0:
+        error = ctypes.get_errno()
+        raise Skip(f'no ptrace here: {os.strerror(error)}') if error in (1, 38) else \
+            OSError(error, os.strerror(error))
+    return done
+
+
+def syscall_of(thread):
+    """Its number at the entry, else None."""
+    info = (ctypes.c_uint64 * 16)()
+    ptrace(PTRACE_GET_SYSCALL_INFO, thread, ctypes.sizeof(info), ctypes.addressof(info))
+    return info[3] if info[0] & 0xff == 1 else None  # op, arch; instruction, stack; number
+
+
+class Stepper:
+    def __init__(self, process):
+        self.pid = process.pid
+        self.stopped = set()
+        threads = [int(name) for name in os.listdir(f'/proc/{self.pid}/task')]
+        for thread in threads:
+            ptrace(PTRACE_SEIZE, thread, 0, TRACESYSGOOD)
+            ptrace(PTRACE_INTERRUPT, thread)
+            os.waitpid(thread, WALL)
+            self.stopped.add(thread)
+
+    def next_stop(self):
+        """The thread that comes to an entry or exit next. None: all of them only wait."""
+        for thread in self.stopped:
+            ptrace(PTRACE_SYSCALL, thread)
+        self.stopped.clear()
+        idle = time.monotonic() + IDLE_SECONDS
+        while time.monotonic() < idle:
+            thread, status = os.waitpid(-1, WALL | os.WNOHANG)
+            if not thread:
+                time.sleep(0.0005)
+                continue
+            assert os.WIFSTOPPED(status), status
+            if os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
+                self.stopped.add(thread)
+                return thread
+            event = status >> 16
+            ptrace(PTRACE_SYSCALL, thread, 0, 0 if event else os.WSTOPSIG(status))
+        return None
+
+    def step(self, count):
+        """Returns whether there were so many."""
+        return all(self.next_stop() for _ in range(count))
+
+    def until(self, number):
+        end = time.monotonic() + DEADLINE * 4
+        while time.monotonic() < end:
+            thread = self.next_stop()
+            if not thread:
+                return False
+            if syscall_of(thread) == number:
+                return True
+        return False
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        while True:
+            thread, status = os.waitpid(-1, WALL)
+            if thread == self.pid and not os.WIFSTOPPED(status):
+                return
+
+
+class Stopped:
+    """All threads of a process but the first one are stopped, as on a disk that hangs."""
+
+    def __init__(self, process):
+        self.threads = [int(name) for name in os.listdir(f'/proc/{process.pid}/task')
+                        if int(name) != process.pid]
+
+    def __enter__(self):
+        for thread in self.threads:
+            ptrace(PTRACE_SEIZE, thread)
+            ptrace(PTRACE_INTERRUPT, thread)
+            os.waitpid(thread, WALL)
+        return self
+
+    def kill(self, pid):
+        os.kill(pid, signal.SIGKILL)
+        for thread in self.threads:
+            os.waitpid(thread, WALL)
+
+    def __exit__(self, *error):
+        for thread in self.threads:
+            libc.ptrace(PTRACE_DETACH, thread, None, None)  # unless it was killed
