@@ -95,6 +95,7 @@ enum hand_over_key {
     KEY_JOURNAL_DEV_LOG = 12, /* the socket /dev/log */
     KEY_FEED_SYSLOG = 13,     /* pipes, as KEY_FEED_FIRST, of journals that are no service's */
     KEY_FEED_KERNEL = 14,
+    KEY_JOURNAL_COUNTS = 15,  /* memfd: how much each service has printed */
     KEY_SERVICE_FIRST = 16,   /* + slot: the service's output pipe, opened O_RDWR */
     KEY_READY_FIRST = 131072, /* + slot: its sd_notify socket, or the pipe of `ready: fd` */
     KEY_FEED_FIRST = 262128,  /* + slot: the pipe of what it says by other ways than its output */

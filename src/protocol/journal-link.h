@@ -17,7 +17,7 @@
  *   SETTINGS  id, flags, quota: others from now on
  *   MATCH     id, run, text: an expression           MATCHED  id, run: a line of it was there
  *   UNMATCH   id, run: nobody waits for it any more
- *   SYSTEM    flags, quota.max_size_bytes, name, text: what holds for all journals
+ *   SYSTEM    flags, quota, name, text: of all       COUNTS   a descriptor
  *
  * MATCH asks for the first whole line that the service prints from then on and that matches (POSIX,
  * extended); what it printed before is not looked at. A program whose first line is to count is
@@ -30,6 +30,8 @@
  * path of the cgroup in which each service has its own as /proc/PID/cgroup tells it, a line end,
  * and its path as a file ("": there are none), and max_size_bytes is for all journals together (0:
  * the default). The last one counts.
+ * The answer is COUNTS: a descriptor to read from, and nothing else, an array of struct
+ * journal_counts by id. So nobody has to be asked how much a service has printed.
  */
 #pragma once
 
@@ -55,6 +57,7 @@ enum journal_link_type {
     JOURNAL_DRAINED = 18,
     JOURNAL_NOTE = 19,
     JOURNAL_MATCHED = 20,
+    JOURNAL_COUNTS = 21,
 };
 
 enum journal_flag {
@@ -91,6 +94,14 @@ struct journal_link_message {
     char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME;
                                            MATCH: the expression */
 };
+
+/* Of a service, since its id was registered for it. */
+struct journal_counts {
+    uint64_t lines, bytes; /* printed, and taken out of its pipe */
+    /* Lines of these that are not in its journal: because of `rate`; because there was no room. */
+    uint64_t over_rate, no_room;
+};
+_Static_assert(sizeof(struct journal_counts) == 32, "no padding");
 
 /* As hand_over_send and hand_over_receive, with at most one descriptor. *ret_fd is -1 for none.
  * -EMFILE: there is a descriptor for which none was free; it is lost, unless this was a peek. */

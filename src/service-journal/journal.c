@@ -58,6 +58,7 @@ void journal_end_step(struct journal *journal, struct service *service)
     live->rate = service->rate;
     queue_commit(&journal->queue);
     __atomic_store_n(&journal_state_note(&journal->state)->active, 0, __ATOMIC_SEQ_CST);
+    counts_set(&journal->counts, service->id, &live->counts);
     writer_see(&journal->writer);
 }
 
@@ -265,6 +266,7 @@ static void write_limited(struct journal *journal, struct service_pipe *pipe, co
     const struct quota *quota = &service->quota;
 
     say_dropped(journal, service, rate_begin(&service->rate, quota, clock_now_ns()));
+    const uint32_t dropped = service->rate.dropped;
     while (count) {
         const struct journal_splitter *splitter = &pipe->splitter;
         bool in_line = splitter->state != LINE_NONE || splitter->held_bytes, drop;
@@ -274,12 +276,16 @@ static void write_limited(struct journal *journal, struct service_pipe *pipe, co
         bytes += run;
         count -= run;
     }
+    service->live->counts.over_rate += service->rate.dropped - dropped;
     journal_wait_for_rate(journal, service);
 }
 
 void journal_write_block(struct journal *journal, struct service_pipe *pipe, const char *bytes,
                          size_t count)
 {
+    struct journal_counts *counts = &pipe->service->live->counts;
+    counts->lines += counts_line_ends(bytes, count);
+    counts->bytes += count;
     if (pipe->service->quota.rate_lines || pipe->dropping)
         write_limited(journal, pipe, bytes, count);
     else
@@ -293,6 +299,8 @@ void journal_end_line(struct journal *journal, struct service_pipe *pipe)
     struct service *service = pipe->service;
     char time[CLOCK_RFC3339_BYTES], end[JOURNAL_SPLITTER_ROOM] = "";
 
+    if (pipe->splitter.state != LINE_NONE || pipe->splitter.held_bytes || pipe->dropping)
+        service->live->counts.lines++;
     clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
     if (pipe->splitter.held_bytes)
         take_line(journal, service, pipe, time);

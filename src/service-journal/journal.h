@@ -10,6 +10,7 @@
 #include "base/buffer.h"
 #include "journal/splitter.h"
 #include "loop/loop.h"
+#include "service-journal/counts.h"
 #include "service-journal/match.h"
 #include "service-journal/queue.h"
 #include "service-journal/rate.h"
@@ -67,6 +68,7 @@ struct journal {
     struct queue queue;
     struct journal_state state;
     struct spool spool;
+    struct counts counts;
     struct service **services; /* at journal_place(id); NULL where there is none */
     uint32_t service_count;
     struct service own;

@@ -40,6 +40,21 @@ static int send_matched(const struct launcher_link *link, const struct match *ma
     return journal_link_send(link->source.fd, &message, -1);
 }
 
+/* What cannot be opened now is not sent: the launcher does without. */
+static int send_counts(const struct launcher_link *link)
+{
+    struct journal_link_message message;
+    int fd = counts_open_reading(&link->journal->counts);
+    if (fd < 0)
+        return 0;
+    memset(&message, 0, offsetof(struct journal_link_message, text));
+    message.type = JOURNAL_COUNTS;
+    message.text[0] = 0;
+    int failed = journal_link_send(link->source.fd, &message, fd);
+    close(fd);
+    return failed;
+}
+
 /* Sends the answers that are due, as far as they fit. */
 static void send_answers(struct launcher_link *link)
 {
@@ -50,6 +65,10 @@ static void send_answers(struct launcher_link *link)
         failed = send_message(link, JOURNAL_HELLO, sequence, 0, "");
         link->greeted = !failed;
         link->acknowledged = failed ? link->acknowledged : sequence;
+    }
+    if (!failed && link->counts_due) {
+        failed = send_counts(link);
+        link->counts_due = failed != 0;
     }
     /* Of a disk that hangs nobody is told more than that it is so: what can be read is there. */
     while (!failed && link->token_count &&
@@ -150,6 +169,7 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
         break;
     case JOURNAL_SYSTEM:
         intake_system(journal->intake, message);
+        link->counts_due = true;
         break;
     case JOURNAL_DRAIN:
         link->tokens[link->token_count].number = journal_drain(journal, WRITER_SYNC_NOTHING);
@@ -224,7 +244,7 @@ static void on_answer(void *context)
 
 int launcher_link_init(struct launcher_link *link, struct journal *journal, int fd)
 {
-    *link = (struct launcher_link){.journal = journal};
+    *link = (struct launcher_link){.counts_due = true, .journal = journal};
     journal->on_matched = journal->on_drained = on_answer;
     journal->context = link;
     int failed = loop_add(&journal->loop, &link->source, fd, EPOLLIN, on_event);

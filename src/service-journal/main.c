@@ -215,6 +215,8 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
             take_state(fds[i]);
         else if (key == KEY_JOURNAL_SPOOL && program.journal.spool.fd < 0)
             spool_open(&program.journal.spool, fds[i]);
+        else if (key == KEY_JOURNAL_COUNTS && program.journal.counts.fd < 0)
+            counts_open(&program.journal.counts, fds[i]);
         else if (key == KEY_JOURNAL_QUEUE && !program.has_queue)
             take_queue(fds[i]);
         else if (intake_take_held(&program.intake, key, fds[i]))
@@ -363,6 +365,13 @@ static int make_memory(void)
         if (failed)
             return failed;
         hold_store(KEY_JOURNAL_SPOOL, journal->spool.fd);
+    }
+    if (journal->counts.fd < 0) {
+        failed = counts_create(&journal->counts);
+        if (failed)
+            LOG(WARNING, "What services print is not counted", TEXT("error", strerror(-failed)));
+        else
+            hold_store(KEY_JOURNAL_COUNTS, journal->counts.fd);
     }
     return 0;
 }

@@ -114,6 +114,7 @@ static void on_pipes(struct loop_fd *source, uint32_t events)
 int journal_init(struct journal *journal, const char *logs, const char *fallback)
 {
     journal->spool.fd = journal->state.fd = journal->queue.fd = -1;
+    journal->counts = COUNTS_NONE;
     journal->own = (struct service){.journal = journal, .id = JOURNAL_OWN_ID};
     list_init(&journal->matched);
     list_init(&journal->own.pipes);
@@ -264,6 +265,7 @@ static struct service *make_service(struct journal *journal, uint32_t slot,
         return NULL;
     }
     service->book->owner = service;
+    service->book->no_room = counts_no_room(&journal->counts, record->id);
     take_slot(slot);
     return service;
 }
@@ -329,6 +331,7 @@ int journal_register(struct journal *journal, const struct journal_state_record 
     if (!made)
         return -ENOMEM;
     set_flags(made, record->flags);
+    counts_begin(&journal->counts, record->id);
     journal->services[journal_place(record->id)] = made;
     return write_record(journal, made);
 }
@@ -352,6 +355,7 @@ int journal_restore(struct journal *journal, uint32_t slot,
     set_flags(service, record->flags);
     service->restored = true;
     service->rate = service->live->rate;
+    counts_set(&journal->counts, service->id, &service->live->counts);
     journal->services[journal_place(record->id)] = service;
     journal_wait_for_rate(journal, service);
     return 0;

@@ -69,6 +69,7 @@ struct journal_live {
     uint64_t in_inode; /* of the pipe whose unfinished line was put last; 0: of none */
     uint32_t in_state; /* enum journal_line_state of it */
     struct rate rate;
+    struct journal_counts counts;
 };
 
 /* The step under way: a block on its way from a pipe into the queue, or what a message puts there.

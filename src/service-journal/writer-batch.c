@@ -79,6 +79,13 @@ static void wait_for_disk(struct writer *writer, struct book *book)
         list_append(&writer->waiting, &book->waiting_node);
 }
 
+/* What was dropped since there were so many. */
+static void count_dropped(struct book *book, uint64_t before)
+{
+    if (book->no_room)
+        __atomic_fetch_add(book->no_room, book->backlog->dropped_lines - before, __ATOMIC_RELAXED);
+}
+
 static void keep(struct writer *writer, struct book *book, const char *bytes, size_t count,
                  bool continues)
 {
@@ -87,7 +94,9 @@ static void keep(struct writer *writer, struct book *book, const char *bytes, si
         return;
     if (first)
         book->continues = continues;
+    uint64_t dropped = book->backlog->dropped_lines;
     backlog_add(book->backlog, &writer->pool, bytes, count);
+    count_dropped(book, dropped);
     wait_for_disk(writer, book);
 }
 
@@ -96,7 +105,9 @@ static void give_back(struct writer *writer, struct book *book, const char *byte
 {
     if (!count || !has_backlog(book))
         return;
+    uint64_t dropped = book->backlog->dropped_lines;
     backlog_give_back(book->backlog, &writer->pool, bytes, count);
+    count_dropped(book, dropped);
     book->continues = continues;
     wait_for_disk(writer, book);
 }

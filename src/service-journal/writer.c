@@ -324,6 +324,7 @@ void writer_end(struct writer *writer, struct book *book)
 {
     pthread_mutex_lock(&writer->lock);
     book->ends = true;
+    book->no_room = NULL; /* its id may soon be another one's */
     book->end_at = queue_head(writer->queue);
     add_news(writer, book);
     pthread_mutex_unlock(&writer->lock);

@@ -33,6 +33,7 @@ struct book {
     uint32_t batch_place;                /* one more than it; 0: nothing of it is in the batch */
     /* Under the lock: */
     struct backlog *backlog;  /* NULL: none; NULL again when it is empty */
+    uint64_t *no_room;        /* where lines are counted that it drops; NULL: nowhere */
     bool continues;           /* what the backlog begins with goes on with a line of the file */
     struct list waiting_node; /* has a backlog */
     struct list news_node;    /* is new, has another quota, or ends */

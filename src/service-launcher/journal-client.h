@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "loop/loop.h"
+#include "protocol/journal-link.h"
 #include "service/quota.h"
 
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct journal_client {
     uint32_t last_token;
     size_t events;        /* in the queue */
     uint64_t lost_events; /* dropped and not reported yet */
+    int counts_fd;        /* -1: not known yet */
     bool batching;        /* set by the owner: lines wait for journal_client_flush() */
     /* Set by the owner after init, each may be NULL. on_registered: the registration for which
      * journal_client_register() said -EAGAIN is in the kernel's queue now. on_note: a word of the
@@ -99,6 +101,11 @@ int journal_client_run_ended(struct journal_client *client, uint32_t id);
 /* The id gets free: what is left in the pipe is written, then the journal forgets it.
  * 0 or -ENOMEM. */
 int journal_client_forget(struct journal_client *client, uint32_t id);
+
+/* How much a service has printed, as of now: a look into memory, nobody is asked. -ENOENT while the
+ * journal has not said where; 0 or -errno. */
+int journal_client_counts(const struct journal_client *client, uint32_t id,
+                          struct journal_counts *ret);
 
 /* Asks for the first line of what the service prints from now on that matches; `run` is the run's
  * invocation id. Once on_match_taken says so no line is missed. 0, -ENOMEM, or -EINVAL: too long.

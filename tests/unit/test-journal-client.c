@@ -127,6 +127,42 @@ TEST(what_holds_for_all_journals_arrives_in_one_message)
     finish();
 }
 
+static void say_counts(int fd)
+{
+    struct journal_link_message message = {.type = JOURNAL_COUNTS};
+    CHECK_NUMBER(journal_link_send(sockets[1], &message, fd), 0);
+    CHECK_NUMBER(loop_turn(&loop, false), 0);
+}
+
+TEST(counts_are_read_where_the_journal_has_said_whatever_is_there)
+{
+    const struct journal_counts some[2] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+    struct journal_counts found = {9, 9, 9, 9};
+    int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    begin();
+    CHECK_NUMBER(journal_client_counts(&client, 0, &found), -ENOENT);
+    say_counts(-1);
+    CHECK_NUMBER(journal_client_counts(&client, 0, &found), -ENOENT);
+    CHECK_NUMBER(write(file, some, sizeof some), sizeof some);
+    say_counts(file);
+    CHECK_NUMBER(journal_client_counts(&client, 1, &found), 0);
+    CHECK(found.lines == 5 && found.bytes == 6 && found.over_rate == 7 && found.no_room == 8);
+    CHECK_NUMBER(journal_client_counts(&client, 2, &found), -ENOENT);
+    CHECK_NUMBER(ftruncate(file, 40), 0); /* as a broken journal might */
+    CHECK_NUMBER(journal_client_counts(&client, 1, &found), -ENOENT);
+    CHECK_NUMBER(found.lines, 5);
+    int before = open_something();
+    close(before);
+    for (int i = 0; i < 10; i++) /* an even number: each is there before the former is closed */
+        say_counts(file);
+    int after = open_something();
+    CHECK_NUMBER(after, before);
+    close(after);
+    close(file);
+    finish();
+}
+
 TEST(what_does_not_fit_waits_and_goes_in_order)
 {
     unsigned count = 0, waiting = 0;
