@@ -70,6 +70,16 @@ static bool read_first_time(int folder, uint64_t *ret_ns)
     return true;
 }
 
+/* A sealed file is whole, also after a power cut. Where it cannot be synced there is nothing more
+ * to be done for it. */
+static void sync_current(int folder)
+{
+    AUTO_CLOSE int fd =
+        openat(folder, JOURNAL_FILE_CURRENT, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd >= 0)
+        fdatasync(fd);
+}
+
 int journal_store_seal(struct journal_store *store, struct journal_file *file)
 {
     char name[JOURNAL_SEALED_BYTES];
@@ -87,6 +97,8 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
         time_ns = list.files[list.count - 1].time_ns + NS_PER_US;
     journal_list_finish(&list);
     journal_sealed_name(name, time_ns, JOURNAL_PLAIN);
+    if (!failed && !file->on_fallback)
+        sync_current(folder);
     if (!failed && renameat(folder, JOURNAL_FILE_CURRENT, folder, name) < 0)
         failed = -errno;
     if (failed)

@@ -203,6 +203,9 @@ static int open_file(struct journal_store *store, struct journal_file *file, uin
     file->size_bytes = (uint64_t)stat.st_size;
     file->device = stat.st_dev;
     file->inode = stat.st_ino;
+    if (!stat.st_size)
+        file->is_new = true;
+    file->synced_bytes = file->size_bytes;
     file->checked_at_ns = now_ns;
     char last = '\n';
     if (stat.st_size && pread(fd, &last, 1, stat.st_size - 1) != 1)
@@ -445,6 +448,27 @@ bool journal_store_write_dropped(struct journal_store *store, struct journal_fil
     if (!write_all(file, text.data, text.used_bytes))
         store_close_file(file);
     return !file->error;
+}
+
+int journal_store_sync_fds(struct journal_store *store, struct journal_file *file, int *ret_file,
+                           int *ret_folder)
+{
+    char path[PATH_MAX];
+    int fd = -ENAMETOOLONG, folder = -1;
+
+    if (file->fd >= 0)
+        fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    else if (store_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path))
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    if (fd < 0)
+        return -errno;
+    if (file->is_new && store_path(store, file, file->on_fallback, ".", path))
+        folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    file->is_new = false;
+    file->synced_bytes = file->size_bytes;
+    *ret_file = fd;
+    *ret_folder = folder;
+    return 0;
 }
 
 /* ---- the end ------------------------------------------------------------------------------- */

@@ -29,9 +29,11 @@ struct journal_file {
     int fd;             /* -1: not open */
     bool on_fallback;
     bool mid_line;      /* while it is open: the last byte is no line end */
+    bool is_new;        /* made here, and its folder was not synced since */
     bool sealed;        /* since journal_store_tidy(): that is due, once the batch is done */
     struct quota quota; /* the owner's to change; the rate is not looked at here */
     uint64_t size_bytes, checked_at_ns;
+    uint64_t synced_bytes; /* of it were to be synced, at least */
     dev_t device;
     ino_t inode;
     int error; /* of what was tried last; 0 or -errno */
@@ -82,8 +84,13 @@ bool journal_store_write_dropped(struct journal_store *store, struct journal_fil
 int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
                          ino_t inode, uint64_t bytes);
 
-/* Gives `current` the name of a sealed file. Not in the middle of a line, and not while nothing is
- * in it (-ENOENT). 0 or -errno. */
+/* Descriptors by which what is written so far is synced; *ret_folder is -1 where that needs no
+ * sync. Both are the receiver's. 0 or -errno. */
+int journal_store_sync_fds(struct journal_store *store, struct journal_file *file, int *ret_file,
+                           int *ret_folder);
+
+/* Gives `current` the name of a sealed file, when all of it is on the disk. Not in the middle of a
+ * line, and not while nothing is in it (-ENOENT). 0 or -errno. */
 int journal_store_seal(struct journal_store *store, struct journal_file *file);
 
 /* Whether the first entry of `current` is older than the quota allows. */

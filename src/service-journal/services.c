@@ -147,7 +147,10 @@ void journal_begin(struct journal *journal)
     journal->own.live = journal_state_live(&journal->state, JOURNAL_SLOT_OWN);
     if (note->active && note->slot < JOURNAL_SLOTS_MAX &&
         note->head == queue_head(&journal->queue)) {
-        *journal_state_live(&journal->state, note->slot) = note->live;
+        struct journal_live *live = journal_state_live(&journal->state, note->slot);
+        uint32_t unsynced = live->unsynced; /* the other thread's */
+        *live = note->live;
+        live->unsynced = unsynced;
         return;
     }
     if (note->active && note->sequence > journal_state_sequence(&journal->state))
@@ -215,7 +218,7 @@ int journal_go_on(struct journal *journal)
     note->active = 0;
     spool_done(&journal->spool);
     journal->recovered = true;
-    int failed = writer_start(&journal->writer);
+    int failed = writer_start(&journal->writer, journal->state.lives);
     if (failed)
         return failed;
     for (uint32_t id = 0; id < journal->service_count; id++)

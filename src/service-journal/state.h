@@ -68,6 +68,7 @@ struct journal_live {
     } pipes[JOURNAL_LIVE_PIPES];
     uint64_t in_inode; /* of the pipe whose unfinished line was put last; 0: of none */
     uint32_t in_state; /* enum journal_line_state of it */
+    uint32_t unsynced; /* the writer's: its file is not on the disk */
     struct rate rate;
     struct journal_counts counts;
 };

@@ -216,18 +216,21 @@ static uint32_t write_pieces(struct writer *writer, struct book *book, uint32_t 
                              uint64_t now_ns)
 {
     struct iovec vector[JOURNAL_PIECES_MOST];
-    uint32_t at = first;
+    uint32_t at = first, flags = 0;
     size_t total = 0;
     int count = 0;
 
     for (; at != NO_PIECE && count < JOURNAL_PIECES_MOST; at = pieces[at].next) {
         vector[count++] = (struct iovec){pieces[at].bytes, pieces[at].count};
         total += pieces[at].count;
+        flags |= pieces[at].flags;
     }
     size_t done = book->file.error
                       ? 0
                       : journal_store_write(&writer->store, &book->file, vector, count, now_ns);
     writer_advance(writer);
+    if (done)
+        sync_written(writer, book, flags & QUEUE_URGENT);
     if (done == total)
         return at;
     at = first;
@@ -360,6 +363,8 @@ static bool write_backlog(struct writer *writer, struct book *book, uint64_t now
             if (journal_store_prepare(&writer->store, &book->file, continues, now_ns) == 0)
                 done = journal_store_write(&writer->store, &book->file, &piece, 1, now_ns);
             writer_advance(writer);
+            if (done) /* what is in it is not known any more */
+                sync_written(writer, book, true);
             if (done == count)
                 continue;
             pthread_mutex_lock(&writer->lock);

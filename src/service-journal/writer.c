@@ -36,6 +36,11 @@ void writer_ring(struct writer *writer)
     ring(writer->reader_fd);
 }
 
+void writer_wake(struct writer *writer)
+{
+    ring(writer->bell_fd);
+}
+
 void writer_advance(struct writer *writer)
 {
     writer->progress++;
@@ -148,7 +153,7 @@ static void drain(struct writer *writer)
     writer->retry_now = true;
     try_backlogs(writer);
     if (writer->drain_sync)
-        journal_store_sync(&writer->store, writer->drain_sync == WRITER_SYNC_ALL);
+        sync_all(writer, writer->drain_sync == WRITER_SYNC_ALL);
     writer->drain_done = wanted;
     writer_ring(writer);
 }
@@ -198,6 +203,7 @@ static bool on_turn(void *context)
     give_up_descriptors(writer);
     drain(writer);
     try_backlogs(writer);
+    sync_turn(writer);
     if (write_next(writer))
         return true;
     end_books(writer);
@@ -222,6 +228,8 @@ static void *run(void *context)
         LOG(WARNING, "Journals cannot be written where they should",
             TEXT("logs", writer->store.logs), TEXT("error", strerror(-failed)),
             TEXT("instead", writer->store.fallback));
+    take_news(writer);
+    sync_restored(writer);
     failed = loop_run(&writer->loop);
     LOG(FATAL, "The journal cannot go on", TEXT("error", strerror(-failed)));
     _exit(1);
@@ -238,6 +246,7 @@ int writer_init(struct writer *writer, struct queue *queue, const char *logs, co
     list_init(&writer->done);
     pthread_mutex_init(&writer->lock, NULL);
     keeper_init(&writer->keeper, writer);
+    sync_init(&writer->sync);
     writer->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     writer->reader_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (writer->bell_fd < 0 || writer->reader_fd < 0)
@@ -250,10 +259,11 @@ int writer_init(struct writer *writer, struct queue *queue, const char *logs, co
                              on_bell);
 }
 
-int writer_start(struct writer *writer)
+int writer_start(struct writer *writer, struct journal_live *lives)
 {
     pthread_attr_t attributes;
     writer->claimed = queue_tail(writer->queue);
+    writer->lives = lives;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int failed = pthread_create(&writer->thread, &attributes, run, writer);
@@ -385,6 +395,11 @@ bool writer_give_up_descriptors(struct writer *writer)
     }
     ring(writer->reader_fd); /* what it was rung for besides is still to be done */
     return !writer->descriptors_wanted && writer->descriptors_given;
+}
+
+void writer_set_sync(struct writer *writer, uint32_t interval_ms)
+{
+    writer->sync.interval_ms = interval_ms;
 }
 
 void writer_begin_end(struct writer *writer)

@@ -16,6 +16,7 @@
 #include "service-journal/keeper.h"
 #include "service-journal/queue.h"
 #include "service-journal/state.h"
+#include "service-journal/sync.h"
 
 #include <pthread.h>
 
@@ -30,6 +31,7 @@ struct book {
     struct list node;                    /* the writer's books */
     struct list due_node, unpacked_node; /* the keeper's */
     bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
+    uint64_t sync_at_ns;                 /* CLOCK_BOOTTIME; 0: all is on the disk */
     uint32_t batch_place;                /* one more than it; 0: nothing of it is in the batch */
     /* Under the lock: */
     struct backlog *backlog;  /* NULL: none; NULL again when it is empty */
@@ -54,7 +56,9 @@ struct writer {
     struct loop_fd bell;
     struct loop_timer pause, retry;
     struct keeper keeper;
+    struct sync sync;
     struct list books, ending;
+    struct journal_live *lives; /* by slot */
     uint64_t next_batch_ns;
     bool retry_now;
     pthread_t thread;
@@ -80,7 +84,7 @@ int writer_init(struct writer *writer, struct queue *queue, const char *logs, co
 
 /* Begins to write: first what another journal had under way, then what is in the queue. The books
  * of all that is in it are open by then. Returns 0 or -errno. */
-int writer_start(struct writer *writer);
+int writer_start(struct writer *writer, struct journal_live *lives);
 
 /* ---- for the other thread; none of them waits for a disk ---- */
 
@@ -118,6 +122,9 @@ void writer_take_back(struct writer *writer);
 /* Asks for descriptors that files have open, and waits for them for a while. False: none came. */
 bool writer_give_up_descriptors(struct writer *writer);
 
+/* Within what time all is on the disk that is not urgent. */
+void writer_set_sync(struct writer *writer, uint32_t interval_ms);
+
 /* The machine goes down: nothing more is compressed. */
 void writer_begin_end(struct writer *writer);
 
@@ -136,6 +143,9 @@ size_t writer_take_words(struct writer *writer, char words[static WRITER_WORDS_B
 
 /* Something was finished. */
 void writer_advance(struct writer *writer);
+
+/* Wakes the writer; for any thread. */
+void writer_wake(struct writer *writer);
 
 /* Wakes the other thread. */
 void writer_ring(struct writer *writer);

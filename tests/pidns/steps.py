@@ -21,6 +21,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 RENAMEAT = {'x86_64': 264, 'aarch64': 38}.get(platform.machine())
+FDATASYNC = {'x86_64': 75, 'aarch64': 83}.get(platform.machine())
 
 
 def ptrace(request, pid, address=0, data=0):
@@ -33,16 +34,17 @@ def ptrace(request, pid, address=0, data=0):
 
 
 def syscall_of(thread):
-    """Its number at the entry, else None."""
-    info = (ctypes.c_uint64 * 16)()
+    """Its number and first argument at the entry, else None twice."""
+    info = (ctypes.c_uint64 * 16)()  # op, arch; instruction, stack; number, arguments
     ptrace(PTRACE_GET_SYSCALL_INFO, thread, ctypes.sizeof(info), ctypes.addressof(info))
-    return info[3] if info[0] & 0xff == 1 else None  # op, arch; instruction, stack; number
+    return (info[3], info[4]) if info[0] & 0xff == 1 else (None, None)
 
 
 class Stepper:
     def __init__(self, process):
         self.pid = process.pid
         self.stopped = set()
+        self.seen = []  # (thread, number) of what until() came across
         threads = [int(name) for name in os.listdir(f'/proc/{self.pid}/task')]
         for thread in threads:
             ptrace(PTRACE_SEIZE, thread, 0, TRACESYSGOOD)
@@ -74,14 +76,20 @@ class Stepper:
         return all(self.next_stop() for _ in range(count))
 
     def until(self, number):
+        """Returns its first argument, or None when there was none of it."""
         end = time.monotonic() + DEADLINE * 4
         while time.monotonic() < end:
             thread = self.next_stop()
             if not thread:
-                return False
-            if syscall_of(thread) == number:
-                return True
-        return False
+                return None
+            found, argument = syscall_of(thread)
+            self.seen.append((thread, found))
+            if found == number:
+                return argument
+        return None
+
+    def close(self):
+        self.kill()
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)

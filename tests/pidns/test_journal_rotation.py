@@ -232,7 +232,7 @@ def kill_while_sealing(first_step, last_step):
             stepper = Stepper(m.process)
             write_all(out, lines(number, 100))
             number += 100
-            assert stepper.until(RENAMEAT), 'nothing was sealed'
+            assert stepper.until(RENAMEAT) is not None, 'nothing was sealed'
             stepper.step(steps)
             stepper.kill()
             m.process.wait()

@@ -8,9 +8,10 @@ import subprocess
 from hang import HungFolder
 from harness import Machine as WholeMachine, until
 from services import booted, define
-from steps import Stopped, Stepper
+from steps import FDATASYNC, RENAMEAT, Stopped, Stepper
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
 
+TIMEOUT = 300  # each system call is stopped at twice
 DROPPED = re.compile(rb'dropped lines=(\d+) reason="(.*)"')
 
 
@@ -178,6 +179,52 @@ def test_a_hung_folder_stops_no_service_and_no_request_and_the_newest_lines_are_
         started = text.count(b'+info started')  # which may be among those that were dropped
         assert found == sorted(set(found))
         assert len(found) + started + dropped == 60001, (len(found), started, dropped)
+
+
+# ---- what is on the disk ------------------------------------------------------------------------
+
+def next_synced(m, stepper):
+    """The file that is synced next."""
+    fd = until(lambda: stepper.until(FDATASYNC), 'something is synced', deadline=60)
+    return os.path.basename(os.path.dirname(os.readlink(f'/proc/{m.process.pid}/fd/{fd}')))
+
+
+def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wakes_up():
+    with machine() as m:
+        outs = {name: m.service(i, name) for i, name in enumerate(('quiet', 'urgent'))}
+        os.write(outs['quiet'], b'<3>so that there is a thread that syncs\n')
+        m.drain()
+        until(lambda: len(os.listdir(f'/proc/{m.process.pid}/task')) == 3, 'the thread is there',
+              deadline=60)
+        with contextlib.closing(Stepper(m.process)) as stepper:
+            while stepper.next_stop():
+                pass  # what is left of that
+            os.write(outs['quiet'], b'an ordinary line\n')
+            os.write(outs['urgent'], b'<3>an error\n')
+            order = []
+            while not set(outs) <= set(order):
+                order.append(next_synced(m, stepper))
+            assert order.index('urgent') < order.index('quiet'), order
+            while stepper.next_stop():
+                pass
+            assert not stepper.next_stop() and not stepper.next_stop()
+        for out in outs.values():
+            os.close(out)
+
+
+def test_a_file_is_synced_before_it_is_sealed():
+    with machine() as m:
+        out = m.service(0, 'web', quota=(65536, 4, 0, 0, 0))
+        os.write(out, b''.join(b'%d %s\n' % (n, b'x' * 100) for n in range(400)))
+        m.drain()
+        stepper = Stepper(m.process)
+        write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 100) for n in range(300)))
+        with contextlib.closing(stepper):
+            assert stepper.until(RENAMEAT) is not None
+        writer = stepper.seen[-1][0]
+        own = [number for thread, number in stepper.seen if thread == writer and number is not None]
+        assert own[-2:] == [FDATASYNC, RENAMEAT] or FDATASYNC in own[-4:], own[-6:]
+        os.close(out)
 
 
 # ---- a disk that cannot be written --------------------------------------------------------------
