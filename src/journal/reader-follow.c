@@ -86,6 +86,7 @@ int journal_reader_refresh(struct journal_reader *reader, const char *folder)
         return r;
     }
     fresh.whole_lines = reader->whole_lines;
+    fresh.reads_ahead = reader->reads_ahead;
     fresh.literal = reader->literal;
     fresh.literal_bytes = reader->literal_bytes;
     fresh.until_ns = reader->until_ns; /* not since_ns: all that is new is wanted */

@@ -159,6 +159,7 @@ int journal_reader_open_source(struct journal_reader *reader, size_t number)
     if (fd == -1 && file->fd >= 0)
         fd = -errno;
     int failed = fd == -ENOENT ? 0 : fd < 0 ? fd : journal_source_open(&reader->source, fd, packed);
+    reader->source.reads_ahead = reader->reads_ahead;
     if (!failed)
         reader->source_file = number;
     return failed;

@@ -38,6 +38,7 @@ struct journal_reader {
 
     /* The caller's to set. */
     bool whole_lines;    /* an unfinished line at the end is no entry yet */
+    bool reads_ahead;    /* a thread may decompress what comes next; it must not be moved then */
     const char *literal; /* lines without it may be left out; not owned; NULL: none may */
     size_t literal_bytes;
     /* Where all that is older or newer than these is, files need not be read: most of what is

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define READ_AHEAD_MOST                                                                            \
+    2 /* sources, as one service has: of many others the threads would be too many */
 #define BACK_MOST (1ull << 22) /* entries that are gone back over at once */
 
 int log_merge_add(struct log_merge *merge, const char *name, const char *folder, bool is_stopgap)
@@ -73,6 +75,7 @@ int log_merge_open(struct log_merge *merge, struct log_source *source)
         return failed;
     source->is_open = true;
     source->reader.whole_lines = merge->follow;
+    source->reader.reads_ahead = merge->all_count <= READ_AHEAD_MOST;
     source->reader.since_ns = merge->filter.since_ns;
     source->reader.until_ns = merge->filter.until_ns;
     if (merge->filter.matcher)

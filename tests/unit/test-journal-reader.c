@@ -52,6 +52,7 @@ static struct journal_reader open_reader(void)
 {
     struct journal_reader reader;
     CHECK_NUMBER(journal_reader_open(&reader, folder), 0);
+    reader.reads_ahead = true;
     return reader;
 }
 
