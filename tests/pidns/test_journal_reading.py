@@ -2,6 +2,7 @@
 import base64
 import contextlib
 import datetime
+import fcntl
 import json
 import os
 import pathlib
@@ -9,10 +10,13 @@ import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 
-from harness import BUILD, DEADLINE, until
+from harness import BUILD, DEADLINE, Machine, until
+from services import booted, define, shell
 
 SLC = str(BUILD / 'slc')
 DAY = datetime.datetime(2020, 2, 29, 12, tzinfo=datetime.timezone.utc)
@@ -425,3 +429,29 @@ def test_a_terminal_gets_a_pager_where_there_is_one():
         text, status = on_terminal(l, 'web', CONIT_PAGER='head -n 1')
         assert (text, status) == (shown, 0)
         assert not re.search(rb'paged', l.read('web', '-n', '1'))
+
+
+def test_status_shows_the_last_lines_each_cut_at_the_edge_of_a_terminal():
+    with Machine() as machine:
+        define(machine, 'web', type='task', exec=shell('printf "<3>%5000s\\n" long; echo short'))
+        booted(machine)
+        machine.wait_state('web', 'done')
+        plain = machine.slc('status', 'web').stdout.splitlines()
+        assert any(len(text) > 5000 for text in plain), plain
+        assert any('+info' in text for text in plain) and any(text.endswith(' short') for text in plain)
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ.update({'TERM': 'xterm', 'LC_ALL': 'C.UTF-8'})
+            os.environ.pop('NO_COLOR', None)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+            os.execv(SLC, [SLC, '--runtime', str(machine.runtime), 'status', 'web'])
+        text = b''
+        with contextlib.suppress(OSError):
+            while True:
+                assert select.select([fd], [], [], DEADLINE)[0], text
+                text += os.read(fd, 65536)
+        os.close(fd)
+        os.waitpid(pid, 0)
+        [red] = [found for found in text.decode().splitlines() if '\x1b[31m' in found and ' err ' in found]
+        shown = red.replace('\x1b[31m', '').replace('\x1b[0m', '').rstrip('\r')
+        assert len(shown) == 80 and shown.endswith('…'), red
