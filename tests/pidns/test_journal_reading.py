@@ -201,11 +201,11 @@ def test_lines_from_before_the_clock_was_set_back_are_not_lost():
         assert l.cat('web', '--since', stamp(7250)) == ['ahead again']
         assert l.cat('web', '--until', stamp(160)) == ['a', 'back', 'd']
         # Within a file: what is met by halves is not in order.
-        text = b''.join(line(i + (90000 if 8000 <= i < 16000 else 0), f'{i} {"z" * 100}')
+        text = b''.join(line(i + (8000 if 8000 <= i < 16000 else 0), f'{i} {"z" * 100}')
                         for i in range(24000))
         l.write('set', text)
         os.utime(l.logs / 'set/current', ((DAY + datetime.timedelta(seconds=24000)).timestamp(),) * 2)
-        assert len(l.cat('set', '--since', stamp(12000))) == 16000
+        assert len(l.cat('set', '--since', stamp(23000))) == 2000
 
 
 def test_boots_are_found_by_their_marks():
