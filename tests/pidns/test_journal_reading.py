@@ -455,3 +455,26 @@ def test_status_shows_the_last_lines_each_cut_at_the_edge_of_a_terminal():
         [red] = [found for found in text.decode().splitlines() if '\x1b[31m' in found and ' err ' in found]
         shown = red.replace('\x1b[31m', '').replace('\x1b[0m', '').rstrip('\r')
         assert len(shown) == 80 and shown.endswith('…'), red
+
+
+def test_a_boot_is_marked_once_and_is_found_when_the_machine_is_down():
+    with Machine() as machine:
+        (machine.logs / 'conit').mkdir(parents=True)
+        (machine.logs / 'conit/current').write_bytes(f'{stamp(0)} +info boot id=before\n'.encode())
+        (machine.logs / 'old').mkdir()
+        (machine.logs / 'old/current').write_bytes(line(1, 'of the boot before'))
+        define(machine, 'web', type='task', exec=shell('echo of this boot'))
+        booted(machine)
+        machine.wait_state('web', 'done')
+        machine.kill_journal()
+        assert 'of this boot' in machine.slc('journal', '-b').stdout
+        assert 'before' not in machine.slc('journal', '-b').stdout
+        marks = machine.slc('journal', 'conit', '-g', '^boot id=').stdout.splitlines()
+        kernel = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text(encoding='utf-8').strip()
+        assert [mark.split('id=')[1] for mark in marks] == ['before', kernel], marks
+        assert 'of the boot before' in machine.slc('journal', '-b', '-1').stdout
+        machine.slc('poweroff')
+        machine.wait_end()
+        down = [SLC, '--runtime', '/nowhere', '--logs', str(machine.logs), 'journal', '-b', 'web']
+        done = subprocess.run(down, capture_output=True, text=True, check=False, timeout=DEADLINE)
+        assert done.returncode == 0 and 'of this boot' in done.stdout, done
