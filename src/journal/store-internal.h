@@ -11,3 +11,10 @@ bool store_path(const struct journal_store *store, const struct journal_file *fi
 int store_open_hard(struct journal_store *store, const char *path, int flags);
 
 void store_close_file(struct journal_file *file);
+
+/* Opens a folder and lists it. Returns its descriptor or -errno; then the list is empty. */
+int store_open_folder(struct journal_store *store, const struct journal_file *file,
+                      bool on_fallback, struct journal_list *list);
+
+/* Removes a sealed file in all its forms. Returns whether there was one that could be. */
+bool store_remove_sealed(int folder, const struct journal_sealed *sealed);

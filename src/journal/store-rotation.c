@@ -16,9 +16,8 @@
 
 #define NS_PER_US 1000u
 
-/* Opens a folder and lists it. Returns its descriptor or -errno; then the list is empty. */
-static int open_folder(struct journal_store *store, const struct journal_file *file,
-                       bool on_fallback, struct journal_list *list)
+int store_open_folder(struct journal_store *store, const struct journal_file *file,
+                      bool on_fallback, struct journal_list *list)
 {
     char path[PATH_MAX];
     *list = (struct journal_list){0};
@@ -35,20 +34,21 @@ static int open_folder(struct journal_store *store, const struct journal_file *f
     return failed ? failed : folder;
 }
 
-static void remove_form(int folder, const struct journal_sealed *sealed, enum journal_form form)
+static bool remove_form(int folder, const struct journal_sealed *sealed, enum journal_form form)
 {
     char name[JOURNAL_SEALED_BYTES];
     if (!(sealed->forms & form))
-        return;
+        return false;
     journal_sealed_name(name, sealed->time_ns, form);
-    unlinkat(folder, name, 0); /* else it is found again the next time */
+    return unlinkat(folder, name, 0) == 0; /* else it is found again the next time */
 }
 
-static void remove_sealed(int folder, const struct journal_sealed *sealed)
+bool store_remove_sealed(int folder, const struct journal_sealed *sealed)
 {
-    remove_form(folder, sealed, JOURNAL_PLAIN);
-    remove_form(folder, sealed, JOURNAL_PACKED);
-    remove_form(folder, sealed, JOURNAL_TORN);
+    bool plain = remove_form(folder, sealed, JOURNAL_PLAIN);
+    bool packed = remove_form(folder, sealed, JOURNAL_PACKED);
+    bool torn = remove_form(folder, sealed, JOURNAL_TORN);
+    return plain || packed || torn;
 }
 
 /* ---- sealing ------------------------------------------------------------------------------- */
@@ -87,7 +87,7 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
     uint64_t time_ns;
     int failed = 0;
 
-    AUTO_CLOSE int folder = open_folder(store, file, file->on_fallback, &list);
+    AUTO_CLOSE int folder = store_open_folder(store, file, file->on_fallback, &list);
     if (folder < 0)
         return folder;
     if (!read_first_time(folder, &time_ns))
@@ -137,7 +137,7 @@ static void tidy_folder(int folder, const struct journal_list *list, const struc
         const struct journal_sealed *sealed = &list->files[i];
         bool litter = journal_sealed_is_litter(sealed);
         if (litter || whole > quota->keep || is_too_old(folder, sealed, quota->max_age_s, now_ns)) {
-            remove_sealed(folder, sealed);
+            store_remove_sealed(folder, sealed);
             whole -= !litter;
         } else {
             add_work(work, sealed);
@@ -164,7 +164,7 @@ void journal_store_tidy(struct journal_store *store, struct journal_file *file, 
     file->sealed = false;
     for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
         struct journal_list list;
-        AUTO_CLOSE int folder = open_folder(store, file, on_fallback, &list);
+        AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
         if (folder < 0)
             continue;
         /* Of both places' work one at a time: what is left is found the next time. */
@@ -201,7 +201,7 @@ static bool unseal(int folder, const struct journal_list *list, dev_t device, in
     if (!found)
         return false;
     for (size_t later = list->count; later-- > at + 1;)
-        remove_sealed(folder, &list->files[later]);
+        store_remove_sealed(folder, &list->files[later]);
     return renameat(folder, name, folder, JOURNAL_FILE_CURRENT) == 0;
 }
 
@@ -223,7 +223,7 @@ int journal_store_rewind(struct journal_store *store, struct journal_file *file,
     store_close_file(file);
     for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
         struct journal_list list;
-        AUTO_CLOSE int folder = open_folder(store, file, on_fallback, &list);
+        AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
         if (folder < 0)
             continue;
         bool found = is_file(folder, JOURNAL_FILE_CURRENT, device, inode) ||

@@ -93,6 +93,18 @@ int journal_store_sync_fds(struct journal_store *store, struct journal_file *fil
  * line, and not while nothing is in it (-ENOENT). 0 or -errno. */
 int journal_store_seal(struct journal_store *store, struct journal_file *file);
 
+/* What a journal has on the disk, of both places. */
+struct journal_measure {
+    uint64_t sealed_bytes, current_bytes;
+    uint64_t oldest_ns; /* the name of the oldest sealed file; 0: there is none */
+};
+void journal_store_measure(struct journal_store *store, const struct journal_file *file,
+                           struct journal_measure *ret);
+
+/* Removes the sealed file of that name. Returns whether it could. */
+bool journal_store_remove_sealed(struct journal_store *store, const struct journal_file *file,
+                                 uint64_t time_ns);
+
 /* Whether the first entry of `current` is older than the quota allows. */
 bool journal_store_is_old(struct journal_store *store, struct journal_file *file, uint64_t now_ns);
 

@@ -85,6 +85,7 @@ static void apply(struct intake *intake)
 {
     const uint32_t flags = intake->state->flags;
     dev_log_set_cgroups(&intake->dev_log, intake->state->cgroup);
+    writer_set_total(&intake->journal->writer, intake->state->max_size_bytes);
     if ((flags & JOURNAL_SYSTEM_DEV_LOG) &&
         (intake->dev_log.source.fd < 0 || access(intake->state->dev_log, F_OK) < 0)) {
         dev_log_close(&intake->dev_log, intake->state->dev_log);

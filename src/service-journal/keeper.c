@@ -104,6 +104,7 @@ static void tidy(struct keeper *keeper, struct book *book)
     if (journal_store_is_old(store, &book->file, now_ns))
         writer_want_cut(keeper->writer, book);
     journal_store_tidy(store, &book->file, now_ns, &work);
+    total_measure(&keeper->writer->total, &book->share, &book->file);
     if (work.count)
         compress(keeper, book, &work);
     if (work.folder >= 0)
@@ -220,6 +221,7 @@ void keeper_drop(struct keeper *keeper, struct book *book)
 {
     list_remove(&book->due_node);
     list_remove(&book->unpacked_node);
+    total_leave(&keeper->writer->total, &book->share, &book->file);
     if (keeper->packing == book)
         keeper->packing = NULL;
 }

@@ -200,6 +200,7 @@ static bool on_turn(void *context)
     writer->wake_at = NEVER;
     writer->keeper.ending = writer->ending_machine;
     take_news(writer);
+    total_look(&writer->total);
     give_up_descriptors(writer);
     drain(writer);
     try_backlogs(writer);
@@ -235,6 +236,18 @@ static void *run(void *context)
     _exit(1);
 }
 
+static unsigned count_written(void *context, const char *name)
+{
+    const struct writer *writer = context;
+    unsigned count = 0;
+    list_for_each(node, &writer->books)
+    {
+        const struct book *book = container_of(node, struct book, node);
+        count += !book->file.folder && strcmp(book->file.name, name) == 0;
+    }
+    return count;
+}
+
 int writer_init(struct writer *writer, struct queue *queue, const char *logs, const char *fallback)
 {
     *writer = (struct writer){.queue = queue, .wake_at = NEVER, .pool = {BACKLOG_POOL_BYTES}};
@@ -252,6 +265,7 @@ int writer_init(struct writer *writer, struct queue *queue, const char *logs, co
     if (writer->bell_fd < 0 || writer->reader_fd < 0)
         return -errno;
     int failed = loop_init(&writer->loop);
+    total_init(&writer->total, &writer->store, &writer->loop, count_written, writer);
     writer->loop.on_turn = on_turn;
     writer->loop.turn_context = writer;
     return failed ? failed
@@ -327,6 +341,12 @@ void writer_set_quota(struct writer *writer, struct book *book, const struct quo
     book->quota_changed = true;
     add_news(writer, book);
     pthread_mutex_unlock(&writer->lock);
+    ring(writer->bell_fd);
+}
+
+void writer_set_total(struct writer *writer, uint64_t max_bytes)
+{
+    total_set(&writer->total, max_bytes);
     ring(writer->bell_fd);
 }
 

@@ -17,6 +17,7 @@
 #include "service-journal/queue.h"
 #include "service-journal/state.h"
 #include "service-journal/sync.h"
+#include "service-journal/total.h"
 
 #include <pthread.h>
 
@@ -30,6 +31,7 @@ struct book {
     struct journal_file file;
     struct list node;                    /* the writer's books */
     struct list due_node, unpacked_node; /* the keeper's */
+    struct total_share *share;           /* of the whole system's quota */
     bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
     uint64_t sync_at_ns;                 /* CLOCK_BOOTTIME; 0: all is on the disk */
     uint32_t batch_place;                /* one more than it; 0: nothing of it is in the batch */
@@ -57,6 +59,7 @@ struct writer {
     struct loop_timer pause, retry;
     struct keeper keeper;
     struct sync sync;
+    struct total total;
     struct list books, ending;
     struct journal_live *lives; /* by slot */
     uint64_t next_batch_ns;
@@ -93,6 +96,9 @@ struct book *writer_open(struct writer *writer, uint32_t slot, const char *name,
                          const struct quota *quota);
 
 void writer_set_quota(struct writer *writer, struct book *book, const struct quota *quota);
+
+/* What all journals may have on the disk together; 0: the default. */
+void writer_set_total(struct writer *writer, uint64_t max_bytes);
 
 /* Nothing more is put into the queue for it. When all is written, or cannot be, it is in `done`. */
 void writer_end(struct writer *writer, struct book *book);
