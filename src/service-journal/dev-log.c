@@ -262,6 +262,7 @@ void dev_log_init(struct dev_log *dev_log, struct feeds *feeds, struct loop *loo
 
 static int begin(struct dev_log *dev_log, int fd)
 {
+    intake_state_prepare(dev_log->feeds->state);
     int failed = loop_add(dev_log->loop, &dev_log->source, fd, EPOLLIN, on_readable);
     if (failed)
         close(fd);

@@ -8,16 +8,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC   0x6b74696e6f63ull /* "conitk" */
-#define VERSION 1
+#define MAGIC      0x6b74696e6f63ull /* "conitk" */
+#define VERSION    2
+#define PAGE_BYTES 4096 /* no kernel has smaller ones */
 
 static int map(struct intake_state **ret, int fd)
 {
-    void *page = mmap(NULL, sizeof **ret, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    void *page = mmap(NULL, sizeof **ret, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (page == MAP_FAILED)
         return -errno;
     *ret = page;
     return 0;
+}
+
+void intake_state_prepare(struct intake_state *state)
+{
+    char *bytes = (char *)state->datagrams;
+    for (size_t at = 0; at < sizeof state->datagrams; at += PAGE_BYTES)
+        __atomic_fetch_add(&bytes[at], 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&bytes[sizeof state->datagrams - 1], 0, __ATOMIC_RELAXED);
 }
 
 int intake_state_create(struct intake_state **ret, int *ret_fd)

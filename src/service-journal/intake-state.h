@@ -1,7 +1,6 @@
 /* What the next journal has to know of lines that no pipe of a service brings, in a memfd that init
  * holds (KEY_JOURNAL_INTAKE): what the launcher has said of all journals, how far /dev/log and
- * /dev/kmsg are taken, and the datagrams that were received and are not done. All of it is mapped
- * and there from the beginning, so that the kernel never has to make a page while it receives. */
+ * /dev/kmsg are taken, and the datagrams that were received and are not done. */
 #pragma once
 
 #include "protocol/journal-link.h"
@@ -10,8 +9,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#define INTAKE_DATAGRAMS      8     /* received at once */
-#define INTAKE_DATAGRAM_BYTES 32768 /* what is longer is cut */
+#define INTAKE_DATAGRAMS      4     /* received at once */
+#define INTAKE_DATAGRAM_BYTES 16384 /* what is longer is cut */
 #define INTAKE_CONTROL_BYTES  1280  /* SCM_CREDENTIALS, and as many descriptors as may come along */
 
 /* Who brings lines. */
@@ -50,6 +49,10 @@ struct intake_state {
     struct mmsghdr headers[INTAKE_DATAGRAMS]; /* msg_len says what was received */
     struct intake_datagram datagrams[INTAKE_DATAGRAMS];
 };
+
+/* Makes the pages of the datagrams, so that the kernel never has to make one while it receives:
+ * what is killed in the middle of that would lose a datagram. */
+void intake_state_prepare(struct intake_state *state);
 
 /* Makes one, or takes over one of another journal (`fd` is taken). 0 or -errno; -EPROTO: it is
  * none of this version. */

@@ -103,13 +103,13 @@ def test_a_huge_message_is_cut_and_says_so():
         assert len(lines) == 2 and lines[1][2] == me() + b'a: next'
         text = lines[0][2]
         assert text.startswith(me() + b'a: xxxx') and text.endswith(b'x (cut: 100007 bytes)')
-        assert 32768 < len(text) < 33000
+        assert 16384 < len(text) < 16600
 
 
 def test_many_short_lines_in_one_message_arrive_all():
     with log() as l:
-        l.send(b'<14>a: ' + b'\n'.join(b'%d' % i for i in range(5000)))
-        assert [text for _, _, text in l.lines()] == [me() + b'a: %d' % i for i in range(5000)]
+        l.send(b'<14>a: ' + b'\n'.join(b'%d' % i for i in range(3000)))
+        assert [text for _, _, text in l.lines()] == [me() + b'a: %d' % i for i in range(3000)]
 
 
 def test_garbage_is_text_and_hurts_nobody():
@@ -237,7 +237,7 @@ def test_a_service_that_is_forgotten_takes_its_pipe_along():
             l.machine.say_link(FORGET, 4)
             l.machine.wait_done()
         os.close(out)
-        assert len(os.listdir(f'/proc/{l.machine.process.pid}/fd')) <= before
+        until(lambda: len(os.listdir(f'/proc/{l.machine.process.pid}/fd')) <= before, 'it is closed')
 
 
 # The whole machine, with a /dev of its own. ------------------------------------------------------
