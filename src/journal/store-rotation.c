@@ -167,10 +167,9 @@ void journal_store_tidy(struct journal_store *store, struct journal_file *file, 
         AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
         if (folder < 0)
             continue;
-        /* Of both places' work one at a time: what is left is found the next time. */
+        /* What waits to be moved is not compressed: nobody else is to be at it then. */
         struct journal_work ignored = {.count = JOURNAL_WORK_MOST};
-        struct journal_work *here = work->count ? &ignored : work;
-        tidy_folder(folder, &list, &file->quota, now_ns, here);
+        tidy_folder(folder, &list, &file->quota, now_ns, on_fallback ? &ignored : work);
         if (work->count && work->folder < 0)
             work->folder = take_fd(&folder);
         journal_list_finish(&list);

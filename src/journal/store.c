@@ -183,7 +183,13 @@ static int open_file(struct journal_store *store, struct journal_file *file, uin
     bool on_fallback = false;
 
     int fd = open_in(store, file, false);
-    if (is_no_place(fd) && store->fallback) {
+    if (fd >= 0 && journal_store_is_elsewhere(store, file)) {
+        close(fd);
+        int failed = store_move(store, file);
+        on_fallback = failed < 0; /* no room for it, most likely: it stays where it is */
+        fd = open_in(store, file, on_fallback);
+    }
+    if (is_no_place(fd) && !on_fallback && store->fallback) {
         int other = open_in(store, file, true);
         on_fallback = other >= 0;
         fd = on_fallback ? other : fd;

@@ -84,6 +84,9 @@ bool journal_store_write_dropped(struct journal_store *store, struct journal_fil
 int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
                          ino_t inode, uint64_t bytes);
 
+/* Whether something of it is on the fallback. Opening it where it belongs brings that along. */
+bool journal_store_is_elsewhere(const struct journal_store *store, const struct journal_file *file);
+
 /* Descriptors by which what is written so far is synced; *ret_folder is -1 where that needs no
  * sync. Both are the receiver's. 0 or -errno. */
 int journal_store_sync_fds(struct journal_store *store, struct journal_file *file, int *ret_file,

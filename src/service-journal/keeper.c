@@ -101,6 +101,12 @@ static void tidy(struct keeper *keeper, struct book *book)
     struct journal_work work;
     uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
 
+    /* What was begun while LOGS could not be written belongs there as soon as it can. */
+    if ((book->file.fd < 0 || book->file.on_fallback) &&
+        journal_store_is_elsewhere(store, &book->file)) {
+        journal_file_finish(&book->file);
+        journal_store_prepare(store, &book->file, book->file.mid_line, now_ns);
+    }
     if (journal_store_is_old(store, &book->file, now_ns))
         writer_want_cut(keeper->writer, book);
     journal_store_tidy(store, &book->file, now_ns, &work);
@@ -209,6 +215,16 @@ void keeper_sealed(struct keeper *keeper, struct book *book)
 {
     book->stays_unpacked = false;
     tidy(keeper, book);
+}
+
+void keeper_mounts_changed(struct keeper *keeper)
+{
+    list_for_each(node, &keeper->writer->books)
+    {
+        struct book *book = container_of(node, struct book, node);
+        if (journal_store_is_elsewhere(&keeper->writer->store, &book->file))
+            add(keeper, book, 0);
+    }
 }
 
 void keeper_changed(struct keeper *keeper, struct book *book)

@@ -32,6 +32,9 @@ void keeper_add(struct keeper *keeper, struct book *book);
 /* The quota has changed: it is kept at once. */
 void keeper_changed(struct keeper *keeper, struct book *book);
 
+/* Mounts have changed: what was begun elsewhere may belong where it can be written now. */
+void keeper_mounts_changed(struct keeper *keeper);
+
 /* A file of it was sealed, and the batch is done: the quota is kept at once. */
 void keeper_sealed(struct keeper *keeper, struct book *book);
 

@@ -7,6 +7,7 @@
 #include "service-journal/writer-batch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -218,6 +219,21 @@ static void on_bell(struct loop_fd *source, uint32_t events)
     (void)events;
 }
 
+static void on_mounts(struct loop_fd *source, uint32_t events)
+{
+    (void)events;
+    keeper_mounts_changed(&container_of(source, struct writer, mounts)->keeper);
+}
+
+/* A change is told by EPOLLPRI, once. Without it the folder is looked at when something is written.
+ */
+static void watch_mounts(struct writer *writer)
+{
+    int fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && loop_add(&writer->loop, &writer->mounts, fd, EPOLLPRI, on_mounts) < 0)
+        close(fd);
+}
+
 static void *run(void *context)
 {
     struct writer *writer = context;
@@ -229,6 +245,7 @@ static void *run(void *context)
         LOG(WARNING, "Journals cannot be written where they should",
             TEXT("logs", writer->store.logs), TEXT("error", strerror(-failed)),
             TEXT("instead", writer->store.fallback));
+    watch_mounts(writer);
     take_news(writer);
     sync_restored(writer);
     failed = loop_run(&writer->loop);

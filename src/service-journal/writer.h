@@ -55,7 +55,7 @@ struct writer {
     struct queue *queue;
     struct journal_store store;
     struct loop loop;
-    struct loop_fd bell;
+    struct loop_fd bell, mounts;
     struct loop_timer pause, retry;
     struct keeper keeper;
     struct sync sync;

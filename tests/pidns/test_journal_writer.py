@@ -258,3 +258,75 @@ def test_a_disk_that_is_full_for_one_service_is_written_by_others_in_order():
             else:
                 assert numbers(lines) == list(range(count))
             os.close(out)
+
+
+# ---- before the disk is there -------------------------------------------------------------------
+
+def moved(m, name):
+    return lambda: not (m.runtime / 'log' / name).exists()
+
+
+def test_what_was_printed_before_logs_could_be_written_moves_there_when_that_is_mounted():
+    with machine(start=False) as m, mounted(m, 'size=16m,ro'):
+        m.start()
+        outs = [m.service(i, f'web-{i}') for i in range(3)]
+        for out in outs:
+            os.write(out, b'0\n1\nhalf')
+        m.drain()
+        assert (m.runtime / 'log/web-0/current').exists()
+        subprocess.run(['mount', '-o', 'remount,rw', m.logs], check=True)
+        for i in range(3):  # nobody prints
+            until(moved(m, f'web-{i}'), 'it is moved')
+        os.write(outs[0], b' line\n')
+        m.drain()
+        assert [text for _, _, text in m.lines('web-0')] == [b'0', b'1', b'half line']
+        for i, out in enumerate(outs[1:], 1):
+            assert [text for _, _, text in m.lines(f'web-{i}')] == [b'0', b'1']
+            assert m.text(f'web-{i}').endswith(b' info half')
+            os.close(out)
+
+
+def move_with_kills(first, stride):
+    with machine(start=False) as m, mounted(m, 'size=16m'):
+        number, steps, rounds, more = 0, first, 0, True
+        m.start()
+        out = m.service(0, 'web', quota=(65536, 1000, 0, 0, 0))
+        while more:
+            os.write(out, b'%d in place\n' % number)
+            number += 1
+            m.drain()
+            m.kill()  # which has files open there, and what compresses for it
+            until(lambda: subprocess.run(['mount', '-o', 'remount,ro', m.logs], check=False,
+                                         stderr=subprocess.DEVNULL).returncode == 0, 'no writer')
+            m.start()
+            for _ in range(3 if rounds % 4 else 120):  # in turns one file, and some sealed ones
+                os.write(out, b''.join(b'%d %s\n' % (number + n, b'x' * 200) for n in range(10)))
+                number += 10
+                m.drain()
+            until((m.runtime / 'log/web').exists, 'it is elsewhere', deadline=30)
+            stepper = Stepper(m.process)
+            subprocess.run(['mount', '-o', 'remount,rw', m.logs], check=True)
+            more = stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            m.drain()
+            until(moved(m, 'web'), 'it is moved', deadline=30)
+            steps, rounds = steps + stride, rounds + 1
+        m.drain()
+        stems = {leaf.split('.log')[0] for leaf in os.listdir(m.logs / 'web')}
+        assert rounds > 5 and len(stems) > 1
+        until(lambda: all(leaf == 'current' or leaf.endswith('.zst')
+                          for leaf in os.listdir(m.logs / 'web')), 'all is compressed', deadline=60)
+        slc = os.path.join(os.environ['CONIT_BUILD'], 'slc')
+        printed = subprocess.run([slc, '--runtime', m.runtime, 'journal', '--logs', m.logs, '-o',
+                                  'cat', 'web'], capture_output=True, check=True).stdout
+        found = [int(line.split()[0]) for line in printed.splitlines()]
+        assert found == list(range(number)), \
+            [pair for pair in zip(found, found[1:]) if pair[1] != pair[0] + 1][:5]
+        os.close(out)
+
+
+def test_kills_while_a_journal_is_moved_lose_nothing_and_double_nothing():
+    move_with_kills(0, 5)
