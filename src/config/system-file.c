@@ -1,4 +1,4 @@
-/* The system file: title, version, and what is to be started. */
+/* The system file: title, version, what is to be started, and what holds for all journals. */
 #include "config/system-file.h"
 #include "config/nodes.h"
 #include "config/read-file.h"
@@ -13,6 +13,10 @@
 
 #define SYSTEM_FILE_MAX_BYTES (1u << 20)
 #define SERVICES_MAX          4096 /* of the list `services`; each waits for the one before it */
+
+#define LOG_SIZE_LEAST (1ull << 20)
+#define LOG_SIZE_MOST  (1ull << 50)
+#define ROWS_MOST      8 /* keys of one mapping */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SHOWN(node)  60, (node)->text
@@ -186,31 +190,100 @@ static int read_watch(struct reading *r, const char *key, const struct node *val
     return 0;
 }
 
-static const struct row {
+/* --- log --- */
+
+static int read_log_size(struct reading *r, const char *key, const struct node *value)
+{
+    uint64_t bytes;
+    int failed = value->kind == NODE_TEXT ? units_parse_size(value->text, &bytes) : -EINVAL;
+    if (failed == -EINVAL)
+        return note(r, value, "'%s' of 'log' is a size: write 1G, 500M, or a number of bytes", key);
+    if (failed || bytes > LOG_SIZE_MOST)
+        return note(r, value, "'%s: %.*s' is too much: at most 1048576G", key, SHOWN(value));
+    if (bytes < LOG_SIZE_LEAST)
+        return note(r, value, "'%s: %.*s' is too little: at least 1M", key, SHOWN(value));
+    r->file.log.max_size_bytes = bytes;
+    return 0;
+}
+
+static bool read_wish(const struct node *value, enum log_wish *ret)
+{
+    bool on;
+    if (value->kind != NODE_TEXT || value->style != STYLE_PLAIN ||
+        units_parse_bool(value->text, &on) < 0)
+        return false;
+    *ret = on ? LOG_ON : LOG_OFF;
+    return true;
+}
+
+static int read_log_dev(struct reading *r, const char *key, const struct node *value)
+{
+    struct log_settings *log = &r->file.log;
+    if (read_wish(value, &log->dev_log))
+        return 0;
+    if (value->kind != NODE_TEXT || value->text[0] != '/')
+        return note(r, value, "'%s' is yes, no or a path: write 'dev-log: yes'", key);
+    if (value->length >= sizeof log->dev_log_path)
+        return note(r, value, "the path of a socket has at most %zu bytes: choose a shorter one",
+                    sizeof log->dev_log_path - 1);
+    memcpy(log->dev_log_path, value->text, value->length + 1);
+    log->dev_log = LOG_ON;
+    return 0;
+}
+
+static int read_log_kernel(struct reading *r, const char *key, const struct node *value)
+{
+    if (!read_wish(value, &r->file.log.kernel))
+        return note(r, value, "'%s' is yes or no: write 'kernel: yes'", key);
+    return 0;
+}
+
+/* --- Keys --- */
+
+struct row {
     const char *name;
     int (*read)(struct reading *r, const char *key, const struct node *value);
-} rows[] = {
-    {"version", read_version}, {"title", read_title}, {"services", read_services},
-    {"start", read_start},     {"watch", read_watch},
 };
+
+static int read_mapping(struct reading *r, const struct node *mapping, const struct row *rows,
+                        size_t count)
+{
+    const char *names[ROWS_MOST];
+    int failed = 0;
+    for (size_t i = 0; i < count; i++)
+        names[i] = rows[i].name;
+    for (const struct node *value = mapping->first; value && failed != -ENOMEM;
+         value = value->next) {
+        size_t row = 0;
+        while (row < count && strcmp(rows[row].name, value->key->text) != 0)
+            row++;
+        failed = row < count ? rows[row].read(r, rows[row].name, value)
+                             : unknown_key(r, value->key, names, count);
+    }
+    return failed;
+}
+
+static int read_log(struct reading *r, const char *key, const struct node *value)
+{
+    static const struct row rows[] = {
+        {"max-size", read_log_size}, {"dev-log", read_log_dev}, {"kernel", read_log_kernel}};
+    if (value->kind != NODE_MAPPING)
+        return note(r, value, "'%s' is a mapping: write 'log: {max-size: 1G}'", key);
+    return read_mapping(r, value, rows, COUNT(rows));
+}
+
+static const struct row keys[] = {
+    {"version", read_version}, {"title", read_title}, {"services", read_services},
+    {"start", read_start},     {"watch", read_watch}, {"log", read_log},
+};
+_Static_assert(COUNT(keys) <= ROWS_MOST, "all names have room");
 
 static int read_keys(struct reading *r, const struct node *root)
 {
-    const char *names[COUNT(rows)];
-    int failed = 0;
-    for (size_t i = 0; i < COUNT(rows); i++)
-        names[i] = rows[i].name;
     if (root->kind != NODE_MAPPING)
         return note(r, root, "the system file is a mapping, not %s: write 'title: some words'",
                     node_kind_name(root));
-    for (const struct node *value = root->first; value && failed != -ENOMEM; value = value->next) {
-        size_t row = 0;
-        while (row < COUNT(rows) && strcmp(rows[row].name, value->key->text) != 0)
-            row++;
-        failed = row < COUNT(rows) ? rows[row].read(r, rows[row].name, value)
-                                   : unknown_key(r, value->key, names, COUNT(rows));
-    }
-    return failed;
+    return read_mapping(r, root, keys, COUNT(keys));
 }
 
 int system_file_parse(const char *path, const char *text, size_t size, struct system_file *ret,

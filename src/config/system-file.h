@@ -1,7 +1,9 @@
-/* The system file: title, version, and what is to be started. All keys are optional. */
+/* The system file: title, version, what is to be started, and what holds for all journals. All keys
+ * are optional. */
 #pragma once
 
 #include "config/error-list.h"
+#include "service/log-settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,6 +27,7 @@ struct system_file {
     bool start_given;
     const char **start; /* NULL-terminated when given */
     struct system_place *start_places;
+    struct log_settings log;
     bool watch; /* whether service files are to be watched; not given: no */
     struct arena arena;
 };

@@ -57,13 +57,13 @@ static bool grow(struct backlog *backlog, struct backlog_pool *pool)
     return true;
 }
 
-/* Drops the oldest line. One whose end has not come yet is dropped with what is to come. */
-static void drop_line(struct backlog *backlog)
+/* Drops the oldest line, which is counted already. One whose end has not come yet is dropped with
+ * what is to come. */
+static void drop_rest(struct backlog *backlog)
 {
     struct iovec pieces[2];
     size_t before = 0;
 
-    backlog->dropped_lines++;
     for (int i = 0, count = backlog_pieces(backlog, pieces); i < count; i++) {
         const char *end = memchr(pieces[i].iov_base, '\n', pieces[i].iov_len);
         if (end) {
@@ -72,7 +72,8 @@ static void drop_line(struct backlog *backlog)
         }
         before += pieces[i].iov_len;
     }
-    skip(backlog, before);
+    if (before)
+        skip(backlog, before);
     backlog->skipping = true;
 }
 
@@ -96,7 +97,8 @@ void backlog_add(struct backlog *backlog, struct backlog_pool *pool, const char 
         }
         while (!backlog->skipping && backlog->size - backlog->used < line) {
             if (backlog->used) {
-                drop_line(backlog);
+                backlog->dropped_lines++;
+                drop_rest(backlog);
             } else { /* longer than all the room there is */
                 backlog->dropped_lines++;
                 backlog->skipping = true;
@@ -108,5 +110,40 @@ void backlog_add(struct backlog *backlog, struct backlog_pool *pool, const char 
             backlog->skipping = false;
         bytes += line;
         count -= line;
+    }
+}
+
+static size_t count_lines(const char *bytes, size_t count)
+{
+    size_t lines = 0;
+    for (const char *at = bytes; (at = memchr(at, '\n', count - (size_t)(at - bytes))); at++)
+        lines++;
+    return lines;
+}
+
+void backlog_give_back(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                       size_t count)
+{
+    /* Newer ones had to go already; a line that goes on there was counted with its rest. */
+    if (backlog->dropped_lines) {
+        backlog->dropped_lines += count_lines(bytes, count);
+        return;
+    }
+    while (backlog->size - backlog->used < count && grow(backlog, pool)) {
+    }
+    size_t room = backlog->size - backlog->used, skipped = 0;
+    while (count - skipped > room) {
+        const char *end = memchr(bytes + skipped, '\n', count - skipped);
+        backlog->dropped_lines++;
+        if (!end) { /* it goes on in what is kept already */
+            drop_rest(backlog);
+            return;
+        }
+        skipped = (size_t)(end - bytes) + 1;
+    }
+    for (size_t i = count; i-- > skipped;) {
+        backlog->begin = (backlog->begin + backlog->size - 1) % backlog->size;
+        backlog->data[backlog->begin] = bytes[i];
+        backlog->used++;
     }
 }

@@ -33,3 +33,14 @@ int backlog_pieces(const struct backlog *backlog, struct iovec pieces[static 2])
 
 /* Forgets the first `count` bytes, which were written. Memory goes back when it gets empty. */
 void backlog_consume(struct backlog *backlog, struct backlog_pool *pool, size_t count);
+
+/* Puts back in front what was taken out and could not be written: the oldest lines there are, which
+ * are dropped and counted as far as there is no room. */
+void backlog_give_back(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                       size_t count);
+
+/* Whether what comes next has to go through it. */
+static inline bool backlog_is_needed(const struct backlog *backlog)
+{
+    return backlog->used || backlog->dropped_lines || backlog->skipping;
+}

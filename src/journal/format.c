@@ -73,29 +73,58 @@ bool journal_parse_time(const char *text, uint64_t *ret_ns)
     return true;
 }
 
-bool journal_parse_line(const char *line, size_t bytes, struct journal_entry *ret)
+/* What stands behind the time, which is known. */
+static bool parse_rest(const char *line, size_t bytes, uint64_t time_ns, struct journal_entry *ret)
 {
-    const char *end = line + bytes, *at = line + JOURNAL_TIME_BYTES;
-    struct journal_entry entry = {.mark = JOURNAL_OUTPUT};
+    const char *end = line + bytes, *at = line + JOURNAL_TIME_BYTES + 1;
+    enum journal_mark mark = JOURNAL_OUTPUT;
 
-    *ret = (struct journal_entry){.level = JOURNAL_INFO, .text = line, .bytes = bytes};
-    if (bytes < JOURNAL_TIME_BYTES + 2 || *at != ' ' || !journal_parse_time(line, &entry.time_ns))
-        return false;
-    at++;
     if (*at == '+' || *at == '-')
-        entry.mark = *at++ == '+' ? JOURNAL_EVENT_MARK : JOURNAL_CONTINUED;
-    for (enum journal_level level = 0; level < JOURNAL_LEVELS; level++) {
+        mark = *at++ == '+' ? JOURNAL_EVENT_MARK : JOURNAL_CONTINUED;
+    for (enum journal_level level = 0; level < JOURNAL_LEVELS && at < end; level++) {
         size_t length = levels[level].bytes;
-        if ((size_t)(end - at) <= length || at[length] != ' ' ||
+        if (*at != levels[level].name[0] || (size_t)(end - at) <= length || at[length] != ' ' ||
             memcmp(at, levels[level].name, length) != 0)
             continue;
-        entry.level = level;
-        entry.text = at + length + 1;
-        entry.bytes = (size_t)(end - entry.text);
-        *ret = entry;
+        *ret = (struct journal_entry){time_ns, level, mark, at + length + 1,
+                                      (size_t)(end - at) - length - 1};
         return true;
     }
     return false;
+}
+
+static bool refuse_line(const char *line, size_t bytes, struct journal_entry *ret)
+{
+    *ret = (struct journal_entry){.level = JOURNAL_INFO, .text = line, .bytes = bytes};
+    return false;
+}
+
+bool journal_parse_line(const char *line, size_t bytes, struct journal_entry *ret)
+{
+    uint64_t time_ns;
+    return (bytes >= JOURNAL_TIME_BYTES + 2 && line[JOURNAL_TIME_BYTES] == ' ' &&
+            journal_parse_time(line, &time_ns) && parse_rest(line, bytes, time_ns, ret)) ||
+           refuse_line(line, bytes, ret);
+}
+
+bool journal_parse_next_line(struct journal_second *second, const char *line, size_t bytes,
+                             struct journal_entry *ret)
+{
+    unsigned micros;
+    uint64_t time_ns;
+
+    if (bytes < JOURNAL_TIME_BYTES + 2 || line[JOURNAL_TIME_BYTES] != ' ')
+        return refuse_line(line, bytes, ret);
+    if (!memcmp(line, second->text, sizeof second->text) && line[JOURNAL_TIME_BYTES - 1] == 'Z' &&
+        take_number(line + sizeof second->text, 6, 0, 999999, &micros)) {
+        time_ns = second->ns + micros * 1000ull;
+    } else {
+        if (!journal_parse_time(line, &time_ns))
+            return refuse_line(line, bytes, ret);
+        memcpy(second->text, line, sizeof second->text);
+        second->ns = time_ns / NS_PER_SEC * NS_PER_SEC;
+    }
+    return parse_rest(line, bytes, time_ns, ret) || refuse_line(line, bytes, ret);
 }
 
 const char *journal_level_name(enum journal_level level)

@@ -10,6 +10,7 @@ static int hold(struct journal_joiner *joiner, const struct journal_entry *entry
 {
     buffer_consume(&joiner->text, buffer_used(&joiner->text));
     joiner->held = *entry;
+    joiner->piece_bytes = entry->bytes;
     joiner->holds = true;
     return buffer_append(&joiner->text, entry->text, entry->bytes);
 }
@@ -45,8 +46,8 @@ static int give_held(struct journal_joiner *joiner, struct journal_entry *ret)
 
 /* Puts an entry of the reader where it belongs. Returns 1 when *ret was given out, 0 when the next
  * entry is needed, or -errno. */
-static int take(struct journal_joiner *joiner, const struct journal_entry *entry,
-                struct journal_entry *ret)
+static int take(struct journal_joiner *joiner, const struct journal_reader *reader,
+                const struct journal_entry *entry, struct journal_entry *ret)
 {
     if (entry->mark == JOURNAL_EVENT_MARK) {
         if (!joiner->holds) {
@@ -58,14 +59,28 @@ static int take(struct journal_joiner *joiner, const struct journal_entry *entry
                : buffer_used(&joiner->events) > EVENTS_BYTES ? give_held(joiner, ret)
                                                              : 0;
     }
+    if (!joiner->holds &&
+        journal_reader_is_fresh(reader)) { /* the whole of it, as nearly all are */
+        *ret = *entry;
+        return 1;
+    }
     if (!joiner->holds)
         return hold(joiner, entry);
     if (entry->mark == JOURNAL_CONTINUED &&
-        buffer_used(&joiner->text) + entry->bytes <= JOURNAL_JOINED_BYTES)
+        buffer_used(&joiner->text) + entry->bytes <= JOURNAL_JOINED_BYTES) {
+        joiner->piece_bytes = entry->bytes;
         return buffer_append(&joiner->text, entry->text, entry->bytes);
+    }
     joiner->next = *entry; /* good until the reader is asked again */
     joiner->has_next = true;
     return give_held(joiner, ret);
+}
+
+/* Whether the rest of a long line is still being written. Of others the rest may come, too, behind
+ * an event: but nobody waits for that. */
+static bool waits_for_more(const struct journal_joiner *joiner, const struct journal_reader *reader)
+{
+    return reader->whole_lines && joiner->piece_bytes == JOURNAL_LINE_BYTES;
 }
 
 int journal_joiner_next(struct journal_joiner *joiner, struct journal_reader *reader,
@@ -86,9 +101,9 @@ int journal_joiner_next(struct journal_joiner *joiner, struct journal_reader *re
     while (!done) {
         done = journal_reader_next(reader, &entry);
         if (done == 0)
-            return joiner->holds ? give_held(joiner, ret) : 0;
+            return joiner->holds && !waits_for_more(joiner, reader) ? give_held(joiner, ret) : 0;
         if (done > 0)
-            done = take(joiner, &entry, ret);
+            done = take(joiner, reader, &entry, ret);
     }
     return done;
 }

@@ -2,34 +2,25 @@
  *
  * `current` is opened before the sealed files are listed, and is the same afterwards, or all is
  * done again: so none is missing, and none is there twice. */
-#include "journal/reader.h"
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "journal/folder.h"
-#include "journal/seek-table.h"
+#include "journal/reader-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BUFFER_BYTES (4 * JOURNAL_LINE_BYTES)
-/* The longest line that is an entry, with its line end. */
-#define ENTRY_BYTES (JOURNAL_LINE_BYTES + JOURNAL_PREFIX_BYTES + 1)
-#define OPEN_TRIES  8 /* a journal is not rotated that often in between */
+#define OPEN_TRIES 8 /* a journal is not rotated that often in between */
 
-/* Going backwards, a piece of this many bytes is one frame, decompressed once. */
-_Static_assert(BUFFER_BYTES == JOURNAL_FRAME_BYTES, "the buffer holds a frame");
-
-struct journal_reader_file {
-    int fd; /* `current`, or one that was given; -1: opened in its turn, by its name */
-    bool packed;
-    size_t folder; /* in reader.folders */
-    uint64_t time_ns;
-};
+#define READER_NONE                                                                                \
+    ((struct journal_reader){.folder = -1,                                                         \
+                             .source = JOURNAL_SOURCE_NONE,                                        \
+                             .stop = JOURNAL_PLACE_NEVER,                                          \
+                             .hit = SIZE_MAX,                                                      \
+                             .until_ns = UINT64_MAX})
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
@@ -54,11 +45,10 @@ static int add_files(struct journal_reader *reader, const struct journal_list *l
     reader->files = files;
     for (size_t i = 0; i < list->count; i++)
         if (!journal_sealed_is_litter(&list->files[i]))
-            files[reader->file_count++] = (struct journal_reader_file){
-                -1, false, reader->folder_count, list->files[i].time_ns};
+            files[reader->file_count++] =
+                (struct journal_reader_file){-1, false, list->files[i].time_ns};
     if (current >= 0)
-        files[reader->file_count++] =
-            (struct journal_reader_file){current, false, reader->folder_count, 0};
+        files[reader->file_count++] = (struct journal_reader_file){current, false, 0};
     return 0;
 }
 
@@ -87,32 +77,21 @@ static int find_files(struct journal_reader *reader, int folder)
     return failed;
 }
 
-static int open_folder(struct journal_reader *reader, const char *path)
+int journal_reader_open(struct journal_reader *reader, const char *folder)
 {
-    size_t before = reader->file_count;
     int failed = -EAGAIN;
 
-    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    *reader = READER_NONE;
+    reader->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (reader->folder < 0)
+        return errno == ENOTDIR ? -ENOENT : -errno;
     for (int tries = 0; failed == -EAGAIN && tries < OPEN_TRIES; tries++)
-        failed = find_files(reader, folder);
-    if (!failed && reader->file_count > before)
-        reader->folders[reader->folder_count++] = take_fd(&folder);
-    return failed == -EAGAIN ? -EBUSY : failed;
-}
-
-int journal_reader_open(struct journal_reader *reader, const char *const *folders, size_t count)
-{
-    int failed = 0;
-    *reader = (struct journal_reader){.source = JOURNAL_SOURCE_NONE};
-    if (count > JOURNAL_READER_FOLDERS)
-        return -E2BIG;
-    for (size_t i = 0; i < count && !failed; i++)
-        failed = open_folder(reader, folders[i]);
+        failed = find_files(reader, reader->folder);
+    if (failed == -EAGAIN)
+        failed = -EBUSY;
     if (!failed && !reader->file_count)
         failed = -ENOENT;
-    if (!failed && !(reader->buffer = malloc(BUFFER_BYTES)))
+    if (!failed && !(reader->buffer = malloc(JOURNAL_BUFFER_BYTES)))
         failed = -ENOMEM;
     reader->source_file = reader->file_count;
     if (failed)
@@ -122,48 +101,32 @@ int journal_reader_open(struct journal_reader *reader, const char *const *folder
 
 int journal_reader_open_file(struct journal_reader *reader, int fd, bool packed)
 {
-    *reader = (struct journal_reader){.source = JOURNAL_SOURCE_NONE, .source_file = 1};
+    *reader = READER_NONE;
+    reader->source_file = 1;
     reader->files = calloc(1, sizeof *reader->files);
-    reader->buffer = malloc(BUFFER_BYTES);
+    reader->buffer = malloc(JOURNAL_BUFFER_BYTES);
     if (!reader->files || !reader->buffer) {
         close(fd);
         journal_reader_close(reader);
         return -ENOMEM;
     }
-    reader->files[reader->file_count++] = (struct journal_reader_file){fd, packed, 0, 0};
+    reader->files[reader->file_count++] = (struct journal_reader_file){fd, packed, 0};
     return 0;
-}
-
-int journal_reader_open_service(struct journal_reader *reader, const char *logs,
-                                const char *runtime, const char *name, const char *folder)
-{
-    char first[PATH_MAX], second[PATH_MAX];
-    const char *folders[2];
-    size_t count = 0;
-
-    if (runtime) {
-        if (!text_format(first, sizeof first, "%s/log/%s", runtime, name))
-            return -ENAMETOOLONG;
-        folders[count++] = first;
-    }
-    if (!folder && !text_format(second, sizeof second, "%s/%s", logs, name))
-        return -ENAMETOOLONG;
-    folders[count++] = folder ? folder : second;
-    return journal_reader_open(reader, folders, count);
 }
 
 void journal_reader_close(struct journal_reader *reader)
 {
-    if (reader->files || reader->buffer) /* else it is all zeros */
-        journal_source_close(&reader->source);
+    if (!reader->until_ns) /* it is all zeros */
+        *reader = READER_NONE;
+    journal_source_close(&reader->source);
     for (size_t i = 0; i < reader->file_count; i++)
         if (reader->files[i].fd >= 0)
             close(reader->files[i].fd);
-    for (size_t i = 0; i < reader->folder_count; i++)
-        close(reader->folders[i]);
+    if (reader->folder >= 0)
+        close(reader->folder);
     free(reader->files);
     free(reader->buffer);
-    *reader = (struct journal_reader){.source = JOURNAL_SOURCE_NONE};
+    *reader = READER_NONE;
 }
 
 /* Opens a sealed file. It may be compressed just now, and be there under its other name. */
@@ -174,16 +137,15 @@ static int open_sealed(const struct journal_reader *reader, const struct journal
     struct stat stat;
 
     journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
-    int fd = open_one(reader->folders[file->folder], name, &stat);
+    int fd = open_one(reader->folder, name, &stat);
     *ret_packed = fd == -ENOENT;
     if (fd != -ENOENT)
         return fd;
     journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
-    return open_one(reader->folders[file->folder], name, &stat);
+    return open_one(reader->folder, name, &stat);
 }
 
-/* Makes this file the one that is open. One that is gone is empty. Returns 0 or -errno. */
-static int open_source(struct journal_reader *reader, size_t number)
+int journal_reader_open_source(struct journal_reader *reader, size_t number)
 {
     const struct journal_reader_file *file = &reader->files[number];
     bool packed = file->packed;
@@ -197,9 +159,32 @@ static int open_source(struct journal_reader *reader, size_t number)
     if (fd == -1 && file->fd >= 0)
         fd = -errno;
     int failed = fd == -ENOENT ? 0 : fd < 0 ? fd : journal_source_open(&reader->source, fd, packed);
+    reader->source.reads_ahead = reader->reads_ahead;
     if (!failed)
         reader->source_file = number;
     return failed;
+}
+
+uint64_t journal_reader_written_ns(const struct journal_reader *reader, size_t number)
+{
+    const struct journal_reader_file *file = &reader->files[number];
+    char name[JOURNAL_SEALED_BYTES];
+    struct stat stat;
+    int failed;
+
+    if (file->fd >= 0) {
+        failed = fstat(file->fd, &stat);
+    } else {
+        journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
+        failed = fstatat(reader->folder, name, &stat, 0);
+        if (failed < 0) {
+            journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
+            failed = fstatat(reader->folder, name, &stat, 0);
+        }
+    }
+    if (failed < 0 || stat.st_mtim.tv_sec < 0)
+        return UINT64_MAX;
+    return (uint64_t)stat.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)stat.st_mtim.tv_nsec;
 }
 
 /* ---- forwards ------------------------------------------------------------------------------ */
@@ -209,7 +194,25 @@ static void stand_at(struct journal_reader *reader, size_t file, off_t at)
     reader->file = file;
     reader->at = at;
     reader->begin = reader->end = 0;
+    reader->hit = SIZE_MAX;
     reader->in_long = false;
+}
+
+void journal_reader_stand(struct journal_reader *reader, struct journal_place from,
+                          struct journal_place stop)
+{
+    stand_at(reader, from.file, from.at);
+    reader->stop = stop;
+}
+
+struct journal_place journal_reader_place(const struct journal_reader *reader)
+{
+    return (struct journal_place){reader->file, reader->at - (off_t)(reader->end - reader->begin)};
+}
+
+bool journal_place_is_before(struct journal_place a, struct journal_place b)
+{
+    return a.file < b.file || (a.file == b.file && a.at < b.at);
 }
 
 /* Gets more of the file behind what is in the buffer. Returns bytes, 0 at its end, or -errno. */
@@ -220,11 +223,15 @@ static ssize_t fill(struct journal_reader *reader)
         reader->end -= reader->begin;
         reader->begin = 0;
     }
-    int failed = open_source(reader, reader->file);
+    reader->hit = SIZE_MAX;
+    int failed = journal_reader_open_source(reader, reader->file);
     if (failed)
         return failed;
-    ssize_t count = journal_source_read(&reader->source, reader->buffer + reader->end,
-                                        BUFFER_BYTES - reader->end, reader->at);
+    size_t room = JOURNAL_BUFFER_BYTES - reader->end;
+    if (reader->file == reader->stop.file && (off_t)room > reader->stop.at - reader->at)
+        room = reader->at < reader->stop.at ? (size_t)(reader->stop.at - reader->at) : 0;
+    ssize_t count =
+        journal_source_read(&reader->source, reader->buffer + reader->end, room, reader->at);
     if (count < 0)
         return count;
     reader->end += (size_t)count;
@@ -240,9 +247,96 @@ static int give(struct journal_reader *reader, size_t bytes, size_t skip, struct
         *ret = (struct journal_entry){
             .level = JOURNAL_INFO, .mark = JOURNAL_CONTINUED, .text = line, .bytes = bytes};
     else
-        journal_parse_line(line, bytes, ret);
+        journal_parse_next_line(&reader->second, line, bytes, ret);
     reader->begin += bytes + skip;
     return 1;
+}
+
+/* Whether a line that begins so may be an event, or more of a line; for sure only when it may not.
+ */
+static bool may_be_marked(const char *line)
+{
+    return line[JOURNAL_TIME_BYTES] == ' ' &&
+           (line[JOURNAL_TIME_BYTES + 1] == '-' || line[JOURNAL_TIME_BYTES + 1] == '+');
+}
+
+#define MARK_BYTES (JOURNAL_TIME_BYTES + 2)
+
+bool journal_reader_is_fresh(const struct journal_reader *reader)
+{
+    return !reader->in_long && reader->end - reader->begin >= MARK_BYTES &&
+           !may_be_marked(reader->buffer + reader->begin);
+}
+
+/* Whether the line, which ends `bytes` from here, may be left out: it has not what is looked for,
+ * is no more of the one before, and no more of it follows. */
+static bool can_be_left_out(struct journal_reader *reader, size_t bytes)
+{
+    const char *line = reader->buffer + reader->begin, *next = line + bytes + 1;
+    size_t left = reader->end - reader->begin;
+
+    if (reader->hit == SIZE_MAX || reader->hit < reader->begin) {
+        const char *hit = memmem(line, left, reader->literal, reader->literal_bytes);
+        reader->hit = hit ? (size_t)(hit - reader->buffer) : reader->end;
+    }
+    return reader->hit >= reader->begin + bytes && !reader->in_long &&
+           left >= bytes + 1 + MARK_BYTES && bytes >= MARK_BYTES && !may_be_marked(next) &&
+           (!may_be_marked(line) || line[JOURNAL_TIME_BYTES + 1] == '+');
+}
+
+/* A file that was named a microsecond behind another: the clock was set back, and its entries are
+ * older than its name. */
+bool journal_reader_begins_behind(const struct journal_reader *reader, size_t file,
+                                  uint64_t until_ns)
+{
+    uint64_t name_ns = reader->files[file].time_ns;
+    return name_ns > until_ns && !(file && name_ns == reader->files[file - 1].time_ns + 1000) &&
+           journal_reader_written_ns(reader, file) > until_ns;
+}
+
+/* Goes on to the next file in which there may be something that is wanted, if there is one. */
+static bool begin_next_file(struct journal_reader *reader)
+{
+    struct journal_place next = {reader->file + 1, 0};
+    off_t high;
+
+    while (next.file < reader->file_count && next.file < reader->stop.file &&
+           journal_reader_begins_behind(reader, next.file, reader->until_ns))
+        next.file++;
+    if (next.file >= reader->file_count || next.file > reader->stop.file)
+        return false;
+    if (reader->since_ns &&
+        journal_reader_find_time_in(reader, next.file, reader->since_ns, &next.at, &high) < 0)
+        next.at = 0;
+    stand_at(reader, next.file, next.at);
+    return true;
+}
+
+/* Behind the end of what is wanted the rest of the file is passed over, unless it was written last
+ * when the clock had been set back before that. */
+static void pass_over_newer(struct journal_reader *reader, const struct journal_entry *entry)
+{
+    if (entry->time_ns <= reader->until_ns || reader->in_long ||
+        journal_reader_written_ns(reader, reader->file) <= reader->until_ns)
+        return;
+    if (journal_reader_open_source(reader, reader->file) == 0) {
+        off_t size = journal_source_size(&reader->source);
+        stand_at(reader, reader->file, size < 0 ? reader->at : size);
+    }
+}
+
+/* What is left of a file when no more of it comes: an unfinished line, or one that was torn off. */
+static bool give_rest(struct journal_reader *reader, struct journal_entry *ret)
+{
+    size_t used = reader->end - reader->begin;
+    bool goes_on = reader->whole_lines && reader->file + 1 == reader->file_count &&
+                   reader->files[reader->file].fd >= 0;
+
+    if (!used || goes_on)
+        return false;
+    give(reader, used, 0, ret);
+    reader->in_long = false;
+    return true;
 }
 
 int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret)
@@ -250,19 +344,26 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
     for (;;) {
         size_t used = reader->end - reader->begin;
         const char *line = reader->buffer + reader->begin;
-        const char *end = memchr(line, '\n', used < ENTRY_BYTES ? used : ENTRY_BYTES);
+        const char *end =
+            memchr(line, '\n', used < JOURNAL_ENTRY_BYTES ? used : JOURNAL_ENTRY_BYTES);
 
         if (end == line && !reader->in_long) { /* nobody writes one */
             reader->begin++;
             continue;
         }
+        if (end && reader->literal && can_be_left_out(reader, (size_t)(end - line))) {
+            reader->begin += (size_t)(end - line) + 1;
+            continue;
+        }
         if (end) {
             give(reader, (size_t)(end - line), 1, ret);
             reader->in_long = false;
+            if (ret->time_ns > reader->until_ns)
+                pass_over_newer(reader, ret);
             return 1;
         }
-        if (used >= ENTRY_BYTES) {
-            give(reader, ENTRY_BYTES - 1, 0, ret);
+        if (used >= JOURNAL_ENTRY_BYTES) {
+            give(reader, JOURNAL_ENTRY_BYTES - 1, 0, ret);
             reader->in_long = true;
             return 1;
         }
@@ -271,138 +372,9 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
             return (int)more;
         if (more > 0)
             continue;
-        if (used) { /* unfinished, or torn off */
-            give(reader, used, 0, ret);
-            reader->in_long = false;
+        if (give_rest(reader, ret))
             return 1;
-        }
-        if (reader->file + 1 >= reader->file_count)
+        if (reader->end > reader->begin || !begin_next_file(reader))
             return 0;
-        stand_at(reader, reader->file + 1, 0);
     }
-}
-
-/* ---- backwards ----------------------------------------------------------------------------- */
-
-/* Whether a line that begins so is the rest of another. */
-static bool is_rest(const char *beginning, size_t count)
-{
-    char line[JOURNAL_PREFIX_BYTES];
-    struct journal_entry entry;
-
-    /* Anything as text: it is the beginning that counts. */
-    memset(line, ' ', sizeof line);
-    memcpy(line, beginning, count < sizeof line ? count : sizeof line);
-    return count > JOURNAL_TIME_BYTES + 1 && line[JOURNAL_TIME_BYTES + 1] == '-' &&
-           journal_parse_line(line, count < sizeof line ? count : sizeof line, &entry);
-}
-
-/* The same for the line at this place, as far as it may lie behind what is in the buffer. */
-static bool is_rest_at(struct journal_reader *reader, off_t at)
-{
-    char beginning[JOURNAL_PREFIX_BYTES];
-    size_t used = 0;
-    while (used < sizeof beginning) {
-        ssize_t got = journal_source_read(&reader->source, beginning + used,
-                                          sizeof beginning - used, at + (off_t)used);
-        if (got <= 0)
-            break;
-        used += (size_t)got;
-    }
-    return is_rest(beginning, used);
-}
-
-/* A piece of the file, whole. Returns how many bytes it has: fewer only at the end of the file. */
-static ssize_t read_piece(struct journal_reader *reader, off_t from, size_t count)
-{
-    size_t used = 0;
-    while (used < count) {
-        ssize_t got = journal_source_read(&reader->source, reader->buffer + used, count - used,
-                                          from + (off_t)used);
-        if (got < 0)
-            return got;
-        if (got == 0)
-            break;
-        used += (size_t)got;
-    }
-    return (ssize_t)used;
-}
-
-/* The lines that begin in a piece of the file, from its end. */
-struct backwards {
-    off_t size, from; /* of the file; of the piece */
-    size_t bytes;
-    char next; /* the byte behind the piece */
-};
-
-/* Whether an entry begins at this place of the piece. */
-static bool begins_entry(struct journal_reader *reader, const struct backwards *piece, size_t at)
-{
-    off_t place = piece->from + (off_t)at;
-    size_t there = at < piece->bytes ? piece->bytes - at : 0;
-
-    if (place >= piece->size || (there ? reader->buffer[at] : piece->next) == '\n')
-        return false;
-    if (there >= JOURNAL_PREFIX_BYTES || place + (off_t)there == piece->size)
-        return !is_rest(reader->buffer + at, there);
-    return !is_rest_at(reader, place);
-}
-
-/* Looks for the last `*count` entries of the file; *count is lowered by those it has. Returns 1
- * when *ret_at is where they begin, 0 when there are too few, or -errno. */
-static int seek_in_file(struct journal_reader *reader, size_t file, uint64_t *count, off_t *ret_at)
-{
-    int failed = open_source(reader, file);
-    if (failed)
-        return failed;
-    struct backwards piece = {.size = journal_source_size(&reader->source)};
-    off_t until = piece.size;
-
-    while (until > 0) {
-        piece.from = (until - 1) / BUFFER_BYTES * BUFFER_BYTES;
-        ssize_t got = read_piece(reader, piece.from, (size_t)(until - piece.from));
-        if (got < 0)
-            return (int)got;
-        piece.bytes = (size_t)got;
-        for (size_t left = piece.bytes; left > 0;) {
-            const char *end = memrchr(reader->buffer, '\n', left);
-            if (!end)
-                break;
-            left = (size_t)(end - reader->buffer);
-            if (!begins_entry(reader, &piece, left + 1) || --*count)
-                continue;
-            *ret_at = piece.from + (off_t)left + 1;
-            return 1;
-        }
-        until = piece.from;
-        piece.next = piece.bytes ? reader->buffer[0] : '\n';
-    }
-    if (piece.size <= 0)
-        return (int)piece.size;
-    /* The first line has no line end before it, and is in the buffer. */
-    *ret_at = 0;
-    return begins_entry(reader, &piece, 0) && --*count == 0;
-}
-
-int journal_reader_seek_last(struct journal_reader *reader, uint64_t count)
-{
-    off_t at = 0;
-    if (!count) {
-        size_t last = reader->file_count - 1;
-        int failed = open_source(reader, last);
-        off_t size = failed ? failed : journal_source_size(&reader->source);
-        stand_at(reader, last, size < 0 ? 0 : size);
-        return failed;
-    }
-    for (size_t file = reader->file_count; file-- > 0;) {
-        int found = seek_in_file(reader, file, &count, &at);
-        if (found < 0)
-            return found;
-        if (found) {
-            stand_at(reader, file, at);
-            return 0;
-        }
-    }
-    stand_at(reader, 0, 0);
-    return 0;
 }

@@ -16,41 +16,91 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define JOURNAL_READER_FOLDERS 4
+/* Where an entry begins, or the end of a file. Good while the reader is open. */
+struct journal_place {
+    size_t file;
+    off_t at;
+};
 
 struct journal_reader {
     struct journal_reader_file *files; /* oldest first */
     size_t file_count, file;           /* `file` is the one being read */
-    int folders[JOURNAL_READER_FOLDERS];
-    size_t folder_count;
-    struct journal_source source; /* of `source_file` */
-    size_t source_file;           /* `file_count`: none */
-    off_t at;                     /* where in the file the buffer's end is */
+    int folder;                        /* -1: none */
+    struct journal_source source;      /* of `source_file` */
+    size_t source_file;                /* `file_count`: none */
+    off_t at;                          /* where in the file the buffer's end is */
     char *buffer;
     size_t begin, end;
-    bool in_long; /* in the middle of a line that comes in pieces */
+    bool in_long;              /* in the middle of a line that comes in pieces */
+    struct journal_place stop; /* reading ends there */
+    struct journal_second second;
+    size_t hit; /* where in the buffer the next `literal` is, `end`: none; SIZE_MAX: unknown */
+
+    /* The caller's to set. */
+    bool whole_lines;    /* an unfinished line at the end is no entry yet */
+    bool reads_ahead;    /* a thread may decompress what comes next; it must not be moved then */
+    const char *literal; /* lines without it may be left out; not owned; NULL: none may */
+    size_t literal_bytes;
+    /* Where all that is older or newer than these is, files need not be read: most of what is
+     * outside is left out, not all. 0 and UINT64_MAX: no limit. */
+    uint64_t since_ns, until_ns;
 };
 
-/* Opens the journal in these folders, the one with the older entries first; one that is not there
- * is passed over. Stands at the oldest entry. Returns 0, -ENOENT when there is no file in any of
- * them, -EACCES, -ENOMEM or another -errno. */
-int journal_reader_open(struct journal_reader *reader, const char *const *folders, size_t count);
-
-/* The same for a service: of LOGS/NAME or its own `folder` (NULL: none), and RUNTIME/log/NAME,
- * where it is while LOGS cannot be written. `runtime` may be NULL. */
-int journal_reader_open_service(struct journal_reader *reader, const char *logs,
-                                const char *runtime, const char *name, const char *folder);
+/* Opens the journal in this folder. Stands at the oldest entry. Returns 0, -ENOENT when there is no
+ * file in it, or no folder; -EACCES, -ENOMEM or another -errno. */
+int journal_reader_open(struct journal_reader *reader, const char *folder);
 
 /* One file alone; `fd` is taken in every case. 0 or -errno. */
 int journal_reader_open_file(struct journal_reader *reader, int fd, bool packed);
 
-/* Accepts one that was not opened, zeroed. */
+/* Accepts one that was closed, or is zeroed. */
 void journal_reader_close(struct journal_reader *reader);
-
-/* Stands so that the newest `count` entries follow, looking backwards from the end. An entry that
- * was cut counts as one with its rest. Returns 0 or -errno. */
-int journal_reader_seek_last(struct journal_reader *reader, uint64_t count);
 
 /* The next entry, which is good until the next call. An unfinished line at the end is one, too.
  * Returns 1, 0 at the end, or -errno. */
 int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret);
+
+/* Whether what follows is sure to be neither more of the last line, nor an event behind which more
+ * of it may come. */
+bool journal_reader_is_fresh(const struct journal_reader *reader);
+
+/* ---- places -------------------------------------------------------------------------------- */
+
+/* The oldest entry, the end of what is there now, and where the reader stands. */
+#define JOURNAL_PLACE_BEGIN ((struct journal_place){0, 0})
+#define JOURNAL_PLACE_NEVER ((struct journal_place){SIZE_MAX, 0})
+int journal_reader_end(struct journal_reader *reader, struct journal_place *ret);
+struct journal_place journal_reader_place(const struct journal_reader *reader);
+
+bool journal_place_is_before(struct journal_place a, struct journal_place b);
+
+/* The next entry is the one at `from`, and the last the one before `stop` (NEVER: all there are).
+ */
+void journal_reader_stand(struct journal_reader *reader, struct journal_place from,
+                          struct journal_place stop);
+
+/* Moves *place back over `count` entries, and more where one would begin inside of a line that was
+ * cut; to the oldest where there are fewer. Returns 1, 0 when it was the oldest already, or -errno.
+ */
+int journal_reader_back(struct journal_reader *reader, struct journal_place *place, uint64_t count);
+
+/* Stands so that at least the newest `count` entries follow, and as few more as can be. An entry
+ * that was cut counts as one with its rest. Returns 0 or -errno. */
+int journal_reader_seek_last(struct journal_reader *reader, uint64_t count);
+
+/* Finds a place before which everything is older than `since_ns`, without reading all of it:
+ * docs/journal-format.md says how, and what the clock may have done. Returns 0 or -errno. */
+int journal_reader_find_time(struct journal_reader *reader, uint64_t since_ns,
+                             struct journal_place *ret);
+
+/* The same from the other side: a place behind which everything is newer than `until_ns`. */
+int journal_reader_find_end(struct journal_reader *reader, uint64_t until_ns,
+                            struct journal_place *ret);
+
+/* ---- following ----------------------------------------------------------------------------- */
+
+/* Looks for files that have come since, in the folder that was opened, by its path; to be called at
+ * the end. What was read stays read. Returns 0; 1 when the file that was read is not there any
+ * more, so that what comes next begins with another file; -ENOENT when there is none any more; or
+ * another -errno: all is as it was. */
+int journal_reader_refresh(struct journal_reader *reader, const char *folder);

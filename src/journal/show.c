@@ -26,12 +26,33 @@ static bool is_shown(const unsigned char *at, size_t length)
     return !(length == 2 && at[0] == 0xc2 && at[1] < 0xa0); /* U+0080 to U+009F */
 }
 
+/* How many bytes from here on are ASCII and no controls, looked at eight at once; it may stop a
+ * little early. Each byte of `odd` has its high bit set where that of `eight` is below 0x20, is
+ * 0x7f, or is no ASCII; a byte behind such a one may be wrong, which is early, too. */
+static size_t count_plain(const unsigned char *at, size_t count)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    size_t plain = 0;
+    uint64_t eight;
+
+    for (; count - plain >= sizeof eight; plain += sizeof eight) {
+        memcpy(&eight, at + plain, sizeof eight);
+        uint64_t odd = eight | (eight - 0x20 * ones) | (eight + ones);
+        if (odd & highs)
+            break;
+    }
+    return plain;
+}
+
 int journal_show_escaped(struct buffer *out, const char *bytes, size_t count)
 {
     const unsigned char *at = (const unsigned char *)bytes, *end = at + count, *run = at;
     int failed = 0;
 
     while (at < end && !failed) {
+        at += count_plain(at, (size_t)(end - at));
+        if (at == end)
+            break;
         size_t length = utf8_length(at, (size_t)(end - at));
         if (length && is_shown(at, length)) {
             at += length;
@@ -101,24 +122,25 @@ int journal_show_base64(struct buffer *out, const char *bytes, size_t count)
 
 int journal_show_short(struct buffer *out, const char *service, const struct journal_entry *entry)
 {
-    char time[CLOCK_RFC3339_BYTES] = "-";
-    int failed;
+    char time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
+    size_t begin = 0, bytes;
+    int failed = 0;
 
     if (entry->time_ns)
         clock_format_rfc3339(time, entry->time_ns);
-    failed = put(out, time);
-    if (!failed && service)
-        failed = put(out, " ");
-    if (!failed && service)
-        failed = put(out, service);
+    else
+        memset(time, '-', sizeof time); /* one of them is shown */
+    bytes = journal_format_prefix(prefix, time, entry->mark, entry->level);
+    if (!entry->time_ns)
+        begin = JOURNAL_TIME_BYTES - 1;
+    if (service) {
+        failed = buffer_append(out, prefix + begin, JOURNAL_TIME_BYTES + 1 - begin);
+        begin = JOURNAL_TIME_BYTES;
+        if (!failed)
+            failed = put(out, service);
+    }
     if (!failed)
-        failed = put(out, entry->mark == JOURNAL_EVENT_MARK  ? " +"
-                          : entry->mark == JOURNAL_CONTINUED ? " -"
-                                                             : " ");
-    if (!failed)
-        failed = put(out, journal_level_name(entry->level));
-    if (!failed)
-        failed = put(out, " ");
+        failed = buffer_append(out, prefix + begin, bytes - begin);
     if (!failed)
         failed = journal_show_escaped(out, entry->text, entry->bytes);
     return failed ? failed : put(out, "\n");

@@ -3,6 +3,7 @@
 #include "journal/source.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "journal/ahead.h"
 #include "journal/seek-table.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #define FRAME_MOST_BYTES (4u << 20)   /* of text; with larger ones a file is decompressed whole */
 #define WHOLE_MOST_BYTES (1ull << 32) /* of a file that is decompressed as a whole */
 #define READ_BYTES       131072
+#define IN_ORDER_LEAST   3 /* frames read one after the other, and more will follow */
 
 static ssize_t read_exactly(int fd, void *bytes, size_t count, uint64_t at)
 {
@@ -49,7 +51,8 @@ static int take_entries(struct journal_source *source, const char *entries, size
     source->text_frame = source->frame_count;
     if (at != bytes)
         return -EPROTO;
-    source->text = malloc((size_t)longest_text + longest + 1);
+    source->packed_room = longest;
+    source->text = malloc(journal_source_room(source));
     return source->text ? 0 : -ENOMEM;
 }
 
@@ -163,6 +166,7 @@ static int read_whole(struct journal_source *source)
 
 static void drop_table(struct journal_source *source)
 {
+    journal_ahead_destroy(source->ahead);
     free(source->frames);
     free(source->text);
     *source = (struct journal_source){.fd = source->fd};
@@ -203,20 +207,45 @@ static void put_damaged(char *text, size_t bytes)
         memcpy(text, line, strlen(line));
 }
 
-static ssize_t load_frame(struct journal_source *source, size_t number)
+ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text)
 {
     const struct journal_frame *frame = &source->frames[number];
     const size_t bytes = frame[1].at - frame->at, text_bytes = frame[1].text_at - frame->text_at;
-    char *packed = source->text + source->text_room;
+    char *packed = text + source->text_room;
 
-    source->text_frame = source->frame_count;
     ssize_t failed = read_exactly(source->fd, packed, bytes, frame->at);
     if (failed && failed != -EPROTO)
         return failed;
-    size_t out = failed ? 0 : ZSTD_decompress(source->text, text_bytes, packed, bytes);
+    size_t out = failed ? 0 : ZSTD_decompress(text, text_bytes, packed, bytes);
     if (ZSTD_isError(out) || out != text_bytes)
-        put_damaged(source->text, text_bytes);
+        put_damaged(text, text_bytes);
+    return 0;
+}
+
+size_t journal_source_room(const struct journal_source *source)
+{
+    return source->text_room + source->packed_room + 1;
+}
+
+static ssize_t load_frame(struct journal_source *source, size_t number)
+{
+    bool in_order = source->text_frame < source->frame_count && number == source->text_frame + 1;
+    ssize_t failed = 0;
+
+    source->text_frame = source->frame_count;
+    if (!source->ahead || !journal_ahead_take(source->ahead, number, &source->text))
+        failed = journal_source_decompress(source, number, source->text);
+    if (failed)
+        return failed;
     source->text_frame = number;
+    source->in_order = in_order ? source->in_order + 1 : 0;
+    if (source->in_order < IN_ORDER_LEAST || !source->reads_ahead ||
+        number + 1 == source->frame_count)
+        return 0;
+    if (!source->ahead)
+        source->ahead = journal_ahead_create(source);
+    if (source->ahead)
+        journal_ahead_want(source->ahead, number + 1);
     return 0;
 }
 

@@ -15,8 +15,11 @@ struct journal_source {
     struct journal_frame *frames; /* frame_count, and the end; NULL: the file is plain */
     size_t frame_count;
     char *text; /* one frame, decompressed; behind it room to read one */
-    size_t text_room;
+    size_t text_room, packed_room;
     size_t text_frame; /* which one; frame_count: none */
+    size_t in_order;   /* so many were read one after the other */
+    bool reads_ahead;  /* the owner's to set: a thread may decompress the next one meanwhile */
+    struct journal_ahead *ahead; /* NULL: none does. While it is there the source must not move */
 };
 
 /* Where a frame begins: in the file, and in what comes out. */
@@ -37,3 +40,8 @@ ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t c
 
 /* How long it is now, or -errno. */
 off_t journal_source_size(const struct journal_source *source);
+
+/* For who decompresses ahead: a frame into `text`, which has journal_source_room() bytes. 0 or
+ * -errno. Changes nothing. */
+ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text);
+size_t journal_source_room(const struct journal_source *source);

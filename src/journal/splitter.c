@@ -26,6 +26,8 @@ static size_t put_beginning(struct journal_splitter *splitter, const char *time,
 {
     splitter->state = LINE_OPEN;
     splitter->line_bytes = 0;
+    if (splitter->level < splitter->worst)
+        splitter->worst = splitter->level;
     return journal_format_prefix(out, time, mark, splitter->level);
 }
 
@@ -138,26 +140,4 @@ size_t journal_splitter_end(struct journal_splitter *splitter, const char *time,
         out[used++] = '\n';
     splitter->state = LINE_NONE;
     return used;
-}
-
-size_t journal_splitter_adopt(struct journal_splitter *splitter, const char *tail, size_t bytes,
-                              bool *ret_end)
-{
-    struct journal_entry entry;
-    *ret_end = false;
-    if (bytes == 0)
-        return 0;
-    if (!journal_parse_line(tail, bytes, &entry)) {
-        /* Either torn off in its beginning, or no line of ours at all. */
-        *ret_end = bytes >= JOURNAL_PREFIX_BYTES;
-        return *ret_end ? 0 : bytes;
-    }
-    if (entry.mark == JOURNAL_EVENT_MARK || entry.bytes > JOURNAL_LINE_BYTES) {
-        *ret_end = true;
-        return 0;
-    }
-    splitter->state = LINE_OPEN;
-    splitter->level = (uint8_t)entry.level;
-    splitter->line_bytes = (uint32_t)entry.bytes;
-    return 0;
 }

@@ -20,6 +20,7 @@ struct journal_splitter {
     uint8_t level;       /* of the line under way */
     uint8_t default_level;
     uint8_t held_bytes; /* LINE_NONE: a `<` or `<N` that may become a level */
+    uint8_t worst;      /* the owner's to set: gets the level of each line that is worse */
     char held[2];
 };
 
@@ -35,10 +36,3 @@ size_t journal_splitter_end(struct journal_splitter *splitter, const char *time,
 /* Makes room for an entry of another kind in the middle of a line, whose rest goes on behind a
  * `-`. Returns bytes put out. */
 size_t journal_splitter_cut(struct journal_splitter *splitter, char *out);
-
-/* Goes on where another splitter was: `tail` is the last line of a file, without a line end, and
- * of it as much as there is from its beginning. Returns how many bytes at its end are no use (the
- * torn beginning of a line) and have to be cut off the file. *ret_end is set when a line end has
- * to be written, because the line is none that can be gone on with. */
-size_t journal_splitter_adopt(struct journal_splitter *splitter, const char *tail, size_t bytes,
-                              bool *ret_end);

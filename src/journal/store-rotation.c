@@ -16,9 +16,8 @@
 
 #define NS_PER_US 1000u
 
-/* Opens a folder and lists it. Returns its descriptor or -errno; then the list is empty. */
-static int open_folder(struct journal_store *store, const struct journal_file *file,
-                       bool on_fallback, struct journal_list *list)
+int store_open_folder(struct journal_store *store, const struct journal_file *file,
+                      bool on_fallback, struct journal_list *list)
 {
     char path[PATH_MAX];
     *list = (struct journal_list){0};
@@ -35,20 +34,21 @@ static int open_folder(struct journal_store *store, const struct journal_file *f
     return failed ? failed : folder;
 }
 
-static void remove_form(int folder, const struct journal_sealed *sealed, enum journal_form form)
+static bool remove_form(int folder, const struct journal_sealed *sealed, enum journal_form form)
 {
     char name[JOURNAL_SEALED_BYTES];
     if (!(sealed->forms & form))
-        return;
+        return false;
     journal_sealed_name(name, sealed->time_ns, form);
-    unlinkat(folder, name, 0); /* else it is found again the next time */
+    return unlinkat(folder, name, 0) == 0; /* else it is found again the next time */
 }
 
-static void remove_sealed(int folder, const struct journal_sealed *sealed)
+bool store_remove_sealed(int folder, const struct journal_sealed *sealed)
 {
-    remove_form(folder, sealed, JOURNAL_PLAIN);
-    remove_form(folder, sealed, JOURNAL_PACKED);
-    remove_form(folder, sealed, JOURNAL_TORN);
+    bool plain = remove_form(folder, sealed, JOURNAL_PLAIN);
+    bool packed = remove_form(folder, sealed, JOURNAL_PACKED);
+    bool torn = remove_form(folder, sealed, JOURNAL_TORN);
+    return plain || packed || torn;
 }
 
 /* ---- sealing ------------------------------------------------------------------------------- */
@@ -70,6 +70,16 @@ static bool read_first_time(int folder, uint64_t *ret_ns)
     return true;
 }
 
+/* A sealed file is whole, also after a power cut. Where it cannot be synced there is nothing more
+ * to be done for it. */
+static void sync_current(int folder)
+{
+    AUTO_CLOSE int fd =
+        openat(folder, JOURNAL_FILE_CURRENT, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    if (fd >= 0)
+        fdatasync(fd);
+}
+
 int journal_store_seal(struct journal_store *store, struct journal_file *file)
 {
     char name[JOURNAL_SEALED_BYTES];
@@ -77,7 +87,7 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
     uint64_t time_ns;
     int failed = 0;
 
-    AUTO_CLOSE int folder = open_folder(store, file, file->on_fallback, &list);
+    AUTO_CLOSE int folder = store_open_folder(store, file, file->on_fallback, &list);
     if (folder < 0)
         return folder;
     if (!read_first_time(folder, &time_ns))
@@ -87,6 +97,8 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
         time_ns = list.files[list.count - 1].time_ns + NS_PER_US;
     journal_list_finish(&list);
     journal_sealed_name(name, time_ns, JOURNAL_PLAIN);
+    if (!failed && !file->on_fallback)
+        sync_current(folder);
     if (!failed && renameat(folder, JOURNAL_FILE_CURRENT, folder, name) < 0)
         failed = -errno;
     if (failed)
@@ -125,7 +137,7 @@ static void tidy_folder(int folder, const struct journal_list *list, const struc
         const struct journal_sealed *sealed = &list->files[i];
         bool litter = journal_sealed_is_litter(sealed);
         if (litter || whole > quota->keep || is_too_old(folder, sealed, quota->max_age_s, now_ns)) {
-            remove_sealed(folder, sealed);
+            store_remove_sealed(folder, sealed);
             whole -= !litter;
         } else {
             add_work(work, sealed);
@@ -152,13 +164,12 @@ void journal_store_tidy(struct journal_store *store, struct journal_file *file, 
     file->sealed = false;
     for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
         struct journal_list list;
-        AUTO_CLOSE int folder = open_folder(store, file, on_fallback, &list);
+        AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
         if (folder < 0)
             continue;
-        /* Of both places' work one at a time: what is left is found the next time. */
+        /* What waits to be moved is not compressed: nobody else is to be at it then. */
         struct journal_work ignored = {.count = JOURNAL_WORK_MOST};
-        struct journal_work *here = work->count ? &ignored : work;
-        tidy_folder(folder, &list, &file->quota, now_ns, here);
+        tidy_folder(folder, &list, &file->quota, now_ns, on_fallback ? &ignored : work);
         if (work->count && work->folder < 0)
             work->folder = take_fd(&folder);
         journal_list_finish(&list);
@@ -189,7 +200,7 @@ static bool unseal(int folder, const struct journal_list *list, dev_t device, in
     if (!found)
         return false;
     for (size_t later = list->count; later-- > at + 1;)
-        remove_sealed(folder, &list->files[later]);
+        store_remove_sealed(folder, &list->files[later]);
     return renameat(folder, name, folder, JOURNAL_FILE_CURRENT) == 0;
 }
 
@@ -211,7 +222,7 @@ int journal_store_rewind(struct journal_store *store, struct journal_file *file,
     store_close_file(file);
     for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
         struct journal_list list;
-        AUTO_CLOSE int folder = open_folder(store, file, on_fallback, &list);
+        AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
         if (folder < 0)
             continue;
         bool found = is_file(folder, JOURNAL_FILE_CURRENT, device, inode) ||

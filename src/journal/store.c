@@ -23,7 +23,6 @@
 #define FOLDER_MODE     0750
 #define FILE_MODE       0640
 #define LOOK_AGAIN_NS   NS_PER_SEC
-#define TAIL_MAX_BYTES  (JOURNAL_LINE_BYTES + 2 * JOURNAL_PREFIX_BYTES)
 #define SYNCED_AT_ONCE  16 /* devices remembered while syncing */
 #define NOTE_ROOM_BYTES 256
 
@@ -33,11 +32,14 @@ void journal_store_init(struct journal_store *store, const char *logs, const cha
         .logs = logs,
         .fallback = fallback,
         .group = (gid_t)-1,
-        .pool = {BACKLOG_POOL_BYTES},
-        .reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+        .reserve_fd = -1,
     };
     list_init(&store->open);
-    list_init(&store->waiting);
+}
+
+void journal_store_open(struct journal_store *store)
+{
+    store->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (group_find(GROUP_FILE, GROUP_NAME, &store->group) < 0)
         return;
     /* What is made has our file system group: no chown for each. The second call only reads it. */
@@ -56,7 +58,6 @@ void journal_file_init(struct journal_file *file, const char *name, const char *
 {
     *file = (struct journal_file){.name = name, .folder = folder, .fd = -1, .quota = QUOTA_DEFAULT};
     list_init(&file->open_node);
-    list_init(&file->waiting_node);
 }
 
 void store_close_file(struct journal_file *file)
@@ -67,12 +68,9 @@ void store_close_file(struct journal_file *file)
     file->fd = -1;
 }
 
-void journal_file_finish(struct journal_store *store, struct journal_file *file)
+void journal_file_finish(struct journal_file *file)
 {
     store_close_file(file);
-    list_remove(&file->waiting_node);
-    if (file->backlog.used)
-        backlog_consume(&file->backlog, &store->pool, file->backlog.used);
 }
 
 bool journal_store_give_up_descriptor(struct journal_store *store)
@@ -179,33 +177,19 @@ static bool is_no_place(int error)
            error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG;
 }
 
-static bool write_all(struct journal_file *file, const char *bytes, size_t count);
-
-/* Makes the end of the file on disk and what comes next fit together. */
-static void join_end(struct journal_file *file, uint64_t now_ns)
-{
-    char last = '\n', time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
-    bool wanted = file->mid_line;
-
-    if (file->size_bytes && pread(file->fd, &last, 1, (off_t)file->size_bytes - 1) != 1)
-        last = '\n';
-    if (last != '\n' && !wanted) {
-        write_all(file, "\n", 1);
-    } else if (last == '\n' && wanted) { /* its beginning was taken away */
-        clock_format_rfc3339(time, now_ns);
-        write_all(file, prefix,
-                  journal_format_prefix(prefix, time, JOURNAL_CONTINUED, JOURNAL_INFO));
-        file->mid_line = true;
-    }
-}
-
 static int open_file(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
 {
     struct stat stat;
     bool on_fallback = false;
 
     int fd = open_in(store, file, false);
-    if (is_no_place(fd) && store->fallback) {
+    if (fd >= 0 && journal_store_is_elsewhere(store, file)) {
+        close(fd);
+        int failed = store_move(store, file);
+        on_fallback = failed < 0; /* no room for it, most likely: it stays where it is */
+        fd = open_in(store, file, on_fallback);
+    }
+    if (is_no_place(fd) && !on_fallback && store->fallback) {
         int other = open_in(store, file, true);
         on_fallback = other >= 0;
         fd = on_fallback ? other : fd;
@@ -225,9 +209,15 @@ static int open_file(struct journal_store *store, struct journal_file *file, uin
     file->size_bytes = (uint64_t)stat.st_size;
     file->device = stat.st_dev;
     file->inode = stat.st_ino;
+    if (!stat.st_size)
+        file->is_new = true;
+    file->synced_bytes = file->size_bytes;
     file->checked_at_ns = now_ns;
+    char last = '\n';
+    if (stat.st_size && pread(fd, &last, 1, stat.st_size - 1) != 1)
+        last = '\n';
+    file->mid_line = last != '\n';
     list_append(&store->open, &file->open_node);
-    join_end(file, now_ns);
     return 0;
 }
 
@@ -297,12 +287,29 @@ static size_t first_line(const struct iovec *pieces, int count)
     return before;
 }
 
+static size_t total_of(const struct iovec *pieces, int count)
+{
+    size_t total = 0;
+    for (int i = 0; i < count; i++)
+        total += pieces[i].iov_len;
+    return total;
+}
+
+/* The byte at a place before the end of the pieces. */
+static char byte_at(const struct iovec *pieces, size_t at)
+{
+    int piece = 0;
+    for (; at >= pieces[piece].iov_len; piece++)
+        at -= pieces[piece].iov_len;
+    return ((const char *)pieces[piece].iov_base)[at];
+}
+
 /* Returns how many bytes were written; on fewer than there are file->error says why. Then they are
  * whole lines (or nothing): the others may be dropped before they can be written, and a torn one
  * would be left. */
 static size_t write_some(struct journal_file *file, const struct iovec *pieces, int count)
 {
-    size_t wanted = pieces[0].iov_len + (count > 1 ? pieces[1].iov_len : 0);
+    size_t wanted = total_of(pieces, count);
     ssize_t done = writev(file->fd, pieces, count);
     if (done < 0) {
         file->error = -errno;
@@ -317,11 +324,7 @@ static size_t write_some(struct journal_file *file, const struct iovec *pieces, 
     }
     if (!kept)
         return 0;
-    size_t at = kept - 1;
-    int piece = 0;
-    for (; at >= pieces[piece].iov_len; piece++)
-        at -= pieces[piece].iov_len;
-    file->mid_line = ((const char *)pieces[piece].iov_base)[at] != '\n';
+    file->mid_line = byte_at(pieces, kept - 1) != '\n';
     file->size_bytes += kept;
     return kept;
 }
@@ -333,184 +336,148 @@ static bool write_all(struct journal_file *file, const char *bytes, size_t count
     return write_some(file, &piece, 1) == count;
 }
 
-/* Shortens the pieces to what `current` may still get: whole lines, as far as they fit; or what
- * ends a line that has begun, or is longer than a file. Returns false when it has to be sealed
- * first. */
-static bool fit_pieces(const struct journal_file *file, struct iovec *pieces, int *count)
+/* Makes the end of the file and what comes next fit together. */
+static void join_end(struct journal_file *file, bool continues, uint64_t now_ns)
+{
+    char time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
+
+    if (file->mid_line && !continues) {
+        write_all(file, "\n", 1);
+    } else if (!file->mid_line && continues) { /* its beginning was taken away */
+        clock_format_rfc3339(time, now_ns);
+        write_all(file, prefix,
+                  journal_format_prefix(prefix, time, JOURNAL_CONTINUED, JOURNAL_INFO));
+    }
+}
+
+int journal_store_prepare(struct journal_store *store, struct journal_file *file, bool continues,
+                          uint64_t now_ns)
+{
+    file->error = ensure_open(store, file, now_ns);
+    if (!file->error && file->mid_line != continues)
+        join_end(file, continues, now_ns);
+    if (file->error)
+        store_close_file(file);
+    return file->error;
+}
+
+/* Forgets all but the first bytes of the pieces. */
+static void cut_pieces(struct iovec *pieces, int *count, size_t bytes)
+{
+    int piece = 0;
+    while (bytes > pieces[piece].iov_len)
+        bytes -= pieces[piece++].iov_len;
+    pieces[piece].iov_len = bytes;
+    *count = piece + 1;
+}
+
+/* Forgets the first bytes of the pieces. Returns the first that has any left. */
+static struct iovec *skip_pieces(struct iovec *pieces, int *count, size_t bytes)
+{
+    while (*count && bytes >= pieces->iov_len) {
+        bytes -= pieces->iov_len;
+        pieces++;
+        --*count;
+    }
+    if (*count) {
+        pieces->iov_base = (char *)pieces->iov_base + bytes;
+        pieces->iov_len -= bytes;
+    }
+    return pieces;
+}
+
+/* How much of the pieces `current` may still get: whole lines, as far as they fit; or what ends a
+ * line that has begun, or is longer than a file. 0: it has to be sealed first. */
+static size_t fitting(const struct journal_file *file, const struct iovec *pieces, int count)
 {
     const uint64_t most = file->quota.max_size_bytes;
     const uint64_t room = file->size_bytes < most ? most - file->size_bytes : 0;
-    size_t total = pieces[0].iov_len + (*count > 1 ? pieces[1].iov_len : 0);
+    size_t total = total_of(pieces, count);
     if (total <= room)
-        return true;
-    size_t fit = whole_lines(pieces, *count, (size_t)room);
+        return total;
+    size_t fit = whole_lines(pieces, count, (size_t)room);
     if (!fit && file->size_bytes && !file->mid_line)
-        return false;
-    if (!fit)
-        fit = first_line(pieces, *count);
-    if (fit <= pieces[0].iov_len) {
-        pieces[0].iov_len = fit;
-        *count = 1;
-    } else {
-        pieces[1].iov_len = fit - pieces[0].iov_len;
-    }
-    return true;
+        return 0;
+    return fit ? fit : first_line(pieces, count);
 }
 
 /* Writes some of the pieces, into a new file where `current` is full. When that cannot be put aside
- * it goes on growing, and the next block tries again. Returns as write_some(). */
+ * it goes on growing, and the next batch tries again. Returns as write_some(). */
 static size_t write_next(struct journal_store *store, struct journal_file *file,
-                         struct iovec *pieces, int count, uint64_t now_ns)
+                         const struct iovec *pieces, int count, uint64_t now_ns)
 {
-    if (!fit_pieces(file, pieces, &count)) {
+    struct iovec some[JOURNAL_PIECES_MOST];
+
+    memcpy(some, pieces, (size_t)count * sizeof *pieces);
+    size_t fit = fitting(file, pieces, count);
+    if (!fit) {
         bool sealed = journal_store_seal(store, file) == 0;
         /* It is closed also where its descriptor was needed. */
         file->error = file->fd < 0 ? open_file(store, file, now_ns) : 0;
         if (file->error)
             return 0;
-        if (sealed)
-            fit_pieces(file, pieces, &count);
+        fit = sealed ? fitting(file, pieces, count) : 0;
     }
-    return write_some(file, pieces, count);
+    cut_pieces(some, &count, fit ? fit : total_of(pieces, count));
+    return write_some(file, some, count);
 }
 
-static size_t write_out(struct journal_store *store, struct journal_file *file, const char *bytes,
-                        size_t count, uint64_t now_ns)
+size_t journal_store_write(struct journal_store *store, struct journal_file *file,
+                           struct iovec *pieces, int count, uint64_t now_ns)
 {
     size_t done = 0;
-    file->error = ensure_open(store, file, now_ns);
-    while (!file->error && done < count) {
-        struct iovec pieces[2] = {{(char *)bytes + done, count - done}};
-        done += write_next(store, file, pieces, 1, now_ns);
+    pieces = skip_pieces(pieces, &count, 0);
+    while (!file->error && count) {
+        size_t some = write_next(store, file, pieces, count, now_ns);
+        done += some;
+        pieces = skip_pieces(pieces, &count, some);
     }
+    if (file->error)
+        store_close_file(file);
+    settle_descriptors(store, file);
     return done;
 }
 
-int journal_store_prepare(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
-{
-    if (!list_empty(&file->waiting_node) || file->backlog.skipping)
-        return -EAGAIN;
-    return ensure_open(store, file, now_ns);
-}
-
-void journal_store_append(struct journal_store *store, struct journal_file *file, const char *bytes,
-                          size_t count, uint64_t now_ns)
-{
-    size_t done = 0;
-    /* In the middle of a line that was dropped, the backlog finds where the next one begins. */
-    if (list_empty(&file->waiting_node) && !file->backlog.skipping) {
-        done = write_out(store, file, bytes, count, now_ns);
-        settle_descriptors(store, file);
-    }
-    if (done == count)
-        return;
-    backlog_add(&file->backlog, &store->pool, bytes + done, count - done);
-    if (list_empty(&file->waiting_node) && (file->backlog.used || file->backlog.dropped_lines))
-        list_append(&store->waiting, &file->waiting_node);
-}
-
-/* Says in the journal how many lines are missing here. */
-static bool write_dropped(struct journal_file *file, int reason, uint64_t now_ns)
+bool journal_store_write_dropped(struct journal_store *store, struct journal_file *file,
+                                 uint64_t lines, const char *reason, uint64_t now_ns)
 {
     char storage[NOTE_ROOM_BYTES], time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
     struct text text;
 
-    if (!file->backlog.dropped_lines)
-        return true;
+    if (journal_store_prepare(store, file, false, now_ns) < 0)
+        return false;
     text_init(&text, storage, sizeof storage);
     clock_format_rfc3339(time, now_ns);
-    if (file->mid_line)
-        text_add_char(&text, '\n');
     text_add_bytes(&text, prefix,
                    journal_format_prefix(prefix, time, JOURNAL_EVENT_MARK, JOURNAL_WARNING));
-    text_printf(&text, "dropped lines=%llu reason=\"%s\"\n",
-                (unsigned long long)file->backlog.dropped_lines, strerror(-reason));
+    text_printf(&text, "dropped lines=%llu reason=\"%s\"\n", (unsigned long long)lines, reason);
     if (!write_all(file, text.data, text.used_bytes))
-        return false;
-    file->backlog.dropped_lines = 0;
-    return true;
+        store_close_file(file);
+    return !file->error;
 }
 
-/* Returns true when nothing is left. */
-static bool write_backlog(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
+int journal_store_sync_fds(struct journal_store *store, struct journal_file *file, int *ret_file,
+                           int *ret_folder)
 {
-    struct iovec pieces[2];
-    int count, reason = file->error;
+    char path[PATH_MAX];
+    int fd = -ENAMETOOLONG, folder = -1;
 
-    int failed = ensure_open(store, file, now_ns);
-    if (failed || !write_dropped(file, reason, now_ns)) {
-        file->error = failed ? failed : file->error;
-        return false;
-    }
-    while ((count = backlog_pieces(&file->backlog, pieces)) > 0) {
-        file->error = 0;
-        backlog_consume(&file->backlog, &store->pool,
-                        write_next(store, file, pieces, count, now_ns));
-        if (file->error)
-            return false;
-    }
-    file->error = 0;
-    return !file->backlog.dropped_lines;
-}
-
-bool journal_store_retry(struct journal_store *store, uint64_t now_ns)
-{
-    list_for_each(node, &store->waiting)
-    {
-        struct journal_file *file = container_of(node, struct journal_file, waiting_node);
-        if (write_backlog(store, file, now_ns))
-            list_remove(&file->waiting_node);
-        else
-            store_close_file(file); /* opened anew each time: an error may stick to a description */
-        settle_descriptors(store, file);
-    }
-    return !list_empty(&store->waiting);
-}
-
-/* ---- going on, and the end ----------------------------------------------------------------- */
-
-ssize_t journal_store_adopt(struct journal_store *store, struct journal_file *file, char **ret_tail)
-{
-    *ret_tail = NULL;
-    file->mid_line = true; /* so that opening does not end the line */
-    int fd = open_in(store, file, false);
-    if (fd < 0) {
-        file->mid_line = false;
-        return is_no_place(fd) ? 0 : fd;
-    }
-    AUTO_CLOSE int owned = fd;
-    off_t size = lseek(owned, 0, SEEK_END);
-    size_t wanted = size < TAIL_MAX_BYTES ? (size_t)(size < 0 ? 0 : size) : TAIL_MAX_BYTES;
-    AUTO_FREE char *tail = malloc(wanted + 1);
-    file->mid_line = false;
-    if (!tail)
-        return -ENOMEM;
-    ssize_t count = pread(owned, tail, wanted, size - (off_t)wanted);
-    if (count < 0)
-        return -errno;
-    size_t begin = (size_t)count;
-    while (begin && tail[begin - 1] != '\n')
-        begin--;
-    size_t bytes = (size_t)count - begin;
-    if (!bytes)
-        return 0;
-    memmove(tail, tail + begin, bytes);
-    file->mid_line = true;
-    *ret_tail = take_pointer(tail);
-    return (ssize_t)bytes;
-}
-
-int journal_store_cut(struct journal_store *store, struct journal_file *file, size_t count)
-{
-    AUTO_CLOSE int fd = open_in(store, file, false);
+    if (file->fd >= 0)
+        fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    else if (store_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path))
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
-        return fd;
-    off_t size = lseek(fd, 0, SEEK_END);
-    if (size < (off_t)count || ftruncate(fd, size - (off_t)count) < 0)
-        return size < 0 ? -errno : -EINVAL;
-    file->mid_line = false;
+        return -errno;
+    if (file->is_new && store_path(store, file, file->on_fallback, ".", path))
+        folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    file->is_new = false;
+    file->synced_bytes = file->size_bytes;
+    *ret_file = fd;
+    *ret_folder = folder;
     return 0;
 }
+
+/* ---- the end ------------------------------------------------------------------------------- */
 
 void journal_store_sync(struct journal_store *store, bool whole)
 {

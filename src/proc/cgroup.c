@@ -16,12 +16,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FOLDER_PREFIX  "conit-"
-#define FOLDER_DIGITS  16
-#define SERVICE_PREFIX "service-" /* a service may be called "cgroup.procs" */
-#define FILE_BYTES     4096
-#define DEPTH_MAX      "64" /* of what services make below: no more is looked through or removed */
-#define REMOVE_DEPTH   64
+#define FOLDER_PREFIX "conit-"
+#define FOLDER_DIGITS 16
+#define FILE_BYTES    4096
+#define HANDLE_KERNFS 0xfe
+#define DEPTH_MAX     "64" /* of what services make below: no more is looked through or removed */
+#define REMOVE_DEPTH  64
 
 /* ---- where --------------------------------------------------------------------------------- */
 
@@ -98,6 +98,60 @@ static int write_to(int cgroup_fd, const char *file, const char *value)
     if (fd < 0)
         return -errno;
     return write(fd, value, strlen(value)) < 0 ? -errno : 0;
+}
+
+/* The path of what is open. */
+static int path_of(int fd, char *ret, size_t size_bytes)
+{
+    char link[40];
+    text_format(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t bytes = readlink(link, ret, size_bytes);
+    if (bytes < 0)
+        return -errno;
+    if ((size_t)bytes == size_bytes)
+        return -ENAMETOOLONG;
+    ret[bytes] = 0;
+    return 0;
+}
+
+/* A file handle of the kernel's kernfs is the id (FILEID_KERNFS, linux/exportfs.h). */
+int cgroup_path_of_id(int folder_fd, uint64_t id, char *ret, size_t size_bytes)
+{
+    union {
+        struct file_handle handle;
+        char bytes[sizeof(struct file_handle) + sizeof id];
+    } of = {.handle = {.handle_bytes = sizeof id, .handle_type = HANDLE_KERNFS}};
+    memcpy(of.bytes + offsetof(struct file_handle, f_handle), &id, sizeof id);
+    AUTO_CLOSE int fd = open_by_handle_at(folder_fd, &of.handle, O_PATH | O_CLOEXEC);
+    return fd < 0 ? -errno : path_of(fd, ret, size_bytes);
+}
+
+/* The longest mount point that leads to it counts: a mount may lie below another. */
+int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes)
+{
+    char path[PATH_MAX], line[PATH_MAX * 2], *root, *point;
+    size_t longest = 0;
+    int result = path_of(folder_fd, path, sizeof path);
+
+    if (result < 0)
+        return result;
+    result = -ENOENT;
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    if (!file)
+        return -errno;
+    while (fgets(line, sizeof line, file)) {
+        const char *rest;
+        if (!parse_mount(line, &root, &point) || strlen(point) < longest ||
+            !text_starts_with(path, point, &rest) || *rest != '/')
+            continue;
+        longest = strlen(point);
+        result =
+            text_format(ret, size_bytes, "%s%s\n%s", strcmp(root, "/") == 0 ? "" : root, rest, path)
+                ? 0
+                : -ENAMETOOLONG;
+    }
+    fclose(file);
+    return result;
 }
 
 /* ---- leftovers ----------------------------------------------------------------------------- */
@@ -198,7 +252,7 @@ int cgroup_create_folder(void)
 
 static void service_folder(char name[static NAME_MAX + 1], const char *service)
 {
-    text_format(name, NAME_MAX + 1, SERVICE_PREFIX "%s", service);
+    text_format(name, NAME_MAX + 1, CGROUP_SERVICE_PREFIX "%s", service);
 }
 
 int cgroup_open(int folder_fd, const char *service)

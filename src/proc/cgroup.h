@@ -16,6 +16,17 @@
  * not writable, or -errno. */
 int cgroup_create_folder(void);
 
+/* The folder's path as /proc/PID/cgroup of our own children has it, a line end, and its path as a
+ * file. -ENOENT: no mount shows it; -ENAMETOOLONG, or another -errno. */
+int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes);
+
+/* The path, as a file, of the cgroup with this id, by any descriptor (no O_PATH) of its file
+ * system. Returns 0; -ESTALE when it is gone, -EPERM when we may not ask, or another -errno. */
+int cgroup_path_of_id(int folder_fd, uint64_t id, char *ret, size_t size_bytes);
+
+/* What a service's cgroup in the folder is called: CGROUP_SERVICE_PREFIX and the service's name. */
+#define CGROUP_SERVICE_PREFIX "service-" /* a service may be called "cgroup.procs" */
+
 /* Opens the cgroup of a service in the folder, and makes it where it is missing. Returns a
  * descriptor (close-on-exec, the caller's) or -errno. */
 int cgroup_open(int folder_fd, const char *service);

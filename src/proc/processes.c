@@ -267,8 +267,9 @@ struct pidfd_info {
     uint32_t pid, tgid, parent, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
     int32_t exit_code;
 };
-#define PIDFD_INFO_EXIT 8u
-#define PIDFD_GET_INFO  _IOWR(0xFF, 11, struct pidfd_info)
+#define PIDFD_INFO_CGROUP 4u
+#define PIDFD_INFO_EXIT   8u
+#define PIDFD_GET_INFO    _IOWR(0xFF, 11, struct pidfd_info)
 
 static int status_of_pidfd(int fd, int *ret_status)
 {
@@ -276,6 +277,17 @@ static int status_of_pidfd(int fd, int *ret_status)
     if (ioctl(fd, PIDFD_GET_INFO, &info) < 0 || !(info.mask & PIDFD_INFO_EXIT))
         return -ENODATA;
     *ret_status = info.exit_code;
+    return 0;
+}
+
+int process_cgroup_id(int pidfd, uint64_t *ret)
+{
+    struct pidfd_info info = {.mask = PIDFD_INFO_CGROUP | PIDFD_INFO_EXIT};
+    if (ioctl(pidfd, PIDFD_GET_INFO, &info) < 0)
+        return -errno;
+    if (!(info.mask & PIDFD_INFO_CGROUP))
+        return -ENODATA;
+    *ret = info.cgroup_id;
     return 0;
 }
 

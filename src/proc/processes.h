@@ -45,6 +45,10 @@ int processes_each(bool (*each)(void *context, const struct process_stat *stat),
  * only where none were: not where each had forked and ended while it was looked at. */
 ssize_t processes_below(pid_t root, pid_t **ret);
 
+/* The id of the cgroup that a process is in, or was in when it ended (kernel 6.13; of one that was
+ * reaped 6.15). 0 or -errno. */
+int process_cgroup_id(int pidfd, uint64_t *ret);
+
 /* How a process has ended that need not be our child: from its zombie, or from the pidfd (kernel
  * 6.15 and later). Returns 0 with a wait status, -EAGAIN while it runs, -ENODATA when it has ended
  * and this cannot be known here. */

@@ -90,9 +90,16 @@ enum hand_over_key {
     KEY_FOLLOW_BELL = 5,   /* its eventfd */
     KEY_JOURNAL_STATE = 8, /* the journal's memfd */
     KEY_JOURNAL_SPOOL = 9,
+    KEY_JOURNAL_QUEUE = 10,   /* memfd: lines on their way to the thread that writes */
+    KEY_JOURNAL_INTAKE = 11,  /* memfd: what is taken in that no service prints */
+    KEY_JOURNAL_DEV_LOG = 12, /* the socket /dev/log */
+    KEY_FEED_SYSLOG = 13,     /* pipes, as KEY_FEED_FIRST, of journals that are no service's */
+    KEY_FEED_KERNEL = 14,
+    KEY_JOURNAL_COUNTS = 15,  /* memfd: how much each service has printed */
     KEY_SERVICE_FIRST = 16,   /* + slot: the service's output pipe, opened O_RDWR */
     KEY_READY_FIRST = 131072, /* + slot: its sd_notify socket, or the pipe of `ready: fd` */
-    KEY_MAX = 262128          /* keys are below this */
+    KEY_FEED_FIRST = 262128,  /* + slot: the pipe of what it says by other ways than its output */
+    KEY_MAX = 393184          /* keys are below this */
 };
 
 /* Descriptors a child of init finds open at its start. */

@@ -17,6 +17,7 @@
  *   SETTINGS  id, flags, quota: others from now on
  *   MATCH     id, run, text: an expression           MATCHED  id, run: a line of it was there
  *   UNMATCH   id, run: nobody waits for it any more
+ *   SYSTEM    flags, quota, name, text: of all       COUNTS   a descriptor
  *
  * MATCH asks for the first whole line that the service prints from then on and that matches (POSIX,
  * extended); what it printed before is not looked at. A program whose first line is to count is
@@ -24,6 +25,13 @@
  * in force, one of the run that is in force already changes nothing but that MATCHED is said again,
  * and the end of the run ends it. What is matched, and how far, is in the journal's memfd, so that
  * the next journal goes on in the middle of a line.
+ *
+ * SYSTEM: `flags` says what else is read, `name` is the path of the socket /dev/log, `text` the
+ * path of the cgroup in which each service has its own as /proc/PID/cgroup tells it, a line end,
+ * and its path as a file ("": there are none), and max_size_bytes is for all journals together (0:
+ * the default). The last one counts.
+ * The answer is COUNTS: a descriptor to read from, and nothing else, an array of struct
+ * journal_counts by id. So nobody has to be asked how much a service has printed.
  */
 #pragma once
 
@@ -43,20 +51,33 @@ enum journal_link_type {
     JOURNAL_SETTINGS = 6,
     JOURNAL_MATCH = 7,
     JOURNAL_UNMATCH = 8,
+    JOURNAL_SYSTEM = 9,
     JOURNAL_HELLO = 16,
     JOURNAL_ACK = 17,
     JOURNAL_DRAINED = 18,
     JOURNAL_NOTE = 19,
     JOURNAL_MATCHED = 20,
+    JOURNAL_COUNTS = 21,
 };
 
 enum journal_flag {
     JOURNAL_FLAG_CONSOLE = 1, /* its lines also go to the console */
 };
 
+enum journal_system_flag {
+    JOURNAL_SYSTEM_DEV_LOG = 1, /* what programs write to /dev/log */
+    JOURNAL_SYSTEM_KERNEL = 2,  /* what the kernel writes to /dev/kmsg */
+};
+
 /* The reserved name of our own messages' journal, and its id: no service slot has it. */
 #define JOURNAL_OWN_NAME "conit"
 #define JOURNAL_OWN_ID   UINT32_MAX
+
+/* Journals that are no service's, either. */
+#define JOURNAL_KERNEL_NAME "kernel"
+#define JOURNAL_KERNEL_ID   (UINT32_MAX - 1)
+#define JOURNAL_SYSLOG_NAME "syslog" /* what is nobody's */
+#define JOURNAL_SYSLOG_ID   (UINT32_MAX - 2)
 
 #define JOURNAL_LINK_NAME_BYTES 208
 #define JOURNAL_LINK_TEXT_BYTES 1200
@@ -73,6 +94,14 @@ struct journal_link_message {
     char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME;
                                            MATCH: the expression */
 };
+
+/* Of a service, since its id was registered for it. */
+struct journal_counts {
+    uint64_t lines, bytes; /* printed, and taken out of its pipe */
+    /* Lines of these that are not in its journal: because of `rate`; because there was no room. */
+    uint64_t over_rate, no_room;
+};
+_Static_assert(sizeof(struct journal_counts) == 32, "no padding");
 
 /* As hand_over_send and hand_over_receive, with at most one descriptor. *ret_fd is -1 for none.
  * -EMFILE: there is a descriptor for which none was free; it is lost, unless this was a peek. */

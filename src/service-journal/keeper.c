@@ -1,14 +1,14 @@
-/* What the journal does behind its back.
+/* What the writer does beside writing.
  *
  * Looking into a folder is some 20 µs, so at a start, when a thousand services are registered, it
  * waits until that is over, and then does a few at a time. Which files are compressed is said by
- * name: those only that were sealed before the block under way, for what is sealed in it may
+ * name: those only that were sealed before the batch under way, for what is sealed in it may
  * have to come back after a kill. */
 #include "service-journal/keeper.h"
 #include "base/syscall.h"
 #include "base/text.h"
 #include "log/log.h"
-#include "service-journal/journal.h"
+#include "service-journal/writer.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -58,7 +58,7 @@ static int start_program(struct keeper *keeper, struct journal_work *work)
     int pidfd = syscall_pidfd_open(pid, 0);
     int failed = pidfd < 0
                      ? pidfd
-                     : loop_add(&keeper->journal->loop, &keeper->child, pidfd, EPOLLIN, on_child);
+                     : loop_add(&keeper->writer->loop, &keeper->child, pidfd, EPOLLIN, on_child);
     if (!failed) {
         keeper->child_pid = pid;
         return 0;
@@ -70,73 +70,77 @@ static int start_program(struct keeper *keeper, struct journal_work *work)
     return failed;
 }
 
-/* ---- one service's folder ------------------------------------------------------------------ */
+/* ---- one journal's folder- ------------------------------------------------------------------ */
 
-static void give_up(struct service *service, const char *why)
+static void give_up(struct book *book, const char *why)
 {
-    service->stays_unpacked = true;
+    book->stays_unpacked = true;
     LOG(WARNING, "Could not compress a journal's sealed files; they stay as they are",
-        TEXT("service", service->name), TEXT("error", why));
+        TEXT("service", book->name), TEXT("error", why));
 }
 
-static void compress(struct keeper *keeper, struct service *service, struct journal_work *work)
+static void compress(struct keeper *keeper, struct book *book, struct journal_work *work)
 {
-    if (service->stays_unpacked || keeper->ending)
+    if (book->stays_unpacked || keeper->ending)
         return;
     if (keeper->child.fd >= 0) {
-        list_remove(&service->unpacked_node);
-        list_append(&keeper->unpacked, &service->unpacked_node);
+        list_remove(&book->unpacked_node);
+        list_append(&keeper->unpacked, &book->unpacked_node);
         return;
     }
     int failed = start_program(keeper, work);
     if (failed)
-        give_up(service, strerror(-failed));
+        give_up(book, strerror(-failed));
     else
-        keeper->packing = service;
+        keeper->packing = book;
 }
 
-static void tidy(struct keeper *keeper, struct service *service)
+static void tidy(struct keeper *keeper, struct book *book)
 {
-    struct journal_store *store = &keeper->journal->store;
+    struct journal_store *store = &keeper->writer->store;
     struct journal_work work;
     uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
 
-    if (journal_store_is_old(store, &service->file, now_ns)) {
-        journal_cut_line(service);
-        if (!service->file.mid_line)
-            journal_store_seal(store, &service->file); /* else the next time */
+    /* What was begun while LOGS could not be written belongs there as soon as it can. */
+    if ((book->file.fd < 0 || book->file.on_fallback) &&
+        journal_store_is_elsewhere(store, &book->file)) {
+        journal_file_finish(&book->file);
+        journal_store_prepare(store, &book->file, book->file.mid_line, now_ns);
     }
-    journal_store_tidy(store, &service->file, now_ns, &work);
+    if (journal_store_is_old(store, &book->file, now_ns))
+        writer_want_cut(keeper->writer, book);
+    journal_store_tidy(store, &book->file, now_ns, &work);
+    total_measure(&keeper->writer->total, &book->share, &book->file);
     if (work.count)
-        compress(keeper, service, &work);
+        compress(keeper, book, &work);
     if (work.folder >= 0)
         close(work.folder);
 }
 
-static void add(struct keeper *keeper, struct service *service, uint64_t delay_ns);
+static void add(struct keeper *keeper, struct book *book, uint64_t delay_ns);
 
 static void on_child(struct loop_fd *source, uint32_t events)
 {
     struct keeper *keeper = container_of(source, struct keeper, child);
-    struct service *service = keeper->packing;
+    struct book *book = keeper->packing;
     int fd = source->fd, status = 0;
     (void)events;
 
-    loop_remove(&keeper->journal->loop, source);
+    loop_remove(&keeper->writer->loop, source);
     close(fd);
     waitpid(keeper->child_pid, &status, 0);
     keeper->packing = NULL;
-    if (service && WIFEXITED(status) && WEXITSTATUS(status) == EBUSY) {
-        add(keeper, service, START_DELAY_NS); /* the child of a killed journal is at it, and ends */
-    } else if (service) {
+    if (book && WIFEXITED(status) && WEXITSTATUS(status) == EBUSY) {
+        add(keeper, book, START_DELAY_NS); /* the child of a killed journal is at it, and ends */
+    } else if (book) {
         /* By a signal: of whom brings the machine down, or of somebody who knows why. */
         if (status && !keeper->ending)
-            give_up(service, WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "it was killed");
+            give_up(book, WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "it was killed");
         /* There may be more of it; and what the quota removed meanwhile may be back. */
-        tidy(keeper, service);
+        tidy(keeper, book);
     }
     while (keeper->child.fd < 0 && !list_empty(&keeper->unpacked))
-        tidy(keeper, container_of(list_take(&keeper->unpacked), struct service, unpacked_node));
+        tidy(keeper, container_of(list_take(&keeper->unpacked), struct book, unpacked_node));
 }
 
 /* ---- when ---------------------------------------------------------------------------------- */
@@ -145,17 +149,17 @@ static void on_time(struct loop_timer *timer)
 {
     struct keeper *keeper = container_of(timer, struct keeper, timer);
     for (int i = 0; i < AT_ONCE && !list_empty(&keeper->due); i++)
-        tidy(keeper, container_of(list_take(&keeper->due), struct service, due_node));
+        tidy(keeper, container_of(list_take(&keeper->due), struct book, due_node));
     if (!list_empty(&keeper->due))
-        loop_set_timer(&keeper->journal->loop, timer, clock_now_ns() + NEXT_DELAY_NS, on_time);
+        loop_set_timer(&keeper->writer->loop, timer, clock_now_ns() + NEXT_DELAY_NS, on_time);
 }
 
-static void add(struct keeper *keeper, struct service *service, uint64_t delay_ns)
+static void add(struct keeper *keeper, struct book *book, uint64_t delay_ns)
 {
-    list_remove(&service->due_node);
-    list_append(&keeper->due, &service->due_node);
+    list_remove(&book->due_node);
+    list_append(&keeper->due, &book->due_node);
     if (!keeper->timer.set)
-        loop_set_timer(&keeper->journal->loop, &keeper->timer, clock_now_ns() + delay_ns, on_time);
+        loop_set_timer(&keeper->writer->loop, &keeper->timer, clock_now_ns() + delay_ns, on_time);
 }
 
 static void on_ages(struct loop_timer *timer);
@@ -171,26 +175,26 @@ static void wait_for_ages(struct keeper *keeper, uint32_t max_age_s)
 {
     uint64_t at_ns = clock_now_ns() + age_delay_ns(max_age_s);
     if (max_age_s && (!keeper->ages.set || at_ns < keeper->ages.at_ns))
-        loop_set_timer(&keeper->journal->loop, &keeper->ages, at_ns, on_ages);
+        loop_set_timer(&keeper->writer->loop, &keeper->ages, at_ns, on_ages);
 }
 
 static void on_ages(struct loop_timer *timer)
 {
     struct keeper *keeper = container_of(timer, struct keeper, ages);
-    struct journal *journal = keeper->journal;
-    for (uint32_t id = 0; id < journal->service_count; id++) {
-        struct service *service = journal->services[id];
-        if (!service || !service->file.quota.max_age_s)
+    list_for_each(node, &keeper->writer->books)
+    {
+        struct book *book = container_of(node, struct book, node);
+        if (!book->file.quota.max_age_s)
             continue;
-        add(keeper, service, 0);
-        wait_for_ages(keeper, service->file.quota.max_age_s);
+        add(keeper, book, 0);
+        wait_for_ages(keeper, book->file.quota.max_age_s);
     }
 }
 
-void keeper_init(struct keeper *keeper, struct journal *journal)
+void keeper_init(struct keeper *keeper, struct writer *writer)
 {
     char *slash;
-    *keeper = (struct keeper){.journal = journal, .child = {.fd = -1}};
+    *keeper = (struct keeper){.writer = writer, .child = {.fd = -1}};
     list_init(&keeper->due);
     list_init(&keeper->unpacked);
     ssize_t bytes =
@@ -201,28 +205,39 @@ void keeper_init(struct keeper *keeper, struct journal *journal)
         memcpy(slash + 1, PROGRAM, sizeof PROGRAM);
 }
 
-void keeper_add(struct keeper *keeper, struct service *service)
+void keeper_add(struct keeper *keeper, struct book *book)
 {
-    add(keeper, service, START_DELAY_NS);
-    wait_for_ages(keeper, service->file.quota.max_age_s);
+    add(keeper, book, START_DELAY_NS);
+    wait_for_ages(keeper, book->file.quota.max_age_s);
 }
 
-void keeper_sealed(struct keeper *keeper, struct service *service)
+void keeper_sealed(struct keeper *keeper, struct book *book)
 {
-    service->stays_unpacked = false;
-    tidy(keeper, service);
+    book->stays_unpacked = false;
+    tidy(keeper, book);
 }
 
-void keeper_changed(struct keeper *keeper, struct service *service)
+void keeper_mounts_changed(struct keeper *keeper)
 {
-    tidy(keeper, service);
-    wait_for_ages(keeper, service->file.quota.max_age_s);
+    list_for_each(node, &keeper->writer->books)
+    {
+        struct book *book = container_of(node, struct book, node);
+        if (journal_store_is_elsewhere(&keeper->writer->store, &book->file))
+            add(keeper, book, 0);
+    }
 }
 
-void keeper_drop(struct keeper *keeper, struct service *service)
+void keeper_changed(struct keeper *keeper, struct book *book)
 {
-    list_remove(&service->due_node);
-    list_remove(&service->unpacked_node);
-    if (keeper->packing == service)
+    tidy(keeper, book);
+    wait_for_ages(keeper, book->file.quota.max_age_s);
+}
+
+void keeper_drop(struct keeper *keeper, struct book *book)
+{
+    list_remove(&book->due_node);
+    list_remove(&book->unpacked_node);
+    total_leave(&keeper->writer->total, &book->share, &book->file);
+    if (keeper->packing == book)
         keeper->packing = NULL;
 }

@@ -6,6 +6,8 @@
  * requests are taken than answers can be kept. */
 #include "service-journal/launcher-link.h"
 #include "log/log.h"
+#include "service-journal/intake.h"
+#include "service/name.h"
 
 #include <errno.h>
 #include <string.h>
@@ -38,6 +40,21 @@ static int send_matched(const struct launcher_link *link, const struct match *ma
     return journal_link_send(link->source.fd, &message, -1);
 }
 
+/* What cannot be opened now is not sent: the launcher does without. */
+static int send_counts(const struct launcher_link *link)
+{
+    struct journal_link_message message;
+    int fd = counts_open_reading(&link->journal->counts);
+    if (fd < 0)
+        return 0;
+    memset(&message, 0, offsetof(struct journal_link_message, text));
+    message.type = JOURNAL_COUNTS;
+    message.text[0] = 0;
+    int failed = journal_link_send(link->source.fd, &message, fd);
+    close(fd);
+    return failed;
+}
+
 /* Sends the answers that are due, as far as they fit. */
 static void send_answers(struct launcher_link *link)
 {
@@ -49,8 +66,14 @@ static void send_answers(struct launcher_link *link)
         link->greeted = !failed;
         link->acknowledged = failed ? link->acknowledged : sequence;
     }
-    while (!failed && link->token_count) {
-        failed = send_message(link, JOURNAL_DRAINED, 0, link->tokens[0], "");
+    if (!failed && link->counts_due) {
+        failed = send_counts(link);
+        link->counts_due = failed != 0;
+    }
+    /* Of a disk that hangs nobody is told more than that it is so: what can be read is there. */
+    while (!failed && link->token_count &&
+           journal_is_drained(link->journal, link->tokens[0].number)) {
+        failed = send_message(link, JOURNAL_DRAINED, 0, link->tokens[0].token, "");
         if (!failed)
             memmove(link->tokens, link->tokens + 1, --link->token_count * sizeof link->tokens[0]);
     }
@@ -71,14 +94,15 @@ static void send_answers(struct launcher_link *link)
 static bool is_file_name(const char *name)
 {
     return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 && !strchr(name, '/') &&
-           strcmp(name, JOURNAL_OWN_NAME) != 0;
+           !service_name_is_journal(name);
 }
 
 static int do_register(struct launcher_link *link, const struct journal_link_message *message,
                        int fd)
 {
     struct journal *journal = link->journal;
-    struct journal_state_record record = {.flags = message->flags, .quota = message->quota};
+    struct journal_state_record record = {
+        .id = message->id, .flags = message->flags, .quota = message->quota};
     int failed = 0;
 
     if (!record.quota.max_size_bytes)
@@ -89,13 +113,9 @@ static int do_register(struct launcher_link *link, const struct journal_link_mes
     if (!is_file_name(record.name) || (record.folder[0] && record.folder[0] != '/'))
         failed = -EINVAL;
     if (!failed)
-        failed = journal_register(journal, message->id, &record);
-    if (!failed) {
-        record.dropped = journal_find(journal, message->id)->rate.dropped;
-        failed = journal_state_write(&journal->state, message->id, &record);
-    }
+        failed = journal_register(journal, &record);
     if (!failed && fd >= 0)
-        return journal_add_pipe(journal, message->id, fd, false);
+        return journal_add_pipe(journal, message->id, fd, PIPE_OUTPUT);
     if (fd >= 0)
         close(fd);
     return failed;
@@ -103,15 +123,9 @@ static int do_register(struct launcher_link *link, const struct journal_link_mes
 
 static int do_settings(struct journal *journal, const struct journal_link_message *message)
 {
-    struct journal_state_record record;
-    if (!journal_find(journal, message->id) || !message->quota.max_size_bytes ||
-        !journal_state_read(&journal->state, message->id, &record))
+    if (!journal_find(journal, message->id) || !message->quota.max_size_bytes)
         return 0;
-    journal_change(journal, message->id, message->flags, &message->quota);
-    record.flags = message->flags;
-    record.quota = message->quota;
-    record.dropped = 0; /* said with the change */
-    return journal_state_write(&journal->state, message->id, &record);
+    return journal_change(journal, message->id, message->flags, &message->quota);
 }
 
 static int do_match(struct journal *journal, const struct journal_link_message *message)
@@ -145,18 +159,21 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
         break;
     case JOURNAL_EVENT:
         journal_say(journal, message->id, (enum journal_level)message->level, message->text,
-                    strlen(message->text));
+                    strlen(message->text), message->sequence);
         break;
     case JOURNAL_RUN_ENDED:
         journal_end_run(journal, message->id);
         break;
     case JOURNAL_FORGET:
         journal_forget(journal, message->id);
-        failed = journal_state_clear(&journal->state, message->id);
+        break;
+    case JOURNAL_SYSTEM:
+        intake_system(journal->intake, message);
+        link->counts_due = true;
         break;
     case JOURNAL_DRAIN:
-        journal_drain(journal);
-        link->tokens[link->token_count++] = message->id;
+        link->tokens[link->token_count].number = journal_drain(journal, WRITER_SYNC_NOTHING);
+        link->tokens[link->token_count++].token = message->id;
         break;
     default: /* of a later version: skipped */
         break;
@@ -179,7 +196,7 @@ static bool take_message(struct launcher_link *link)
     if (link->token_count == LAUNCHER_LINK_TOKENS_MAX)
         return false;
     int got = journal_link_peek(link->source.fd, &message, &fd);
-    if (got == -EMFILE && journal_store_give_up_descriptor(&journal->store))
+    if (got == -EMFILE && writer_give_up_descriptors(&journal->writer))
         return true;
     if (got == -EPROTO || got == -EMFILE) {
         LOG(ERROR, "Could not take a message of the launcher", TEXT("error", strerror(-got)));
@@ -220,15 +237,15 @@ void launcher_link_drain(struct launcher_link *link)
     send_answers(link);
 }
 
-static void on_matched(void *context)
+static void on_answer(void *context)
 {
     send_answers(context);
 }
 
 int launcher_link_init(struct launcher_link *link, struct journal *journal, int fd)
 {
-    *link = (struct launcher_link){.journal = journal};
-    journal->on_matched = on_matched;
+    *link = (struct launcher_link){.counts_due = true, .journal = journal};
+    journal->on_matched = journal->on_drained = on_answer;
     journal->context = link;
     int failed = loop_add(&journal->loop, &link->source, fd, EPOLLIN, on_event);
     if (!failed)

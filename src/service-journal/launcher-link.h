@@ -8,10 +8,14 @@
 struct launcher_link {
     struct journal *journal;
     struct loop_fd source;
-    uint64_t acknowledged;                     /* the last ACK that was sent */
-    uint32_t tokens[LAUNCHER_LINK_TOKENS_MAX]; /* DRAINED not sent yet, oldest first */
+    uint64_t acknowledged; /* the last ACK that was sent */
+    struct {
+        uint64_t number; /* writer_drained()'s */
+        uint32_t token;
+    } tokens[LAUNCHER_LINK_TOKENS_MAX]; /* DRAINED not sent yet, oldest first */
     size_t token_count;
-    bool greeted; /* HELLO was sent */
+    bool greeted;    /* HELLO was sent */
+    bool counts_due; /* COUNTS is to be sent */
 };
 
 /* Says HELLO and begins to take messages. `fd` stays the caller's. Returns 0 or -errno. */

@@ -4,13 +4,15 @@
  * that was killed goes on at once, whether the launcher runs or not. It ends only when init says
  * so, or is gone. */
 #include "base/cleanup.h"
-#include "journal/store.h"
 #include "log/console.h"
 #include "log/log.h"
 #include "protocol/hand-over.h"
+#include "service-journal/hold.h"
+#include "service-journal/intake.h"
 #include "service-journal/journal.h"
 #include "service-journal/launcher-link.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -25,13 +27,14 @@
 
 struct program {
     struct journal journal;
+    struct intake intake;
     struct launcher_link link;
     struct loop_fd init;
     char *runtime, *logs, *fallback;
     enum log_level level;
     bool container;
     bool held_done;
-    bool has_state;
+    bool has_state, has_queue;
     struct {
         uint32_t id;
         int fd;
@@ -156,8 +159,12 @@ static void read_options(int argc, char **argv)
 
 static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
-    journal_say(context, JOURNAL_OWN_ID, (enum journal_level)log_syslog_level(level), line,
-                bytes ? bytes - 1 : 0);
+    struct journal *journal = context;
+    if (writer_is_self() || !journal->recovered)
+        writer_say(&journal->writer, level, line, bytes);
+    else
+        journal_say(journal, JOURNAL_OWN_ID, (enum journal_level)log_syslog_level(level), line,
+                    bytes ? bytes - 1 : 0, 0);
 }
 
 /* ---- init ---------------------------------------------------------------------------------- */
@@ -170,22 +177,20 @@ static void send_init(enum hand_over_type type)
         LOG(ERROR, "Could not tell init", TEXT("error", strerror(-failed)));
 }
 
-static void store_with_init(uint32_t key, int fd)
-{
-    struct hand_over_message message = {
-        .type = HAND_OVER_STORE, .owner = OWNER_JOURNAL, .count = 1, .keys = {key}};
-    int failed = hand_over_send(CHILD_FD_INIT, &message, &fd, 1);
-    if (failed)
-        LOG(ERROR, "Init does not hold our state", NUMBER("key", key),
-            TEXT("error", strerror(-failed)));
-}
-
 static void take_state(int fd)
 {
     int failed = journal_state_open(&program.journal.state, fd);
     program.has_state = !failed;
     if (failed)
         LOG(WARNING, "The journal's state is not ours", TEXT("error", strerror(-failed)));
+}
+
+static void take_queue(int fd)
+{
+    int failed = queue_open(&program.journal.queue, fd);
+    program.has_queue = !failed;
+    if (failed)
+        LOG(WARNING, "The journal's queue is not ours", TEXT("error", strerror(-failed)));
 }
 
 static void take_pipe(uint32_t id, int fd)
@@ -210,6 +215,12 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
             take_state(fds[i]);
         else if (key == KEY_JOURNAL_SPOOL && program.journal.spool.fd < 0)
             spool_open(&program.journal.spool, fds[i]);
+        else if (key == KEY_JOURNAL_COUNTS && program.journal.counts.fd < 0)
+            counts_open(&program.journal.counts, fds[i]);
+        else if (key == KEY_JOURNAL_QUEUE && !program.has_queue)
+            take_queue(fds[i]);
+        else if (intake_take_held(&program.intake, key, fds[i]))
+            continue;
         else if (key >= KEY_SERVICE_FIRST && key < KEY_READY_FIRST)
             take_pipe(key - KEY_SERVICE_FIRST, fds[i]);
         else
@@ -217,13 +228,21 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
     }
 }
 
+static void on_all_drained(void *context)
+{
+    (void)context;
+    send_init(HAND_OVER_DRAINED);
+}
+
+/* While the disk hangs init is not answered: it has a time-out, and the disk has until then. */
 static void write_all_and_say_so(void)
 {
+    struct journal *journal = &program.journal;
     launcher_link_drain(&program.link);
-    journal_end_rates(&program.journal);
-    journal_drain(&program.journal);
-    journal_store_sync(&program.journal.store, !program.container);
-    send_init(HAND_OVER_DRAINED);
+    journal_end_rates(journal);
+    journal->on_all_drained = on_all_drained;
+    journal->all_drained =
+        journal_drain(journal, program.container ? WRITER_SYNC_FILES : WRITER_SYNC_ALL);
 }
 
 static void on_init_message(const struct hand_over_message *message, const int *fds, size_t count)
@@ -241,7 +260,7 @@ static void on_init_message(const struct hand_over_message *message, const int *
     case HAND_OVER_LINE:
         journal_say(&program.journal, JOURNAL_OWN_ID,
                     (enum journal_level)log_syslog_level((enum log_level)message->argument),
-                    message->text, message->count);
+                    message->text, message->count, 0);
         break;
     case HAND_OVER_REFUSED:
         LOG(WARNING, "Init refused a descriptor", NUMBER("key", message->keys[0]));
@@ -320,71 +339,116 @@ static void prepare_process(void)
     log_add_sink(console_sink, NULL, program.level);
 }
 
-/* Without one the journal works all the same, but a kill may cost a block. */
-static void set_up_spool(void)
-{
-    struct spool *spool = &program.journal.spool;
-    if (spool->fd >= 0)
-        return;
-    int failed = spool_create(spool);
-    if (failed)
-        LOG(WARNING, "There is no spool", TEXT("error", strerror(-failed)));
-    else
-        store_with_init(KEY_JOURNAL_SPOOL, spool->fd);
-}
-
-static void restore(void)
+/* What init does not hold yet. The queue's records say slots of the state: one is of no use without
+ * the other. */
+static int make_memory(void)
 {
     struct journal *journal = &program.journal;
-    struct journal_state_record record;
-    uint32_t ids = journal_state_ids(&journal->state), restored = 0;
+    bool has_both = program.has_state && program.has_queue;
+    int failed = 0;
 
-    for (uint32_t id = 0; id < ids; id++)
-        if (journal_state_read(&journal->state, id, &record))
-            restored += journal_register(journal, id, &record) == 0;
+    if (!program.has_state) {
+        failed = journal_state_create(&journal->state);
+        if (failed)
+            return failed;
+        hold_store(KEY_JOURNAL_STATE, journal->state.fd);
+    }
+    if (!has_both) {
+        journal_state_note(&journal->state)->active = 0;
+        failed = queue_create(&journal->queue);
+        if (failed)
+            return failed;
+        hold_store(KEY_JOURNAL_QUEUE, journal->queue.fd);
+    }
+    if (journal->spool.fd < 0) {
+        failed = spool_create(&journal->spool);
+        if (failed)
+            return failed;
+        hold_store(KEY_JOURNAL_SPOOL, journal->spool.fd);
+    }
+    if (journal->counts.fd < 0) {
+        failed = counts_create(&journal->counts);
+        if (failed)
+            LOG(WARNING, "What services print is not counted", TEXT("error", strerror(-failed)));
+        else
+            hold_store(KEY_JOURNAL_COUNTS, journal->counts.fd);
+    }
+    return 0;
+}
+
+static void restore_pipes(void)
+{
     for (size_t i = 0; i < program.held_count; i++) {
         /* One that was not registered yet will be: the launcher still has to say its name. */
-        int failed = journal_add_pipe(journal, program.held[i].id, program.held[i].fd, true);
+        int failed =
+            journal_add_pipe(&program.journal, program.held[i].id, program.held[i].fd, PIPE_OUTPUT);
         if (failed && failed != -ENOENT)
             LOG(ERROR, "Could not go on reading a service", NUMBER("id", program.held[i].id),
                 TEXT("error", strerror(-failed)));
     }
     free(program.held);
     program.held = NULL;
-    for (uint32_t id = 0; id < ids; id++) {
-        int failed = journal_find(journal, id) ? journal_match(journal, id, NULL) : 0;
-        if (failed && failed != -ENOENT)
-            LOG(ERROR, "Could not go on waiting for a line of a service", NUMBER("id", id),
-                TEXT("error", strerror(-failed)));
+}
+
+/* Readers find by it where this boot begins. Where init held a state for us it has begun before. */
+static void mark_boot(void)
+{
+    char line[80] = "boot id=";
+    size_t used = strlen(line);
+    AUTO_CLOSE int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? -1 : read(fd, line + used, sizeof line - used);
+
+    if (got > 0 && line[used + (size_t)got - 1] == '\n')
+        got--;
+    journal_say(&program.journal, JOURNAL_OWN_ID, JOURNAL_INFO, line,
+                used + (got > 0 ? (size_t)got : 0), 0);
+}
+
+static int restore(void)
+{
+    struct journal *journal = &program.journal;
+    struct journal_state_record record;
+    uint32_t slots = journal_state_slots(&journal->state), restored = 0;
+
+    journal_begin(journal);
+    for (uint32_t slot = 0; slot < slots; slot++)
+        if (journal_state_read(&journal->state, slot, &record))
+            restored += journal_restore(journal, slot, &record) == 0;
+    restore_pipes();
+    intake_restore(&program.intake);
+    for (uint32_t place = 0; place < journal->service_count; place++) {
+        const struct service *service = journal->services[place];
+        int missed = service ? journal_match(journal, service->id, NULL) : 0;
+        if (missed && missed != -ENOENT)
+            LOG(ERROR, "Could not go on waiting for a line of a service", NUMBER("id", service->id),
+                TEXT("error", strerror(-missed)));
     }
-    if (ids)
+    int failed = journal_go_on(journal);
+    if (!program.has_state)
+        mark_boot();
+    if (slots)
         LOG(INFO, "Journal goes on", NUMBER("services", restored),
             NUMBER("pipes", program.held_count));
+    intake_begin(&program.intake);
+    return failed;
 }
 
 static int start(void)
 {
-    int failed = journal_init(&program.journal, program.logs, program.fallback);
+    struct journal *journal = &program.journal;
+    int failed = journal_init(journal, program.logs, program.fallback);
     if (failed)
         return failed;
-    log_add_sink(journal_sink, &program.journal, LOG_DEBUG);
-    failed = journal_store_probe(&program.journal.store);
-    if (failed)
-        LOG(WARNING, "Journals cannot be written where they should", TEXT("logs", program.logs),
-            TEXT("error", strerror(-failed)), TEXT("instead", program.fallback));
+    intake_init(&program.intake, journal, program.container);
+    log_add_sink(journal_sink, journal, LOG_DEBUG);
     wait_for_held();
-    if (!program.has_state) {
-        failed = journal_state_create(&program.journal.state);
-        if (failed)
-            return failed;
-        store_with_init(KEY_JOURNAL_STATE, program.journal.state.fd);
-    }
-    set_up_spool();
-    restore();
-    journal_finish_block(&program.journal);
-    failed = launcher_link_init(&program.link, &program.journal, CHILD_FD_LINK);
+    failed = make_memory();
     if (!failed)
-        failed = loop_add(&program.journal.loop, &program.init, CHILD_FD_INIT, EPOLLIN, on_init);
+        failed = restore();
+    if (!failed)
+        failed = launcher_link_init(&program.link, journal, CHILD_FD_LINK);
+    if (!failed)
+        failed = loop_add(&journal->loop, &program.init, CHILD_FD_INIT, EPOLLIN, on_init);
     if (!failed)
         send_init(HAND_OVER_READY);
     return failed;

@@ -10,29 +10,32 @@
 #include <unistd.h>
 
 #define MAGIC        0x6c6e6a74696e6f63ull /* "conitjnl" */
-#define VERSION      2
-#define PAGE_BYTES   4096
+#define VERSION      3
+#define HEADER_BYTES 65536 /* the largest page there is */
+#define LIVE_BYTES   (JOURNAL_SLOTS_MAX * sizeof(struct journal_live))
 #define RECORD_BYTES 256
 #define FOLDER_BYTES 1216
-#define IDS_MAX      (KEY_READY_FIRST - KEY_SERVICE_FIRST)
-#define FOLDERS_AT   (PAGE_BYTES + (off_t)IDS_MAX * RECORD_BYTES)
-#define MATCHES_AT   (FOLDERS_AT + (off_t)IDS_MAX * FOLDER_BYTES)
+#define RECORDS_AT   (HEADER_BYTES + (((off_t)LIVE_BYTES + HEADER_BYTES - 1) & -HEADER_BYTES))
+#define FOLDERS_AT   (RECORDS_AT + (off_t)JOURNAL_SLOTS_MAX * RECORD_BYTES)
+#define MATCHES_AT   (FOLDERS_AT + (off_t)JOURNAL_SLOTS_MAX * FOLDER_BYTES)
 #define MATCH_BYTES  12288
+#define IDS_MAX      JOURNAL_SLOTS_MAX
 #define STATE_BYTES  (MATCHES_AT + (off_t)IDS_MAX * MATCH_BYTES)
 
 struct journal_state_header {
     uint64_t magic;
-    uint32_t version, record_bytes, folder_bytes;
-    _Atomic uint32_t ids;
+    uint32_t version, record_bytes, folder_bytes, live_bytes;
+    _Atomic uint32_t slots;
     _Atomic uint64_t sequence;
     struct journal_note note;
 };
 
+enum valid { RECORD_NONE, RECORD_ACTIVE, RECORD_ENDING };
+
 struct record {
-    uint32_t valid, flags, folder_bytes;
+    uint32_t valid, id, flags, folder_bytes;
     char name[JOURNAL_LINK_NAME_BYTES];
     struct quota quota; /* zeros: the default */
-    uint32_t dropped, dropping;
 };
 
 struct match {
@@ -44,22 +47,24 @@ _Static_assert(sizeof(struct match) <= MATCH_BYTES, "a match has its place");
 _Static_assert(sizeof(struct record) <= RECORD_BYTES, "a record has its place");
 _Static_assert(JOURNAL_LINK_TEXT_BYTES <= FOLDER_BYTES, "a folder has its place");
 
-static off_t record_at(uint32_t id)
+static off_t record_at(uint32_t slot)
 {
-    return PAGE_BYTES + (off_t)id * RECORD_BYTES;
+    return RECORDS_AT + (off_t)slot * RECORD_BYTES;
 }
 
-static off_t folder_at(uint32_t id)
+static off_t folder_at(uint32_t slot)
 {
-    return FOLDERS_AT + (off_t)id * FOLDER_BYTES;
+    return FOLDERS_AT + (off_t)slot * FOLDER_BYTES;
 }
 
-static int map_header(struct journal_state *state)
+/* Pages that nobody touches are not there. */
+static int map(struct journal_state *state)
 {
-    void *page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, state->fd, 0);
-    if (page == MAP_FAILED)
+    char *pages = mmap(NULL, (size_t)RECORDS_AT, PROT_READ | PROT_WRITE, MAP_SHARED, state->fd, 0);
+    if (pages == MAP_FAILED)
         return -errno;
-    state->header = page;
+    state->header = (struct journal_state_header *)pages;
+    state->lives = (struct journal_live *)(pages + HEADER_BYTES);
     return 0;
 }
 
@@ -69,7 +74,7 @@ int journal_state_create(struct journal_state *state)
     state->fd = memfd_create("journal-state", MFD_CLOEXEC);
     if (state->fd < 0)
         return -errno;
-    failed = ftruncate(state->fd, STATE_BYTES) < 0 ? -errno : map_header(state);
+    failed = ftruncate(state->fd, STATE_BYTES) < 0 ? -errno : map(state);
     if (failed) {
         close(state->fd);
         return failed;
@@ -77,7 +82,8 @@ int journal_state_create(struct journal_state *state)
     *state->header = (struct journal_state_header){.magic = MAGIC,
                                                    .version = VERSION,
                                                    .record_bytes = RECORD_BYTES,
-                                                   .folder_bytes = FOLDER_BYTES};
+                                                   .folder_bytes = FOLDER_BYTES,
+                                                   .live_bytes = sizeof(struct journal_live)};
     return 0;
 }
 
@@ -91,15 +97,16 @@ int journal_state_open(struct journal_state *state, int fd)
     if (fstat(fd, &stat) < 0 || stat.st_size != STATE_BYTES)
         failed = -EPROTO;
     if (!failed)
-        failed = map_header(state);
+        failed = map(state);
     if (failed) {
         close(fd);
         return failed;
     }
     const struct journal_state_header *header = state->header;
     if (header->magic != MAGIC || header->version != VERSION ||
-        header->record_bytes != RECORD_BYTES || header->folder_bytes != FOLDER_BYTES) {
-        munmap(state->header, PAGE_BYTES);
+        header->record_bytes != RECORD_BYTES || header->folder_bytes != FOLDER_BYTES ||
+        header->live_bytes != sizeof(struct journal_live)) {
+        munmap(state->header, (size_t)RECORDS_AT);
         close(fd);
         return -EPROTO;
     }
@@ -109,6 +116,11 @@ int journal_state_open(struct journal_state *state, int fd)
 struct journal_note *journal_state_note(const struct journal_state *state)
 {
     return &state->header->note;
+}
+
+struct journal_live *journal_state_live(const struct journal_state *state, uint32_t slot)
+{
+    return &state->lives[slot];
 }
 
 uint64_t journal_state_sequence(const struct journal_state *state)
@@ -121,29 +133,31 @@ void journal_state_set_sequence(struct journal_state *state, uint64_t sequence)
     state->header->sequence = sequence;
 }
 
-uint32_t journal_state_ids(const struct journal_state *state)
+uint32_t journal_state_slots(const struct journal_state *state)
 {
-    uint32_t ids = state->header->ids;
-    return ids < IDS_MAX ? ids : IDS_MAX;
+    return state->header->slots;
 }
 
-bool journal_state_read(const struct journal_state *state, uint32_t id,
+/* ---- records ------------------------------------------------------------------------------- */
+
+bool journal_state_read(const struct journal_state *state, uint32_t slot,
                         struct journal_state_record *ret)
 {
     struct record record;
-    if (id >= journal_state_ids(state) ||
-        pread(state->fd, &record, sizeof record, record_at(id)) != sizeof record || !record.valid)
+    if (slot >= journal_state_slots(state) ||
+        pread(state->fd, &record, sizeof record, record_at(slot)) != (ssize_t)sizeof record)
         return false;
-    if (record.folder_bytes >= sizeof ret->folder || !memchr(record.name, 0, sizeof record.name))
+    if (record.valid == RECORD_NONE || record.valid > RECORD_ENDING ||
+        record.folder_bytes >= sizeof ret->folder || !memchr(record.name, 0, sizeof record.name))
         return false;
-    if (record.folder_bytes && pread(state->fd, ret->folder, record.folder_bytes, folder_at(id)) !=
-                                   (ssize_t)record.folder_bytes)
+    if (record.folder_bytes && pread(state->fd, ret->folder, record.folder_bytes,
+                                     folder_at(slot)) != (ssize_t)record.folder_bytes)
         return false;
     ret->folder[record.folder_bytes] = 0;
+    ret->id = record.id;
+    ret->ending = record.valid == RECORD_ENDING;
     ret->flags = record.flags;
     ret->quota = record.quota.max_size_bytes ? record.quota : QUOTA_DEFAULT;
-    ret->dropped = record.dropped;
-    ret->dropping = record.dropping;
     memcpy(ret->name, record.name, sizeof ret->name);
     return true;
 }
@@ -154,45 +168,42 @@ static int put(int fd, const void *bytes, size_t count, off_t at)
     return done == (ssize_t)count ? 0 : done < 0 ? -errno : -ENOSPC;
 }
 
-int journal_state_write(struct journal_state *state, uint32_t id,
+static int put_valid(struct journal_state *state, uint32_t slot, uint32_t valid)
+{
+    return put(state->fd, &valid, sizeof valid, record_at(slot));
+}
+
+int journal_state_write(struct journal_state *state, uint32_t slot,
                         const struct journal_state_record *from)
 {
-    struct record record = {.flags = from->flags,
+    struct record record = {.valid = RECORD_ACTIVE,
+                            .id = from->id,
+                            .flags = from->flags,
                             .folder_bytes = (uint32_t)strlen(from->folder),
-                            .quota = from->quota,
-                            .dropped = from->dropped,
-                            .dropping = from->dropping};
-    const uint32_t valid = 1;
+                            .quota = from->quota};
 
-    if (id >= IDS_MAX)
+    if (slot >= JOURNAL_SLOTS_MAX)
         return -ERANGE;
     memcpy(record.name, from->name, sizeof record.name);
-    int failed = put(state->fd, &record, sizeof record, record_at(id));
-    if (!failed && record.folder_bytes)
-        failed = put(state->fd, from->folder, record.folder_bytes, folder_at(id));
+    int failed = 0;
+    if (record.folder_bytes)
+        failed = put(state->fd, from->folder, record.folder_bytes, folder_at(slot));
+    /* One system call, and within a page: a kill finds the old one or the new one. */
     if (!failed)
-        failed = put(state->fd, &valid, sizeof valid, record_at(id));
-    if (!failed && id >= state->header->ids)
-        state->header->ids = id + 1;
+        failed = put(state->fd, &record, sizeof record, record_at(slot));
+    if (!failed && slot >= state->header->slots)
+        state->header->slots = slot + 1;
     return failed;
 }
 
-int journal_state_write_dropped(struct journal_state *state, uint32_t id, uint32_t dropped,
-                                bool dropping)
+int journal_state_end(struct journal_state *state, uint32_t slot)
 {
-    const uint32_t both[2] = {dropped, dropping};
-    if (id >= journal_state_ids(state))
-        return -ENOENT;
-    return put(state->fd, both, sizeof both,
-               record_at(id) + (off_t)offsetof(struct record, dropped));
+    return slot < journal_state_slots(state) ? put_valid(state, slot, RECORD_ENDING) : 0;
 }
 
-int journal_state_clear(struct journal_state *state, uint32_t id)
+int journal_state_clear(struct journal_state *state, uint32_t slot)
 {
-    const uint32_t valid = 0;
-    if (id >= journal_state_ids(state))
-        return 0;
-    return put(state->fd, &valid, sizeof valid, record_at(id));
+    return slot < journal_state_slots(state) ? put_valid(state, slot, RECORD_NONE) : 0;
 }
 
 /* ---- matches ------------------------------------------------------------------------------- */
@@ -215,7 +226,7 @@ int journal_state_write_match(struct journal_state *state, uint32_t id,
     struct journal_state_match written = *match;
     const uint32_t valid = 1;
 
-    if (id >= journal_state_ids(state))
+    if (id >= IDS_MAX)
         return -ENOENT;
     int failed = journal_state_clear_match(state, id);
     for (size_t half = 0; half < 2 && !failed; half++)
@@ -230,9 +241,8 @@ int journal_state_write_match(struct journal_state *state, uint32_t id,
 bool journal_state_read_match(const struct journal_state *state, uint32_t id,
                               struct journal_state_match *ret)
 {
-    return id < journal_state_ids(state) &&
-           pread(state->fd, ret, sizeof *ret, match_at(id)) == sizeof *ret && ret->valid &&
-           memchr(ret->expression, 0, sizeof ret->expression);
+    return id < IDS_MAX && pread(state->fd, ret, sizeof *ret, match_at(id)) == sizeof *ret &&
+           ret->valid && memchr(ret->expression, 0, sizeof ret->expression);
 }
 
 int journal_state_set_matched(struct journal_state *state, uint32_t id)
@@ -245,7 +255,7 @@ int journal_state_set_matched(struct journal_state *state, uint32_t id)
 int journal_state_clear_match(struct journal_state *state, uint32_t id)
 {
     const uint32_t valid = 0;
-    if (id >= journal_state_ids(state))
+    if (id >= IDS_MAX)
         return 0;
     return put(state->fd, &valid, sizeof valid, match_at(id));
 }

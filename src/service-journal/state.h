@@ -1,15 +1,17 @@
 /* What the next journal has to know, in a memfd that init holds (KEY_JOURNAL_STATE).
  *
  *   0        header, one page, mapped
- *   4096     one record for each id, RECORD_BYTES apart
- *   behind   one folder for each id, FOLDER_BYTES apart; used only where a record says so
+ *   65536    what changes with each block, one struct journal_live for each slot, mapped
+ *   behind   one record for each slot, RECORD_BYTES apart
+ *   behind   one folder for each slot, FOLDER_BYTES apart; used only where a record says so
  *   behind   one match for each id, MATCH_BYTES apart; used only where it says so itself
  *
- * Pages of ids that were never used do not exist. A record is valid by its first word, which is
- * written last and cleared first. */
+ * A slot is one journal, from its registration until its last line is written; the launcher may
+ * give its id to another one before that. Pages of slots that were never used do not exist. */
 #pragma once
 
 #include "journal/splitter.h"
+#include "protocol/hand-over.h"
 #include "protocol/journal-link.h"
 #include "service-journal/rate.h"
 
@@ -18,16 +20,20 @@
 
 struct journal_state_header;
 
+#define JOURNAL_SLOT_OWN  0 /* our own lines; has no record */
+#define JOURNAL_SLOTS_MAX (KEY_READY_FIRST - KEY_SERVICE_FIRST)
+
 struct journal_state {
     int fd;
     struct journal_state_header *header;
+    struct journal_live *lives; /* by slot */
 };
 
 struct journal_state_record {
+    uint32_t id;
+    bool ending;    /* forgotten by the launcher: nothing more comes */
     uint32_t flags; /* enum journal_flag */
     struct quota quota;
-    uint32_t dropped; /* lines, by the rate, not reported yet */
-    bool dropping;    /* in the middle of one */
     char name[JOURNAL_LINK_NAME_BYTES];
     char folder[JOURNAL_LINK_TEXT_BYTES]; /* "" for LOGS/NAME */
 };
@@ -51,20 +57,40 @@ struct journal_state_line {
     char text[MATCH_LINE_BYTES];
 };
 
-/* What is being written: made before a block is taken out of a pipe. */
-struct journal_note {
-    uint32_t active; /* the rest is valid; set last, cleared when the block is written */
-    uint32_t id;
-    uint64_t pipe_inode, file_device, file_inode;
-    uint64_t file_bytes; /* how long the file was before; file_inode 0: it was not open */
-    struct journal_splitter splitter;
+#define JOURNAL_LIVE_PIPES 2 /* enum pipe_place */
+
+/* Where the lines of a slot stand. */
+struct journal_live {
+    struct {
+        uint64_t inode; /* 0: none */
+        struct journal_splitter splitter;
+        uint32_t dropping; /* in the middle of a line that the rate has dropped */
+    } pipes[JOURNAL_LIVE_PIPES];
+    uint64_t in_inode; /* of the pipe whose unfinished line was put last; 0: of none */
+    uint32_t in_state; /* enum journal_line_state of it */
+    uint32_t unsynced; /* the writer's: its file is not on the disk */
     struct rate rate;
-    uint32_t dropping; /* service_pipe.dropping */
-    uint64_t block;    /* how many were noted */
+    struct journal_counts counts;
+};
+
+/* The step under way: a block on its way from a pipe into the queue, or what a message puts there.
+ * It is carried out by the store of the queue's head; where that is still what it was, the next
+ * journal does it again. */
+struct journal_note {
+    uint32_t active; /* the rest is valid; set last, cleared when the step is done */
+    uint32_t slot;
+    uint64_t head;                    /* of the queue, before */
+    uint64_t sequence;                /* the message that is carried out by it; 0: none */
+    struct journal_live live;         /* before */
+    uint64_t pipe_inode;              /* whose block is in the spool; 0: nobody's */
+    struct journal_splitter splitter; /* that pipe's, before */
+    uint32_t dropping;
+    uint64_t block; /* how many were noted */
 };
 
 /* In shared memory: every store is at once where the next journal finds it. */
 struct journal_note *journal_state_note(const struct journal_state *state);
+struct journal_live *journal_state_live(const struct journal_state *state, uint32_t slot);
 
 /* Makes an empty state. Returns 0 or -errno. */
 int journal_state_create(struct journal_state *state);
@@ -77,21 +103,20 @@ int journal_state_open(struct journal_state *state, int fd);
 uint64_t journal_state_sequence(const struct journal_state *state);
 void journal_state_set_sequence(struct journal_state *state, uint64_t sequence);
 
-/* One more than the highest id that ever had a record. */
-uint32_t journal_state_ids(const struct journal_state *state);
+/* One more than the highest slot that ever had a record. */
+uint32_t journal_state_slots(const struct journal_state *state);
 
 /* Returns false where there is none (or it cannot be read). */
-bool journal_state_read(const struct journal_state *state, uint32_t id,
+bool journal_state_read(const struct journal_state *state, uint32_t slot,
                         struct journal_state_record *ret);
 
 /* 0 or -errno. */
-int journal_state_write(struct journal_state *state, uint32_t id,
+int journal_state_write(struct journal_state *state, uint32_t slot,
                         const struct journal_state_record *record);
 
-/* Only what changes with what a service prints. */
-int journal_state_write_dropped(struct journal_state *state, uint32_t id, uint32_t dropped,
-                                bool dropping);
-int journal_state_clear(struct journal_state *state, uint32_t id);
+/* From now on `ending`. */
+int journal_state_end(struct journal_state *state, uint32_t slot);
+int journal_state_clear(struct journal_state *state, uint32_t slot);
 
 /* The match of an id, of which nothing was read yet; 0 or -errno. Reading returns false when there
  * is none. */

@@ -235,6 +235,23 @@ static void put_journal(struct show *show, const struct service *service)
     json_add_string(show->writer, "journal", path);
 }
 
+/* How much it has printed; null as long as the journal has not said where that stands. */
+static void put_counts(struct show *show, const struct service *service)
+{
+    const struct journal_client *journal = show->control->launcher->journal;
+    struct journal_counts counts;
+    json_put_key(show->writer, "journal_counts");
+    if (!journal || journal_client_counts(journal, service->slot, &counts) < 0) {
+        json_put_null(show->writer);
+        return;
+    }
+    json_begin(show->writer, '{');
+    json_add_number(show->writer, "lines", (int64_t)counts.lines);
+    json_add_number(show->writer, "bytes", (int64_t)counts.bytes);
+    json_add_number(show->writer, "dropped", (int64_t)(counts.over_rate + counts.no_room));
+    json_end(show->writer, '}');
+}
+
 void show_details(struct show *show, const struct service *service)
 {
     const struct service_body *body = service_body(manager_of(show), service);
@@ -261,6 +278,7 @@ void show_details(struct show *show, const struct service *service)
     else
         json_add_string(writer, "next", NULL);
     put_journal(show, service);
+    put_counts(show, service);
     json_end(writer, '}');
 }
 

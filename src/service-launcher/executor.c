@@ -129,6 +129,13 @@ void executor_set_cgroup_folder(struct executor *executor, int fd)
     executor->controllers = fd >= 0 && cgroup_has_controllers(fd);
 }
 
+int executor_cgroup_path(const struct executor *executor, char *ret, size_t size_bytes)
+{
+    return executor->cgroup_folder < 0
+               ? -ENOENT
+               : cgroup_folder_paths(executor->cgroup_folder, ret, size_bytes);
+}
+
 void executor_rest(struct executor *executor, struct service *service)
 {
     struct process *process = executor_process(executor, service->slot);

@@ -37,6 +37,9 @@ void executor_take_ready(struct executor *executor, uint32_t slot, int fd);
 /* The folder of the services' cgroups; -1: none, and so are cgroups. The executor's now. */
 void executor_set_cgroup_folder(struct executor *executor, int fd);
 
+/* Its paths as cgroup_folder_paths() has them; -ENOENT where there is none. */
+int executor_cgroup_path(const struct executor *executor, char *ret, size_t size_bytes);
+
 /* The definition of a service is about to be another, which differs in `changed` (bits of
  * config/keys.h): what waits for what the one in force says is given up. */
 void executor_definition_ends(struct executor *executor, struct service *service, uint64_t changed);

@@ -4,6 +4,7 @@
  * socket already, then, from `unsent` on, what is not. A number is given out when a message is
  * made, so the queue never has to be sorted. */
 #include "service-launcher/journal-client.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "protocol/journal-link.h"
@@ -154,6 +155,22 @@ int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t
         return failed;
     queued->flags = flags;
     queued->quota = *quota;
+    flush(client);
+    return 0;
+}
+
+int journal_client_system(struct journal_client *client, uint32_t flags, uint64_t max_size_bytes,
+                          const char *dev_log, const char *cgroup)
+{
+    struct queued *queued;
+    size_t bytes = strlen(cgroup);
+    if (strlen(dev_log) >= JOURNAL_LINK_NAME_BYTES || bytes >= JOURNAL_LINK_TEXT_BYTES)
+        return -EINVAL;
+    int failed = enqueue(client, JOURNAL_SYSTEM, 0, dev_log, cgroup, bytes, -1, &queued);
+    if (failed)
+        return failed;
+    queued->flags = flags;
+    queued->quota.max_size_bytes = max_size_bytes;
     flush(client);
     return 0;
 }
@@ -342,7 +359,30 @@ static void on_hello(struct journal_client *client, uint64_t sequence)
         client->on_new_journal(client->context);
 }
 
-static void on_message(struct journal_client *client, struct journal_link_message *message)
+static void take_counts(struct journal_client *client, int *fd)
+{
+    if (*fd < 0)
+        return;
+    if (client->counts_fd >= 0)
+        close(client->counts_fd);
+    client->counts_fd = take_fd(fd);
+}
+
+/* Read, not mapped: whatever is behind the descriptor, it can be no more than short. */
+int journal_client_counts(const struct journal_client *client, uint32_t id,
+                          struct journal_counts *ret)
+{
+    struct journal_counts found;
+    if (client->counts_fd < 0)
+        return -ENOENT;
+    ssize_t bytes = pread(client->counts_fd, &found, sizeof found, (off_t)id * (off_t)sizeof found);
+    if (bytes != sizeof found)
+        return bytes < 0 ? -errno : -ENOENT;
+    *ret = found;
+    return 0;
+}
+
+static void on_message(struct journal_client *client, struct journal_link_message *message, int *fd)
 {
     switch (message->type) {
     case JOURNAL_HELLO:
@@ -357,6 +397,9 @@ static void on_message(struct journal_client *client, struct journal_link_messag
     case JOURNAL_MATCHED:
         if (client->on_matched)
             client->on_matched(client->context, message->id, message->run);
+        break;
+    case JOURNAL_COUNTS:
+        take_counts(client, fd);
         break;
     case JOURNAL_NOTE:
         if (client->on_note)
@@ -379,9 +422,9 @@ static void on_event(struct loop_fd *source, uint32_t events)
             continue;
         if (got <= 0)
             break;
+        on_message(client, &message, &fd);
         if (fd >= 0)
             close(fd);
-        on_message(client, &message);
     }
     if (got == 0) { /* init is gone, which holds both ends: nothing to talk to any more */
         loop_remove(client->loop, &client->source);
@@ -394,7 +437,7 @@ static void on_event(struct loop_fd *source, uint32_t events)
 int journal_client_init(struct journal_client *client, struct loop *loop, int fd,
                         uint64_t *sequence)
 {
-    *client = (struct journal_client){.loop = loop, .sequence = sequence};
+    *client = (struct journal_client){.loop = loop, .sequence = sequence, .counts_fd = -1};
     list_init(&client->queue);
     list_init(&client->drains);
     client->unsent = &client->queue;
@@ -407,6 +450,8 @@ void journal_client_finish(struct journal_client *client)
 {
     loop_remove(client->loop, &client->source);
     loop_clear_timer(client->loop, &client->retry);
+    if (client->counts_fd >= 0)
+        close(client->counts_fd);
     while (!list_empty(&client->queue))
         free_queued(client, container_of(client->queue.next, struct queued, node));
     list_for_each(node, &client->drains)

@@ -12,6 +12,7 @@
 
 #include "base/list.h"
 #include "loop/loop.h"
+#include "protocol/journal-link.h"
 #include "service/quota.h"
 
 #include <stdbool.h>
@@ -39,6 +40,7 @@ struct journal_client {
     uint32_t last_token;
     size_t events;        /* in the queue */
     uint64_t lost_events; /* dropped and not reported yet */
+    int counts_fd;        /* -1: not known yet */
     bool batching;        /* set by the owner: lines wait for journal_client_flush() */
     /* Set by the owner after init, each may be NULL. on_registered: the registration for which
      * journal_client_register() said -EAGAIN is in the kernel's queue now. on_note: a word of the
@@ -73,6 +75,12 @@ int journal_client_register(struct journal_client *client, uint32_t id, const ch
 int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t flags,
                             const struct quota *quota);
 
+/* What holds for all journals. `cgroup`: the path of the cgroup that holds the services', as
+ * /proc/PID/cgroup tells it, "" for none; `dev_log`: of the socket. `flags`: enum
+ * journal_system_flag. 0, -ENOMEM, or -EINVAL: a path is too long. */
+int journal_client_system(struct journal_client *client, uint32_t flags, uint64_t max_size_bytes,
+                          const char *dev_log, const char *cgroup);
+
 /* A line about the service in its journal; `level` is syslog's 0 to 7. With JOURNAL_OWN_ID it is a
  * line of the journal `conit`. Line ends in it become blanks. Never fails: what cannot be kept is
  * counted, and said in the journal later. */
@@ -93,6 +101,11 @@ int journal_client_run_ended(struct journal_client *client, uint32_t id);
 /* The id gets free: what is left in the pipe is written, then the journal forgets it.
  * 0 or -ENOMEM. */
 int journal_client_forget(struct journal_client *client, uint32_t id);
+
+/* How much a service has printed, as of now: a look into memory, nobody is asked. -ENOENT while the
+ * journal has not said where; 0 or -errno. */
+int journal_client_counts(const struct journal_client *client, uint32_t id,
+                          struct journal_counts *ret);
 
 /* Asks for the first line of what the service prints from now on that matches; `run` is the run's
  * invocation id. Once on_match_taken says so no line is missed. 0, -ENOMEM, or -EINVAL: too long.

@@ -1,8 +1,10 @@
 /* Where the launcher's lines go, and which of a service's changes are worth one. */
 #include "service-launcher/log-setup.h"
+#include "service-launcher/executor.h"
 #include "service-launcher/journal-client.h"
 
 #include "base/clock.h"
+#include "config/system-file.h"
 #include "log/console.h"
 #include "protocol/journal-link.h"
 
@@ -27,6 +29,29 @@ void log_to_console(enum log_level least, bool container)
 void log_to_journal(struct launcher *launcher)
 {
     log_add_sink(journal_sink, launcher->journal, LOG_INFO);
+}
+
+/* In a container /dev and the kernel's log are somebody else's, unless they are asked for. */
+static uint32_t flag_of(const struct launcher *launcher, enum log_wish wish, uint32_t flag)
+{
+    bool wanted = wish == LOG_NOT_GIVEN ? !launcher->options.container : wish == LOG_ON;
+    return wanted ? flag : 0;
+}
+
+void log_tell_settings(struct launcher *launcher)
+{
+    const struct log_settings *log = &launcher->system_file->log;
+    char cgroup[JOURNAL_LINK_TEXT_BYTES];
+    if (executor_cgroup_path(launcher->executor, cgroup, sizeof cgroup) < 0)
+        cgroup[0] = 0;
+    int failed = journal_client_system(
+        launcher->journal,
+        flag_of(launcher, log->dev_log, JOURNAL_SYSTEM_DEV_LOG) |
+            flag_of(launcher, log->kernel, JOURNAL_SYSTEM_KERNEL),
+        log->max_size_bytes, *log->dev_log_path ? log->dev_log_path : LOG_SETTINGS_DEV_LOG, cgroup);
+    if (failed)
+        LOG(ERROR, "The journal does not know what the system file says of it: reload again",
+            TEXT("error", strerror(-failed)));
 }
 
 struct change {

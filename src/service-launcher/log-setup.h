@@ -11,6 +11,9 @@ void log_to_console(enum log_level least, bool container);
 /* The journal `conit` too, from now on. */
 void log_to_journal(struct launcher *launcher);
 
+/* Tells the journal what the system file in force says of all journals. */
+void log_tell_settings(struct launcher *launcher);
+
 /* One line for a change of state, here and in the service's own journal. */
 void log_change(struct launcher *launcher, struct service *service, enum service_state before);
 

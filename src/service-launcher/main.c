@@ -453,6 +453,7 @@ static void set_up(void)
         fail("Cannot begin", failed);
     open_cgroups();
     load(found);
+    log_tell_settings(&launcher);
     if (found)
         go_on();
     if (!state.header->booted)

@@ -4,6 +4,7 @@
 #include "service-launcher/reload-plan.h"
 #include "service-launcher/executor.h"
 #include "service-launcher/load-internal.h"
+#include "service-launcher/log-setup.h"
 #include "service-launcher/state.h"
 #include "service-launcher/templates.h"
 
@@ -545,6 +546,7 @@ int plan_carry_out(struct plan *plan, bool start)
         system_file_finish(launcher->system_file);
         *launcher->system_file = plan->system_file;
         plan->system_file = (struct system_file){0};
+        log_tell_settings(launcher);
     }
     load_set_switches(launcher, plan->keep, plan->kept);
     /* From here on the files are in force. Without memory the old names and edges stay, with the

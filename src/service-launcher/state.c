@@ -13,7 +13,7 @@
 
 _Static_assert(sizeof(struct state_header) <= HEADER_BYTES, "the header has a page of its own");
 _Static_assert(STATE_SLOTS_MAX == KEY_READY_FIRST - KEY_SERVICE_FIRST &&
-                   STATE_SLOTS_MAX == KEY_MAX - KEY_READY_FIRST,
+                   STATE_SLOTS_MAX == KEY_FEED_FIRST - KEY_READY_FIRST,
                "each slot has two keys with init");
 
 static size_t bytes_of(uint32_t slots)

@@ -52,6 +52,23 @@ const char *service_name_problem(const char *name, size_t length, size_t *ret_at
     return problem;
 }
 
+static const struct {
+    const char *name, *problem;
+} journals[] = {
+    {SERVICE_NAME_RESERVED, NULL}, /* refused wherever it stands, by service_name_problem() */
+    {"syslog", "is reserved for the journal of what programs write to /dev/log; choose another "
+               "name, as syslogd, with 'provides: [syslog]' where others need it"},
+    {"kernel", "is reserved for the journal of what the kernel writes; choose another name"},
+};
+
+bool service_name_is_journal(const char *name)
+{
+    for (size_t i = 0; i < sizeof journals / sizeof journals[0]; i++)
+        if (strcmp(journals[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 /* ---- templates ----------------------------------------------------------------------------- */
 
 bool service_name_is_template(const char *name, size_t length)
@@ -62,6 +79,10 @@ bool service_name_is_template(const char *name, size_t length)
 const char *service_name_file_problem(const char *name, size_t length)
 {
     char instance[SERVICE_NAME_MAX_BYTES + 1];
+    for (size_t i = 0; i < sizeof journals / sizeof journals[0]; i++)
+        if (journals[i].problem && strlen(journals[i].name) == length &&
+            memcmp(journals[i].name, name, length) == 0)
+            return journals[i].problem;
     if (!service_name_is_template(name, length) || length >= sizeof instance)
         return service_name_problem(name, length, NULL);
     /* Any instance will do: it is the rest that is looked at. */

@@ -3,7 +3,10 @@
  * file's name.
  *
  * What is behind the first `@` is the instance of a template, and not empty; "agetty@" itself is
- * the name of a template's file and of no service. */
+ * the name of a template's file and of no service.
+ *
+ * No service file may be called `syslog` or `kernel` either: journals have these names. But a
+ * service may provide them, so that others can need them. */
 #pragma once
 
 #include "service/definition.h"
@@ -15,6 +18,9 @@
 
 /* How many instances in a row may name a further one that is made by it. */
 #define SERVICE_INSTANCE_CHAIN_MAX 16
+
+/* Whether a journal has this name that is no service's: conit, syslog, kernel. */
+bool service_name_is_journal(const char *name);
 
 /* Why `length` bytes at `name` are no name for a service, as half a sentence that says what is
  * allowed ("holds '/'; …" has its byte in *ret_at, which may be NULL: where the trouble begins).

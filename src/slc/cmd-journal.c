@@ -1,48 +1,63 @@
 /* slc journal [NAME…]: what services printed, and what happened to them, from the journals' files;
  * of several services in the order of time. A launcher is asked first to have everything written,
  * and where the files are; without one slc looks below --logs. */
+#include "base/clock.h"
 #include "slc/client.h"
-#include "slc/log-merge.h"
+#include "slc/log-boot.h"
+#include "slc/log-follow.h"
+#include "slc/log-show.h"
+#include "slc/pager.h"
 #include "slc/render.h"
+#include "slc/time-point.h"
 
-#include "journal/show.h"
 #include "service/name.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
 
+#define FOLLOW_LINES    10  /* that -f begins with */
+#define LOOK_EVERY      256 /* entries printed until it is looked whether other services have some */
+#define NAMES_LOOKED_AT 2000
+
 static const struct option_row options[] = {
     {"lines", 'n', false, OPTION_TEXT, offsetof(struct options, lines), "N",
-     "only the newest N lines"},
+     "only the newest N lines (-f: 10)"},
+    {"follow", 'f', false, OPTION_FLAG, offsetof(struct options, follow), NULL,
+     "go on with what is printed from now on, until interrupted"},
+    {"since", 0, false, OPTION_TEXT, offsetof(struct options, since), "TIME",
+     "not what is older: -2h, 13:54, yesterday, \"2026-11-22 13:54\""},
+    {"until", 0, false, OPTION_TEXT, offsetof(struct options, until), "TIME", "not what is newer"},
+    {"grep", 'g', false, OPTION_TEXT, offsetof(struct options, grep), "REGEX",
+     "only lines whose text matches, an extended regular expression"},
+    {"priority", 'p', false, OPTION_TEXT, offsetof(struct options, priority), "LEVEL",
+     "only this level and worse: emerg to debug, or 0 to 7"},
+    {"boot", 'b', false, OPTION_BACK, offsetof(struct options, boot), "[-N]",
+     "only since the last boot; -1: of the boot before that"},
     {"output", 'o', false, OPTION_TEXT, offsetof(struct options, output), "FORM",
      "short: with time and level; cat: the output alone; json"},
-    {"follow", 'f', true, OPTION_FLAG, 0, NULL, ""},
-    {"since", 0, true, OPTION_TEXT, 0, "TIME", ""},
-    {"until", 0, true, OPTION_TEXT, 0, "TIME", ""},
-    {"grep", 'g', true, OPTION_TEXT, 0, "REGEX", ""},
-    {"priority", 'p', true, OPTION_TEXT, 0, "LEVEL", ""},
-    {"boot", 'b', true, OPTION_FLAG, 0, NULL, ""},
+    {"no-pager", 0, false, OPTION_FLAG, offsetof(struct options, no_pager), NULL,
+     "no pager on a terminal (else CONIT_PAGER, PAGER, less)"},
     {NULL},
 };
 
-enum form { FORM_SHORT, FORM_CAT, FORM_JSON };
-
 struct journal {
     const struct slc *slc;
-    enum form form;
     bool limited;
     uint64_t lines;
+    uint64_t boots_back;
     char *logs;       /* the launcher's, or NULL */
     json_t *services; /* from the launcher: name → folder of its journal */
+    bool answered;    /* by a launcher */
     struct log_merge merge;
-    bool terminal;
+    struct log_show show;
 };
 
 /* ---- what is asked for ---------------------------------------------------------------------- */
 
-static int read_options(struct journal *journal)
+static int read_form(struct journal *journal)
 {
     static const char *const forms[] = {"short", "cat", "json"};
     const struct options *given = &journal->slc->options;
@@ -53,13 +68,75 @@ static int read_options(struct journal *journal)
         i++;
     if (i == sizeof forms / sizeof *forms)
         return slc_usage("-o", "\"%s\" is none of short, cat and json", form);
-    journal->form = (enum form)i;
-    journal->limited = given->lines != NULL;
+    journal->show.form = (enum log_form)i;
+    journal->merge.filter.only_output = journal->show.form == LOG_CAT;
+    return SLC_DONE;
+}
+
+static int read_numbers(struct journal *journal)
+{
+    const struct options *given = &journal->slc->options;
+    const char *boot = given->boot ? given->boot : "0";
+
+    journal->merge.follow = given->follow;
+    journal->limited = given->lines || given->follow;
+    journal->lines = FOLLOW_LINES;
     if (given->lines && text_parse_unsigned(given->lines, &journal->lines) < 0)
         return slc_usage("-n", "\"%s\" is no number of lines", given->lines);
+    if (text_parse_unsigned(boot + (*boot == '-'), &journal->boots_back) < 0 ||
+        (*boot != '-' && journal->boots_back) || journal->boots_back > INT_MAX)
+        return slc_usage("--boot", "\"%s\" is no boot: write -1 for the one before the last", boot);
+    if (given->priority && !log_filter_parse_level(given->priority, &journal->merge.filter.least))
+        return slc_usage("-p",
+                         "\"%s\" is no level: write emerg, alert, crit, err, warning, notice, "
+                         "info or debug, or 0 to 7",
+                         given->priority);
+    return SLC_DONE;
+}
+
+static int read_time(const char *option, const char *text, bool later, uint64_t *ret_ns)
+{
+    char why[TIME_POINT_WHY_BYTES];
+
+    if (text && time_point_parse(text, clock_read_ns(CLOCK_REALTIME), later, ret_ns, why) < 0)
+        return slc_usage(option, "\"%s\" is no time: %s", text, why);
+    return SLC_DONE;
+}
+
+static int read_times(struct journal *journal)
+{
+    const struct options *given = &journal->slc->options;
+    struct log_filter *filter = &journal->merge.filter;
+    int status = read_time("--since", given->since, false, &filter->since_ns);
+
+    if (status == SLC_DONE)
+        status = read_time("--until", given->until, true, &filter->until_ns);
+    if (status == SLC_DONE && given->until && given->follow)
+        return slc_usage("--until", "-f waits for what is to come: leave one of the two out");
+    if (status == SLC_DONE && filter->until_ns < filter->since_ns)
+        return slc_usage("--until", "\"%s\" is before \"%s\"", given->until, given->since);
+    return status;
+}
+
+static int read_expression(struct journal *journal)
+{
+    const char *expression = journal->slc->options.grep;
+    struct matcher_error error;
+    int failed =
+        expression ? matcher_create(&journal->merge.filter.matcher, expression, &error) : 0;
+
+    if (failed == -EINVAL)
+        return slc_usage("-g", "\"%s\": column %zu: %s", expression, error.column, error.why);
+    if (failed)
+        slc_complain("-g", "%s", strerror(-failed));
+    return failed ? SLC_FAILED : SLC_DONE;
+}
+
+static int check_names(const struct journal *journal)
+{
     for (size_t word = 0; word < journal->slc->word_count; word++) {
         const char *name = journal->slc->words[word], *problem;
-        if (!strcmp(name, SERVICE_NAME_RESERVED))
+        if (service_name_is_journal(name))
             continue;
         problem = service_name_problem(name, strlen(name), NULL);
         if (problem) {
@@ -68,6 +145,17 @@ static int read_options(struct journal *journal)
         }
     }
     return SLC_DONE;
+}
+
+static int read_options(struct journal *journal)
+{
+    static int (*const readers[])(struct journal *) = {read_form, read_numbers, read_times,
+                                                       read_expression};
+    int status = SLC_DONE;
+
+    for (size_t i = 0; i < sizeof readers / sizeof *readers && status == SLC_DONE; i++)
+        status = readers[i](journal);
+    return status == SLC_DONE ? check_names(journal) : status;
 }
 
 /* ---- what the launcher knows ---------------------------------------------------------------- */
@@ -120,124 +208,225 @@ static const char *logs_of(const struct journal *journal)
     return journal->logs ? journal->logs : journal->slc->options.logs;
 }
 
-/* Opens the journal of that name. Returns what to exit with after it has said why. */
-static int open_one(struct journal *journal, const char *name)
+static bool is_named_before(const struct slc *slc, size_t word)
+{
+    for (size_t i = 0; i < word; i++)
+        if (!strcmp(slc->words[i], slc->words[word]))
+            return true;
+    return false;
+}
+
+/* Adds where the journal of that name may be: LOGS/NAME or a folder of its own, and RUNTIME/log.
+ * 0 or -errno. */
+static int add_one(struct journal *journal, const char *name)
 {
     const json_t *service = json_object_get(journal->services, name);
-    const char *folder = render_member(service, "journal");
-    const char *real = render_member(service, "name");
-    int r = log_merge_open(&journal->merge, logs_of(journal), journal->slc->options.runtime,
-                           *real ? real : name, *folder ? folder : NULL);
+    const char *folder = render_member(service, "journal"), *real = render_member(service, "name");
+    char path[PATH_MAX];
+    int r = 0;
 
-    if (r == 0 || (r == -ENOENT && service))
-        return SLC_DONE;
-    if (r == -ENOENT) {
+    real = *real ? real : name;
+    if (!text_format(path, sizeof path, "%s/log/%s", journal->slc->options.runtime, real))
+        return -ENAMETOOLONG;
+    r = log_merge_add(&journal->merge, real, path, true);
+    if ((r == 0 || r == -EEXIST) && !*folder) {
+        if (!text_format(path, sizeof path, "%s/%s", logs_of(journal), real))
+            return -ENAMETOOLONG;
+        folder = path;
+    }
+    if (r == 0 || r == -EEXIST)
+        r = log_merge_add(&journal->merge, real, folder, false);
+    return r == -EEXIST ? 0 : r;
+}
+
+/* Adds all that is named, or all there is. */
+static int add_sources(struct journal *journal)
+{
+    const struct slc *slc = journal->slc;
+    char stopgap[PATH_MAX];
+    const char *name;
+    json_t *service;
+    int r = 0;
+
+    for (size_t i = 0; i < slc->word_count && r == 0; i++)
+        r = is_named_before(slc, i) ? 0 : add_one(journal, slc->words[i]);
+    if (slc->word_count)
+        return r;
+    if (!text_format(stopgap, sizeof stopgap, "%s/log", slc->options.runtime))
+        return -ENAMETOOLONG;
+    r = log_merge_add_all(&journal->merge, stopgap, true);
+    if (r == 0)
+        r = log_merge_add_all(&journal->merge, logs_of(journal), false);
+    json_object_foreach(journal->services, name, service)
+    {
+        const char *folder = render_member(service, "journal");
+        if (r == 0 && *folder)
+            r = log_merge_add(&journal->merge, name, folder, false);
+        r = r == -EEXIST ? 0 : r;
+    }
+    return r;
+}
+
+/* ---- opening them --------------------------------------------------------------------------- */
+
+/* Says that nobody knows the name, and which one may be meant. */
+static int refuse_name(struct journal *journal, const char *name)
+{
+    const char *names[NAMES_LOOKED_AT], *near, *known;
+    struct log_merge all = {0};
+    json_t *service;
+    size_t count = 0;
+
+    if (journal->answered)
+        learn_folder(journal, NULL);
+    log_merge_add_all(&all, logs_of(journal), false);
+    json_object_foreach(journal->services, known, service)
+    {
+        if (count < NAMES_LOOKED_AT)
+            names[count++] = known;
+    }
+    for (size_t i = 0; i < all.all_count && count < NAMES_LOOKED_AT; i++)
+        names[count++] = all.all[i]->name;
+    near = text_nearest(name, names, count);
+    if (near)
+        slc_complain(name, "there is no such service; did you mean \"%s\"?", near);
+    else
         slc_complain(name, "there is no such service, and no journal of it in %s",
                      logs_of(journal));
-        return SLC_NO_SERVICE;
-    }
-    if (r == -EACCES || r == -EPERM) {
+    log_merge_finish(&all);
+    return SLC_NO_SERVICE;
+}
+
+static int complain_of(const char *name, const struct log_source *source, int failed)
+{
+    if (failed == -EACCES || failed == -EPERM) {
         slc_complain(name, "not permitted: its journal is for root and the group adm");
         return SLC_NOT_PERMITTED;
     }
-    slc_complain(name, "its journal cannot be read: %s", strerror(-r));
+    slc_complain(name, "its journal in %s cannot be read: %s", source->folder, strerror(-failed));
     return SLC_FAILED;
 }
 
-/* Adds every name that has a folder of its own. */
-static void find_folders(struct journal *journal)
-{
-    DIR *folder = opendir(logs_of(journal));
-    struct dirent *entry;
-
-    while (folder && (entry = readdir(folder)))
-        if (entry->d_name[0] != '.' && !json_object_get(journal->services, entry->d_name))
-            json_object_set_new(journal->services, entry->d_name, json_object());
-    if (folder)
-        closedir(folder);
-}
-
-static int open_all(struct journal *journal)
+/* Opens what is there. Returns what to exit with after it has said why. */
+static int open_sources(struct journal *journal)
 {
     int status = SLC_DONE;
-    const char *name;
-    json_t *service;
 
-    find_folders(journal);
-    json_object_foreach(journal->services, name, service)
-    {
-        int one = open_one(journal, name);
-        if (status == SLC_DONE)
-            status = one;
-    }
-    if (!journal->merge.count && status == SLC_DONE && !json_object_size(journal->services)) {
-        slc_complain("journal", "there are no journals in %s", logs_of(journal));
-        status = SLC_FAILED;
+    for (size_t i = 0; i < journal->merge.all_count; i++) {
+        struct log_source *source = journal->merge.all[i];
+        int r = log_merge_open(&journal->merge, source);
+        if (r < 0 && r != -ENOENT) {
+            int one = complain_of(source->name, source, r);
+            status = status == SLC_DONE ? one : status;
+        }
     }
     return status;
 }
 
-static int open_named(struct journal *journal)
+static bool has_journal(const struct journal *journal, const char *name)
+{
+    for (size_t i = 0; i < journal->merge.all_count; i++) {
+        const struct log_source *source = journal->merge.all[i];
+        /* One that is there, and empty, or closed to this user, is one, too. */
+        if (!strcmp(source->name, name) &&
+            (source->is_open || access(source->folder, F_OK) == 0 || errno != ENOENT))
+            return true;
+    }
+    return false;
+}
+
+/* What was named and is nowhere, and what is not there at all. */
+static int check_sources(struct journal *journal)
 {
     const struct slc *slc = journal->slc;
     int status = SLC_DONE;
 
     for (size_t i = 0; i < slc->word_count; i++) {
-        bool again = false;
-        for (size_t j = 0; j < i; j++)
-            again |= !strcmp(slc->words[i], slc->words[j]);
-        int one = again ? SLC_DONE : open_one(journal, slc->words[i]);
-        if (status == SLC_DONE)
-            status = one;
+        const char *name = slc->words[i];
+        /* Not every machine's kernel, or programs without a service, have said anything. */
+        bool may_be_empty =
+            service_name_is_journal(name) && strcmp(name, SERVICE_NAME_RESERVED) != 0;
+        if (is_named_before(slc, i) || json_object_get(journal->services, name) || may_be_empty ||
+            has_journal(journal, name))
+            continue;
+        if (journal->merge.follow && !journal->answered)
+            slc_complain(name, "has no journal in %s yet: waiting for it", logs_of(journal));
+        else
+            status = refuse_name(journal, name);
+    }
+    if (!slc->word_count && !journal->merge.all_count && !journal->merge.follow) {
+        slc_complain("journal", "there are no journals in %s%s", logs_of(journal),
+                     access(logs_of(journal), F_OK) < 0 ? ", which is not there" : "");
+        status = SLC_FAILED;
     }
     return status;
 }
 
+static int find_boot(struct journal *journal)
+{
+    struct log_filter *filter = &journal->merge.filter;
+    uint64_t since_ns, until_ns, count = 0;
+    int r = log_boot_find(logs_of(journal), journal->slc->options.runtime, journal->boots_back,
+                          &since_ns, &until_ns, &count);
+
+    if (r == -EACCES || r == -EPERM) {
+        slc_complain("--boot",
+                     "not permitted: the journal %s, which has the boots, is for root and "
+                     "the group adm",
+                     SERVICE_NAME_RESERVED);
+        return SLC_NOT_PERMITTED;
+    }
+    if (r == -ENOENT && count)
+        slc_complain("--boot", "only %llu boots are marked in the journal %s",
+                     (unsigned long long)count, SERVICE_NAME_RESERVED);
+    else if (r == -ENOENT)
+        slc_complain("--boot", "no boot is marked in the journal %s in %s", SERVICE_NAME_RESERVED,
+                     logs_of(journal));
+    else if (r < 0)
+        slc_complain("--boot", "%s", strerror(-r));
+    if (r < 0)
+        return SLC_FAILED;
+    filter->since_ns = since_ns > filter->since_ns ? since_ns : filter->since_ns;
+    filter->until_ns = until_ns < filter->until_ns ? until_ns : filter->until_ns;
+    return SLC_DONE;
+}
+
 /* ---- printing ------------------------------------------------------------------------------- */
 
-static int show_cat(struct buffer *out, const struct journal *journal,
-                    const struct journal_entry *entry)
-{
-    int r = journal->terminal ? journal_show_escaped(out, entry->text, entry->bytes)
-                              : buffer_append(out, entry->text, entry->bytes);
-    return r < 0 ? r : buffer_append(out, "\n", 1);
-}
-
-static int show(struct buffer *out, const struct journal *journal, const char *name,
-                const struct journal_entry *entry)
-{
-    switch (journal->form) {
-    case FORM_CAT:
-        return show_cat(out, journal, entry);
-    case FORM_JSON:
-        return journal_show_json(out, name, entry);
-    case FORM_SHORT:
-        return journal_show_short(out, journal->slc->word_count == 1 ? NULL : name, entry);
-    }
-    return -EINVAL;
-}
-
-static int print(struct journal *journal)
+/* Prints what is there; following, it looks at the others now and then, so that one that prints
+ * without end does not keep them from being seen. */
+static int print(struct journal *journal, struct log_follow *follow)
 {
     const struct journal_entry *entry;
-    struct buffer out = {0};
     const char *name;
-    int r;
+    unsigned printed = 0;
+    int r = 0;
 
-    while ((r = log_merge_next(&journal->merge, &name, &entry)) > 0 && !ferror(stdout)) {
-        r = show(&out, journal, name, entry);
-        if (r < 0)
-            break;
-        fwrite(buffer_bytes(&out), 1, buffer_used(&out), stdout);
-        buffer_consume(&out, buffer_used(&out));
+    while (r >= 0 && (r = log_merge_next(&journal->merge, &name, &entry)) > 0) {
+        r = log_show_entry(&journal->show, name, entry);
+        if (r == 0 && follow && ++printed % LOOK_EVERY == 0)
+            r = log_follow_look(follow);
     }
-    buffer_finish(&out);
-    if (r < 0)
-        slc_complain("journal", "%s", strerror(-r));
-    return r < 0 ? SLC_FAILED : SLC_DONE;
+    return r < 0 ? r : log_show_flush(&journal->show);
 }
 
-/* Many journals are two files each. */
+static int print_for_ever(struct journal *journal, struct log_follow *follow)
+{
+    int r;
+
+    do {
+        r = print(journal, follow);
+        if (r == 0)
+            r = log_follow_wait(follow);
+        if (r > 0)
+            r = log_follow_look(follow);
+        else if (r == 0)
+            r = -EPIPE;
+    } while (r >= 0);
+    return r;
+}
+
+/* Many journals are two descriptors each, and more. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -247,29 +436,82 @@ static void raise_descriptor_limit(void)
     }
 }
 
+static void prepare_show(struct journal *journal)
+{
+    const struct slc *slc = journal->slc;
+    struct render render = render_begin();
+
+    journal->show.named = slc->word_count != 1;
+    journal->show.terminal = render.terminal;
+    journal->show.colour = render.colour;
+    if (!slc->options.follow && !slc->options.no_pager && !slc->options.quiet)
+        pager_begin();
+}
+
+/* Reads and prints, all being known. Returns what to exit with. */
+static int read_all(struct journal *journal)
+{
+    struct log_follow follow = LOG_FOLLOW_NONE;
+    char stopgap[PATH_MAX];
+    bool all = !journal->slc->word_count, follows = journal->merge.follow;
+    int status, checked, r = 0;
+
+    follow.roots[0] = all ? logs_of(journal) : NULL;
+    if (all && text_format(stopgap, sizeof stopgap, "%s/log", journal->slc->options.runtime))
+        follow.roots[1] = stopgap;
+    if (follows)
+        r = log_follow_begin(&follow, &journal->merge);
+    status = open_sources(journal);
+    checked = check_sources(journal);
+    if (status == SLC_DONE)
+        status = checked;
+    if (r == 0 && (status == SLC_DONE || !follows))
+        r = log_merge_begin(&journal->merge, journal->limited ? journal->lines : UINT64_MAX);
+    if (r == 0 && !journal->slc->options.quiet && (status == SLC_DONE || !follows)) {
+        prepare_show(journal);
+        r = follows ? print_for_ever(journal, &follow) : print(journal, NULL);
+        pager_finish();
+    }
+    log_follow_finish(&follow);
+    if (r < 0 && r != -EPIPE)
+        slc_complain("journal", "%s", strerror(-r));
+    return r < 0 && r != -EPIPE && status == SLC_DONE ? SLC_FAILED : status;
+}
+
 static int run(struct slc *slc)
 {
     struct journal journal = {
-        .slc = slc, .services = json_object(), .terminal = isatty(STDOUT_FILENO)};
-    int status = read_options(&journal), printed;
+        .slc = slc, .services = json_object(), .merge = {.filter = LOG_FILTER_NONE}};
+    int status = read_options(&journal), r;
 
     if (status == SLC_DONE) {
-        if (drain(&journal) && !slc->word_count)
+        journal.answered = drain(&journal);
+        if (journal.answered && !slc->word_count)
             learn_folder(&journal, NULL);
-        else if (journal.logs)
-            for (size_t i = 0; i < slc->word_count; i++)
+        for (size_t i = 0; i < slc->word_count && journal.answered; i++)
+            if (!service_name_is_journal(slc->words[i]))
                 learn_folder(&journal, slc->words[i]);
         if (slc->word_count != 1)
             raise_descriptor_limit();
-        journal.merge.only_output = journal.form == FORM_CAT;
-        status = slc->word_count ? open_named(&journal) : open_all(&journal);
-        printed = log_merge_begin(&journal.merge, journal.limited ? journal.lines : UINT64_MAX);
-        if (printed < 0)
-            slc_complain("journal", "%s", strerror(-printed));
-        printed = printed < 0 ? SLC_FAILED : slc->options.quiet ? SLC_DONE : print(&journal);
-        status = status == SLC_DONE ? printed : status;
+        if (slc->options.boot)
+            status = find_boot(&journal);
     }
+    if (status == SLC_DONE) {
+        r = add_sources(&journal);
+        if (r == -EACCES || r == -EPERM) {
+            slc_complain("journal", "not permitted: %s is for root and the group adm",
+                         logs_of(&journal));
+            status = SLC_NOT_PERMITTED;
+        } else if (r < 0) {
+            slc_complain("journal", "%s", strerror(-r));
+            status = SLC_FAILED;
+        } else {
+            status = read_all(&journal);
+        }
+    }
+    matcher_destroy(journal.merge.filter.matcher);
     log_merge_finish(&journal.merge);
+    log_show_finish(&journal.show);
     json_decref(journal.services);
     free(journal.logs);
     return status;
@@ -281,8 +523,11 @@ const struct verb verb_journal = {
     .most = ANY_NUMBER,
     .options = options,
     .help = "what services printed, of all without a name",
-    .details = "Without -n everything. The name conit stands for conit's own messages. A + before\n"
-               "the level marks what happened to a service, as opposed to what it printed. With\n"
-               "--json or -o json one object a line.",
+    .details = "Without -n everything, but -f begins with the newest 10 lines. The name conit\n"
+               "stands for conit's own messages, kernel for the kernel's, and syslog for what\n"
+               "programs say that are no service's. A + before the level marks what happened to\n"
+               "a service, as opposed to what it printed. With --json or -o json one object a\n"
+               "line. A TIME is now, today, yesterday, -90s, -15m, -2h, -3d, 13:54, 13:54:10,\n"
+               "2026-11-22, \"2026-11-22 13:54\", or RFC 3339 with a zone.",
     .run = run,
 };

@@ -119,6 +119,24 @@ static void print_enabled(const json_t *service)
     print_row("enabled", storage);
 }
 
+static void print_counts(const json_t *service)
+{
+    const json_t *counts = json_object_get(service, "journal_counts");
+    json_int_t lines = json_integer_value(json_object_get(counts, "lines"));
+    json_int_t dropped = json_integer_value(json_object_get(counts, "dropped"));
+    char storage[200];
+    struct text text;
+
+    if (!json_is_object(counts))
+        return;
+    text_init(&text, storage, sizeof storage);
+    text_printf(&text, "%lld line%s, ", (long long)lines, lines == 1 ? "" : "s");
+    render_bytes((uint64_t)json_integer_value(json_object_get(counts, "bytes")), &text);
+    if (dropped)
+        text_printf(&text, ", %lld dropped", (long long)dropped);
+    print_row("printed", storage);
+}
+
 static void print_service(const struct slc *slc, const struct render *render, const json_t *service)
 {
     static const char *const kinds[] = {"needs",     "wants",     "after",    "before",
@@ -139,7 +157,8 @@ static void print_service(const struct slc *slc, const struct render *render, co
     print_row("type", render_member(service, "type"));
     print_row("file", render_member(service, "file"));
     print_enabled(service);
-    log_lines_print(slc, render_member(service, "name"), render_member(service, "journal"),
+    print_counts(service);
+    log_lines_print(slc, render, render_member(service, "name"), render_member(service, "journal"),
                     LOG_LINES);
 }
 

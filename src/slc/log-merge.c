@@ -1,19 +1,29 @@
 /* Merging journals: a heap of sources by the time of their next entry. Of entries with the same
- * time the one whose journal was opened first comes first. */
+ * time the one whose journal was added first comes first. */
 #include "slc/log-merge.h"
 
+#include "base/text.h"
+
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-int log_merge_open(struct log_merge *merge, const char *logs, const char *runtime, const char *name,
-                   const char *folder)
-{
-    struct log_source **all = reallocarray(merge->all, merge->all_count + 1, sizeof(*all));
-    struct log_source **heap;
-    struct log_source *source;
-    int r;
+#define READ_AHEAD_MOST                                                                            \
+    2 /* sources, as one service has: of many others the threads would be too many */
+#define BACK_MOST (1ull << 22) /* entries that are gone back over at once */
 
+int log_merge_add(struct log_merge *merge, const char *name, const char *folder, bool is_stopgap)
+{
+    struct log_source **all, **heap;
+    struct log_source *source;
+
+    if (!merge->known && !(merge->known = json_object()))
+        return -ENOMEM;
+    if (json_object_get(merge->known, folder))
+        return -EEXIST;
+    all = reallocarray(merge->all, merge->all_count + 1, sizeof(*all));
     if (!all)
         return -ENOMEM;
     merge->all = all;
@@ -22,18 +32,55 @@ int log_merge_open(struct log_merge *merge, const char *logs, const char *runtim
         return -ENOMEM;
     merge->heap = heap;
     source = calloc(1, sizeof *source);
-    if (!source || !(source->name = strdup(name))) {
+    if (!source || !(source->name = strdup(name)) || !(source->folder = strdup(folder))) {
+        free(source ? source->name : NULL);
         free(source);
         return -ENOMEM;
     }
-    r = journal_reader_open_service(&source->reader, logs, runtime, name, folder);
-    if (r < 0) {
-        free(source->name);
-        free(source);
-        return r;
-    }
+    json_object_set_new(merge->known, folder, json_true());
+    source->is_stopgap = is_stopgap;
+    source->stop = JOURNAL_PLACE_NEVER;
     source->index = merge->all_count;
     merge->all[merge->all_count++] = source;
+    return 0;
+}
+
+int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap)
+{
+    char path[PATH_MAX];
+    DIR *folder = opendir(root);
+    struct dirent *entry;
+    int r = 0;
+
+    if (!folder)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    while (r == 0 && (entry = readdir(folder))) {
+        if (entry->d_name[0] == '.' ||
+            (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN && entry->d_type != DT_LNK))
+            continue;
+        if (text_format(path, sizeof path, "%s/%s", root, entry->d_name))
+            r = log_merge_add(merge, entry->d_name, path, is_stopgap);
+        r = r == -EEXIST ? 0 : r;
+    }
+    closedir(folder);
+    return r;
+}
+
+int log_merge_open(struct log_merge *merge, struct log_source *source)
+{
+    bool whole;
+    int failed = source->is_open ? 0 : journal_reader_open(&source->reader, source->folder);
+
+    if (failed)
+        return failed;
+    source->is_open = true;
+    source->reader.whole_lines = merge->follow;
+    source->reader.reads_ahead = merge->all_count <= READ_AHEAD_MOST;
+    source->reader.since_ns = merge->filter.since_ns;
+    source->reader.until_ns = merge->filter.until_ns;
+    if (merge->filter.matcher)
+        source->reader.literal =
+            matcher_literal(merge->filter.matcher, &source->reader.literal_bytes, &whole);
     return 0;
 }
 
@@ -44,70 +91,198 @@ static bool is_before(const struct log_source *a, const struct log_source *b)
     return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a->index < b->index);
 }
 
+static void swap(struct log_merge *merge, size_t a, size_t b)
+{
+    struct log_source *kept = merge->heap[a];
+    merge->heap[a] = merge->heap[b];
+    merge->heap[b] = kept;
+}
+
 static void sink(struct log_merge *merge, size_t at)
 {
-    struct log_source **heap = merge->heap;
-
     for (;;) {
         size_t least = at;
         for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < merge->count; child++)
-            if (is_before(heap[child], heap[least]))
+            if (is_before(merge->heap[child], merge->heap[least]))
                 least = child;
         if (least == at)
             return;
-        struct log_source *swap = heap[at];
-        heap[at] = heap[least];
-        heap[least] = swap;
+        swap(merge, at, least);
         at = least;
     }
+}
+
+static void push(struct log_merge *merge, struct log_source *source)
+{
+    size_t at = merge->count++;
+
+    merge->heap[at] = source;
+    source->in_heap = true;
+    for (; at && is_before(merge->heap[at], merge->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        swap(merge, at, (at - 1) / 2);
+}
+
+/* ---- one source ----------------------------------------------------------------------------- */
+
+/* What was read below RUNTIME/log already comes again, once, where it was moved to. */
+static bool came_before(struct log_source *source)
+{
+    if (!source->moved_ns)
+        return false;
+    if (source->time_ns <= source->moved_ns)
+        return true;
+    source->moved_ns = 0;
+    return false;
 }
 
 /* Reads the source's next entry that counts. Returns 1, 0 at its end, or -errno. */
 static int advance(const struct log_merge *merge, struct log_source *source)
 {
+    for (;;) {
+        int r = journal_joiner_next(&source->joiner, &source->reader, &source->entry);
+        if (r < 0)
+            return r;
+        if (r == 0 && !source->changed)
+            return 0;
+        if (r == 0) {
+            source->changed = false;
+            r = journal_reader_refresh(&source->reader, source->folder);
+            if (r == -ENOENT) { /* whatever comes there later is new */
+                journal_reader_close(&source->reader);
+                source->is_open = false;
+            }
+            if (r < 0)
+                return r == -ENOENT ? 0 : r;
+            continue;
+        }
+        if (source->entry.time_ns)
+            source->time_ns = source->entry.time_ns;
+        if (log_filter_takes(&merge->filter, &source->entry, source->time_ns) &&
+            !came_before(source))
+            return 1;
+    }
+}
+
+static void stand(struct log_source *source, struct journal_place from, struct journal_place stop)
+{
+    journal_joiner_finish(&source->joiner);
+    source->joiner = (struct journal_joiner){0};
+    source->time_ns = 0;
+    journal_reader_stand(&source->reader, from, stop);
+}
+
+/* ---- where to begin ------------------------------------------------------------------------- */
+
+/* How many entries between these places are wanted. */
+static int count_between(struct log_merge *merge, struct log_source *source,
+                         struct journal_place from, struct journal_place stop, uint64_t *count)
+{
     int r;
 
-    do
-        r = journal_joiner_next(&source->joiner, &source->reader, &source->entry);
-    while (r > 0 && merge->only_output && source->entry.mark == JOURNAL_EVENT_MARK);
-    if (r > 0 && source->entry.time_ns)
-        source->time_ns = source->entry.time_ns;
+    stand(source, from, stop);
+    while ((r = advance(merge, source)) > 0)
+        (*count)++;
     return r;
 }
 
-/* Has every source stand so that its newest `most` entries follow; UINT64_MAX, all of them, only
- * where nothing was read yet. */
-static int restart(struct log_merge *merge, uint64_t most)
+/* Moves source->from back until `most` wanted entries follow, or to `first`. *ret_count is how many
+ * do. Each step goes back over as many again as all before it, so that little is read in vain. */
+static int go_back(struct log_merge *merge, struct log_source *source, struct journal_place first,
+                   uint64_t most, uint64_t *ret_count)
 {
-    merge->count = 0;
-    merge->taken = false;
-    for (size_t i = 0; i < merge->all_count; i++) {
-        struct log_source *source = merge->all[i];
-        int r;
-        journal_joiner_finish(&source->joiner);
-        source->joiner = (struct journal_joiner){0};
-        source->time_ns = 0;
-        r = most == UINT64_MAX ? 0 : journal_reader_seek_last(&source->reader, most);
-        if (r == 0)
-            r = advance(merge, source);
+    struct journal_place until = source->from, from;
+    uint64_t step = most < BACK_MOST ? most + 1 : BACK_MOST;
+    int r = 1;
+
+    *ret_count = 0;
+    while (*ret_count < most && journal_place_is_before(first, until)) {
+        from = until;
+        r = journal_reader_back(&source->reader, &from, step);
         if (r < 0)
             return r;
-        if (r > 0)
-            merge->heap[merge->count++] = source;
+        if (journal_place_is_before(from, first))
+            from = first;
+        r = count_between(merge, source, from, until, ret_count);
+        if (r < 0)
+            return r;
+        until = from;
+        step = step < BACK_MOST / 4 ? step * 4 : BACK_MOST;
     }
-    for (size_t at = merge->count / 2; at-- > 0;)
-        sink(merge, at);
+    source->from = until;
     return 0;
 }
+
+/* Finds where this source begins and ends. */
+static int find_places(struct log_merge *merge, struct log_source *source, uint64_t most,
+                       uint64_t *ret_count)
+{
+    struct journal_place first = JOURNAL_PLACE_BEGIN, end;
+    int r = journal_reader_end(&source->reader, &source->stop);
+
+    *ret_count = 0;
+    if (r == 0 && merge->filter.since_ns)
+        r = journal_reader_find_time(&source->reader, merge->filter.since_ns, &first);
+    source->from = first;
+    if (r == 0 && most != UINT64_MAX) {
+        end = source->stop;
+        if (merge->filter.until_ns != UINT64_MAX)
+            r = journal_reader_find_end(&source->reader, merge->filter.until_ns, &end);
+        source->from = journal_place_is_before(end, first) ? first : end;
+        /* To follow behind the last line, of which the end may be missing, that is begun with. */
+        if (r == 0 && (most || merge->follow))
+            r = go_back(merge, source, first, most ? most : 1, ret_count);
+    }
+    if (merge->follow)
+        source->stop = JOURNAL_PLACE_NEVER;
+    return r;
+}
+
+static int begin_source(struct log_merge *merge, struct log_source *source)
+{
+    int r;
+
+    stand(source, source->from, source->stop);
+    r = advance(merge, source);
+    if (r > 0)
+        push(merge, source);
+    return r;
+}
+
+/* The newest N of all are among the newest N of each. */
+int log_merge_begin(struct log_merge *merge, uint64_t most)
+{
+    uint64_t total = 0, count;
+    const struct journal_entry *entry;
+    const char *name;
+    int r = 0;
+
+    for (size_t i = 0; i < merge->all_count && r >= 0; i++) {
+        struct log_source *source = merge->all[i];
+        if (!source->is_open)
+            continue;
+        r = find_places(merge, source, most, &count);
+        total += count;
+        if (r >= 0)
+            r = begin_source(merge, source);
+    }
+    for (; r >= 0 && most != UINT64_MAX && total > most; total--)
+        r = log_merge_next(merge, &name, &entry);
+    return r < 0 ? r : 0;
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
 
 int log_merge_next(struct log_merge *merge, const char **ret_name, const struct journal_entry **ret)
 {
     if (merge->taken) {
-        int r = advance(merge, merge->heap[0]);
+        struct log_source *first = merge->heap[0];
+        int r = advance(merge, first);
         if (r < 0)
             return r;
-        if (r == 0)
+        if (r == 0) {
+            first->in_heap = false;
             merge->heap[0] = merge->heap[--merge->count];
+        }
         sink(merge, 0);
         merge->taken = false;
     }
@@ -119,45 +294,20 @@ int log_merge_next(struct log_merge *merge, const char **ret_name, const struct 
     return 1;
 }
 
-/* How many entries follow, and whether they are all there are. */
-static int count_entries(struct log_merge *merge, uint64_t *ret_count)
+int log_merge_look_again(struct log_merge *merge, struct log_source *source)
 {
-    const struct journal_entry *entry;
-    const char *name;
     int r;
 
-    *ret_count = 0;
-    while ((r = log_merge_next(merge, &name, &entry)) > 0)
-        (*ret_count)++;
-    return r;
-}
-
-/* The newest N of all are among the newest N of each. Where some do not count, more of each are
- * looked at, until there are enough or looking at more finds no more. */
-int log_merge_begin(struct log_merge *merge, uint64_t most)
-{
-    uint64_t of_each = most, count = 0, before = 0;
-    const struct journal_entry *entry;
-    const char *name;
-    int r;
-
-    if (most == UINT64_MAX || (merge->all_count <= 1 && !merge->only_output))
-        return restart(merge, most);
-    for (;;) {
-        r = restart(merge, of_each);
-        if (r == 0)
-            r = count_entries(merge, &count);
+    if (source->in_heap)
+        return 0;
+    if (!source->is_open) {
+        r = log_merge_open(merge, source);
         if (r < 0)
-            return r;
-        if (count >= most || !merge->only_output || of_each > UINT64_MAX / 16 ||
-            (count == before && of_each > most * 1024 + 65536))
-            break;
-        before = count;
-        of_each = of_each * 8 + 8;
+            return r == -ENOENT ? 0 : r;
     }
-    r = restart(merge, of_each);
-    for (; r >= 0 && count > most; count--)
-        r = log_merge_next(merge, &name, &entry);
+    r = advance(merge, source);
+    if (r > 0)
+        push(merge, source);
     return r < 0 ? r : 0;
 }
 
@@ -167,9 +317,11 @@ void log_merge_finish(struct log_merge *merge)
         journal_joiner_finish(&merge->all[i]->joiner);
         journal_reader_close(&merge->all[i]->reader);
         free(merge->all[i]->name);
+        free(merge->all[i]->folder);
         free(merge->all[i]);
     }
     free(merge->all);
     free(merge->heap);
+    json_decref(merge->known);
     *merge = (struct log_merge){0};
 }

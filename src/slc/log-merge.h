@@ -1,40 +1,70 @@
-/* Several journals read as one, in the order of time. */
+/* Several journals read as one, in the order of time; of each what is wanted.
+ *
+ *   struct log_merge merge = {.filter = …};
+ *   log_merge_add(…); …
+ *   log_merge_begin(…);
+ *   while (log_merge_next(…) > 0) …
+ *   log_merge_finish(&merge); */
 #pragma once
 
 #include "journal/joiner.h"
+#include "slc/log-filter.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* The journal in one folder. A service may have two: one below LOGS, and one below RUNTIME/log,
+ * where it is while LOGS cannot be written. */
 struct log_source {
-    char *name;
-    size_t index; /* the how manyth it was opened */
+    char *name, *folder;
+    bool is_stopgap; /* below RUNTIME/log: what is in it is moved below LOGS later */
+    size_t index;    /* the how manyth it was added */
+    bool is_open, in_heap;
+    bool watched, look; /* following: its folder is watched; there may be more */
+    bool changed; /* there may be other files now: to be looked at when this one is at its end */
     struct journal_reader reader;
     struct journal_joiner joiner;
     struct journal_entry entry; /* the next one */
     uint64_t time_ns;           /* its time, or that of the last one that had any */
+    uint64_t moved_ns; /* following: up to this it was read in another folder; 0: nothing */
+    struct journal_place from, stop;
 };
 
 struct log_merge {
+    struct log_filter filter;
+    bool follow;              /* the end is none: more may come */
     struct log_source **heap; /* the source whose next entry is the oldest is the first */
     size_t count;             /* sources in the heap */
     struct log_source **all;
     size_t all_count;
-    bool only_output; /* leave out what is no output of a service */
-    bool taken;       /* the first source's entry was handed out */
+    json_t *known; /* the folders, as members of an object */
+    bool taken;    /* the first source's entry was handed out */
 };
 
-/* Adds the journal of a service, as journal_reader_open_service(). Returns 0 or -errno. */
-int log_merge_open(struct log_merge *merge, const char *logs, const char *runtime, const char *name,
-                   const char *folder);
+/* Adds the journal of a service in this folder, which need not be there yet. Returns 0, -EEXIST
+ * where it was added before, or -ENOMEM. */
+int log_merge_add(struct log_merge *merge, const char *name, const char *folder, bool is_stopgap);
 
-/* Stands so that the newest `most` entries follow. Returns 0 or -errno. */
+/* Adds every journal in this folder, each named as its own folder. Returns 0, or -errno of reading
+ * the folder but -ENOENT. */
+int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap);
+
+/* Opens it, at its beginning. Returns 0, -ENOENT where there is none, or another -errno. */
+int log_merge_open(struct log_merge *merge, struct log_source *source);
+
+/* Stands so that the newest `most` entries follow that are wanted. What comes after that call is
+ * left out, unless it is to be followed. Returns 0 or -errno. */
 int log_merge_begin(struct log_merge *merge, uint64_t most);
 
 /* The next entry and its service's name, both good until the next call. Returns 1, 0 at the end,
  * or -errno. */
 int log_merge_next(struct log_merge *merge, const char **ret_name,
                    const struct journal_entry **ret);
+
+/* Looks whether a source that was at its end has more, opening it where it was not there. Returns
+ * 0 or -errno. */
+int log_merge_look_again(struct log_merge *merge, struct log_source *source);
 
 void log_merge_finish(struct log_merge *merge);

@@ -117,7 +117,7 @@ static int store(struct slc *slc, const struct option_row *row, const char *valu
 
     if (row->kind == OPTION_FLAG) {
         *(bool *)field = true;
-    } else if (row->kind == OPTION_TEXT) {
+    } else if (row->kind != OPTION_LIST) {
         *(const char **)field = value;
     } else {
         const char **list = field;
@@ -129,6 +129,12 @@ static int store(struct slc *slc, const struct option_row *row, const char *valu
         list[count] = value;
     }
     return SLC_DONE;
+}
+
+/* Whether the next word is how far back: "-1", and no option. */
+static bool is_back(const char *word)
+{
+    return word && word[0] == '-' && word[1] && !word[1 + strspn(word + 1, "0123456789")];
 }
 
 /* One option at *at in argv; may take the next word as its value. */
@@ -158,6 +164,8 @@ static int parse_option(struct slc *slc, char **argv, int argc, int *at)
         return slc_usage(word, "write letters one by one: -%c -%s", letter, value);
     if (row->kind == OPTION_FLAG && value)
         return slc_usage(word, "--%s takes no value", row->name);
+    if (row->kind == OPTION_BACK && !value)
+        value = is_back(argv[*at + 1]) ? argv[++*at] : "0";
     if (row->kind != OPTION_FLAG && !value) {
         if (*at + 1 >= argc)
             return slc_usage(word, "needs %s", row->argument);

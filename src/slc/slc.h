@@ -29,12 +29,19 @@ struct options {
     const char *services[SLC_SERVICES_MAX + 1]; /* NULL-terminated */
     const char *root;
     const char *timeout, *lines, *output, *state;
+    const char *since, *until, *grep, *priority, *boot;
     const char *signal; /* no option: the first word of `slc signal` */
     bool json, quiet, help, version;
     bool failed, no_wait, force, dry_run, no_start, all, now;
+    bool follow, no_pager;
 };
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_LIST };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_LIST,
+    OPTION_BACK /* a text that may be missing ("0" then), or be "-1", "-2" … */
+};
 
 /* Rows end with one whose name is NULL. */
 struct option_row {

@@ -7,13 +7,16 @@ import booting
 
 TIMEOUT = 60  # each; the first waits for the boot
 
-RUNNING = ['crond', 'getty@ttyS0', 'httpd', 'klogd', 'logins', 'networking', 'syslogd', 'udhcpc@eth0']
+RUNNING = ['crond', 'getty@ttyS0', 'httpd', 'logins', 'networking', 'udhcpc@eth0']
 DONE = ['hostname', 'loopback', 'modules']
 # Instead of the one that is shipped: says on the console what it has got, so that a test can wait.
 FILES = {
     '/etc/yml-services/udhcpc@.yml': 'exec: udhcpc -f -i %i -s /etc/udhcpc/default.script\n'
                                      'wants: [modules, hostname]\nconsole: yes\n',
     '/etc/yml-services/admin.yml': 'exec: httpd -f -p 81 -h /srv/admin\nneeds: [networking]\n',
+    '/etc/yml-services/speaker.yml': 'type: task\nenabled: no\nscript: |\n  logger -t speaker I am a service\n  sleep 1\n',
+    '/etc/yml-services/lower.yml': 'exec: sleep 100000\n',
+    '/etc/yml-services/upper.yml': 'exec: sleep 100000\nneeds: [lower]\n',
     '/srv/admin/cgi-bin/restart': '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\n'
                                   'for n in $(seq 60); do slc restart crond >/dev/null || exit; done\n'
                                   'exec slc --json status crond\n',
@@ -92,12 +95,12 @@ def test_a_service_is_stopped_started_and_restarted(machine):
 
 
 def test_stopping_what_is_needed_stops_what_needs_it_and_a_start_brings_both_back(machine):
-    machine.check('slc stop syslogd')
+    machine.check('slc stop lower')
     listed = booting.services(machine)
-    assert listed['klogd']['state'] == 'stopped', listed['klogd']
-    assert 'syslogd' in listed['klogd']['reason'], listed['klogd']
-    machine.check('slc start syslogd klogd')
-    assert booting.services(machine)['klogd']['state'] == 'running'
+    assert listed['upper']['state'] == 'stopped', listed['upper']
+    assert 'lower' in listed['upper']['reason'], listed['upper']
+    machine.check('slc start lower upper')
+    assert booting.services(machine)['upper']['state'] == 'running'
 
 
 def test_dhcp_gives_an_address_and_the_web_server_answers_the_host(machine):
@@ -111,6 +114,37 @@ def test_the_journal_has_what_a_service_printed(machine):
     text = machine.check('slc journal udhcpc@eth0')
     assert 'eth0 has 10.0.2.15/24' in text, text
     assert len(machine.check('slc journal -n 1 udhcpc@eth0').splitlines()) == 1
+
+
+def test_the_kernels_lines_are_in_a_journal_from_the_first_and_ours_are_not(machine):
+    machine.check('echo "<4>from a program" > /dev/kmsg')
+    text = machine.check('slc journal kernel -o cat')
+    assert '[    0.000000] Linux version' in text, text[:300]
+    assert 'Run /sbin/init as init process' in text, text[-600:]
+    assert 'from a program' not in text and 'Starting services' not in text, text[-600:]
+    counts = machine.check("dmesg | wc -l"), machine.check('slc journal kernel | wc -l')
+    assert int(counts[1]) > 50, counts
+
+
+def test_a_journal_that_was_killed_has_each_line_of_the_kernel_once(machine):
+    before = machine.check('slc journal kernel -o cat')
+    for _ in range(3):
+        old = machine.check('pidof service-journal').strip()
+        machine.check(f'kill -9 {old}')
+        machine.check('echo m > /proc/sysrq-trigger')  # the kernel says how its memory is used
+    lines = machine.check('slc journal kernel -o cat')
+    assert lines.startswith(before.rstrip('\n').rsplit('\n', 1)[0])
+    assert lines.count('sysrq: Show Memory') == 3, lines[-2000:]
+
+
+def test_what_is_written_to_dev_log_is_in_the_journal_of_its_service_or_in_syslog(machine):
+    machine.check('logger -t someone "at the shell"')
+    found = [name for name in ('syslog', 'getty@ttyS0')
+             if 'someone: at the shell' in machine.check(f'slc journal {name} -o cat')]
+    assert len(found) == 1, found
+    machine.check('slc start speaker')
+    assert 'speaker: I am a service' in machine.check('slc journal speaker -o cat')
+    assert 'I am a service' not in machine.check('slc journal syslog -o cat')
 
 
 def test_an_instance_of_a_template_is_listed_and_the_template_is_not(machine):

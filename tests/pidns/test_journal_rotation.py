@@ -1,16 +1,13 @@
 """Rotation: sealed files, their compression, the quota and the rate; kills at every step of it."""
-import ctypes
 import os
 import pathlib
-import platform
 import re
 import shutil
-import signal
 import subprocess
-import time
 
 from harness import DEADLINE, Machine as WholeMachine, Skip, until
 from services import booted, define, outer_pid
+from steps import RENAMEAT, Stepper
 from test_journal import (EVENT, FORGET, LINE, RUN_ENDED, SETTINGS, machine, print_through_kills,
                           write_all)
 
@@ -218,66 +215,10 @@ def test_kills_do_not_make_the_count_of_dropped_lines_wrong():
 
 # ---- kills ------------------------------------------------------------------------------------
 
-PTRACE_SYSCALL, PTRACE_ATTACH, PTRACE_SETOPTIONS, PTRACE_GET_SYSCALL_INFO = 24, 16, 0x4200, 0x420e
-TRACESYSGOOD = 1
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.restype = ctypes.c_long
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
-RENAMEAT = {'x86_64': 264, 'aarch64': 38}.get(platform.machine())
-
-
-def ptrace(request, pid, address=0, data=0):
-    done = libc.ptrace(request, pid, address, data)
-    if done < 0:
-        error = ctypes.get_errno()
-        raise Skip(f'no ptrace here: {os.strerror(error)}') if error in (1, 38) else \
-            OSError(error, os.strerror(error))
-    return done
-
-
-def syscall_of(pid):
-    """Its number at the entry, else None."""
-    info = (ctypes.c_uint64 * 16)()
-    ptrace(PTRACE_GET_SYSCALL_INFO, pid, ctypes.sizeof(info), ctypes.addressof(info))
-    return info[3] if info[0] & 0xff == 1 else None  # op, arch; instruction, stack; number
-
-
-class Stepper:
-    """Runs a journal system call by system call until it seals, and some further."""
-
-    def __init__(self, process):
-        self.pid = process.pid
-        ptrace(PTRACE_ATTACH, self.pid)
-        os.waitpid(self.pid, 0)
-        ptrace(PTRACE_SETOPTIONS, self.pid, 0, TRACESYSGOOD)
-
-    def step(self):
-        """To the next entry or exit. False when it ended, or waits for events."""
-        ptrace(PTRACE_SYSCALL, self.pid)
-        while True:
-            pid, status = os.waitpid(self.pid, 0)
-            assert os.WIFSTOPPED(status), status
-            if os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:
-                return
-            ptrace(PTRACE_SYSCALL, self.pid, 0, os.WSTOPSIG(status))
-
-    def until_sealing(self, most=20000):
-        """Whether it came to a rename."""
-        for _ in range(most):
-            self.step()
-            if syscall_of(self.pid) == RENAMEAT:
-                return True
-        return False
-
-    def kill(self):
-        os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
 def kill_while_sealing(first_step, last_step):
     """Kills a journal so many stops after the beginning of a rename; each line is there once."""
     if RENAMEAT is None:
-        raise Skip(f'the number of renameat on {platform.machine()} is not known here')
+        raise Skip('the number of renameat is not known here')
     with machine() as m:
         out = m.service(0, 'web', quota=(SMALL, FOR_EVER, 0, 0, 0))
         m.drain()
@@ -292,9 +233,8 @@ def kill_while_sealing(first_step, last_step):
             stepper = Stepper(m.process)
             write_all(out, lines(number, 100))
             number += 100
-            assert stepper.until_sealing(), 'nothing was sealed'
-            for _ in range(steps):
-                stepper.step()
+            assert stepper.until(RENAMEAT) is not None, 'nothing was sealed'
+            stepper.step(steps)
             stepper.kill()
             m.process.wait()
             m.process.stderr.close()
@@ -388,8 +328,8 @@ def test_the_compressor_ends_with_its_journal():
     with machine() as m:
         out = m.service(0, 'web', quota=(64 << 20, FOR_EVER, 0, 0, 0))
         def child():
-            tasks = pathlib.Path(f'/proc/{m.process.pid}/task/{m.process.pid}/children')
-            return tasks.read_text().split()
+            threads = pathlib.Path(f'/proc/{m.process.pid}/task').glob('*/children')
+            return ' '.join(thread.read_text() for thread in threads).split()
         line = os.urandom(500).hex().encode() + b'\n'
         for _ in range(66):
             write_all(out, line * 1048)

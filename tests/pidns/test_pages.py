@@ -100,9 +100,14 @@ def test_bash_completes_verbs_names_signals_states_and_options(pages):
     assert pages.run('bash', '-n', pages.folder / 'completions/slc.bash').returncode == 0
     assert bash(pages, 'slc st') == ['status', 'start', 'stop']
     assert bash(pages, 'slc stop w') == ['web', 'worker']
+    assert bash(pages, 'slc journal ke') == ['kernel']
+    assert bash(pages, 'slc journal we') == ['web']
     assert bash(pages, 'slc signal HU') == ['HUP']
     assert bash(pages, 'slc signal HUP we') == ['web']
     assert bash(pages, 'slc wait web --state run') == ['running']
+    assert bash(pages, 'slc journal -p e') == ['emerg', 'err']
+    assert bash(pages, 'slc journal -o ""') == ['short', 'cat', 'json']
+    assert bash(pages, 'slc journal -b wo') == ['worker']
     assert bash(pages, 'slc stop --no') == ['--no-wait']
     assert bash(pages, 'slc stop --timeout 5s wo') == ['worker']
     assert '--json' in bash(pages, 'slc stop --')
@@ -114,9 +119,11 @@ def test_fish_completes_verbs_names_signals_states_and_options(pages):
     assert pages.run('fish', '-n', pages.folder / 'completions/slc.fish').returncode == 0
     assert sorted(fish(pages, 'slc st')) == ['start', 'status', 'stop']
     assert fish(pages, 'slc stop w') == ['web', 'worker']
+    assert fish(pages, 'slc journal ke') == ['kernel']
     assert 'HUP' in fish(pages, 'slc signal HU')
     assert fish(pages, 'slc signal HUP we') == ['web']
     assert fish(pages, 'slc wait web --state run') == ['running']
+    assert fish(pages, 'slc journal -p e') == ['emerg', 'err']
     assert fish(pages, 'slc stop --no') == ['--no-wait']
     assert fish(pages, 'slc help rel') == ['reload']
 
@@ -149,6 +156,8 @@ def test_zsh_completes_verbs_names_and_signals(pages):
         raise Skip('there is no zsh here')
     assert pages.run('zsh', '-n', pages.folder / 'completions/_slc').returncode == 0
     for line, expected in (('slc res', 'restart'), ('slc stop wo', 'worker'), ('slc disa', 'disable'),
+                           ('slc journal ke', 'kernel'), ('slc journal wo', 'worker'),
+                           ('slc journal -p not', 'notice'),
                            ('slc signal STK', 'STKFLT'), ('slc stop --no-', '--no-wait')):
         result = pages.run('/usr/bin/python3', '-c', ZSH, pages.folder / 'completions', line, expected)
         assert result.returncode == 0, (line, result)

@@ -51,6 +51,29 @@ TEST(every_key_may_be_left_out)
     system_file_finish(&file);
 }
 
+TEST(what_holds_for_all_journals_may_be_said)
+{
+    struct system_file file = {0};
+    struct error_list errors = {0};
+    CHECK_NUMBER(parse("title: a\n", &file, &errors), 0);
+    CHECK(!file.log.max_size_bytes && file.log.dev_log == LOG_NOT_GIVEN &&
+          file.log.kernel == LOG_NOT_GIVEN);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("log: {max-size: 2G, dev-log: no, kernel: yes}\n", &file, &errors), 0);
+    CHECK_NUMBER(file.log.max_size_bytes, 2ull << 30);
+    CHECK(file.log.dev_log == LOG_OFF && file.log.kernel == LOG_ON && !*file.log.dev_log_path);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("log: {dev-log: /run/log}\n", &file, &errors), 0);
+    CHECK(file.log.dev_log == LOG_ON);
+    CHECK_TEXT(file.log.dev_log_path, "/run/log");
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("log: {dev-log: yes}\n", &file, &errors), 0);
+    CHECK(file.log.dev_log == LOG_ON && !*file.log.dev_log_path);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("log: {}\n", &file, &errors), 0);
+    system_file_finish(&file);
+}
+
 TEST(what_is_wrong_in_it_is_told_with_its_place)
 {
     static const struct {
@@ -78,6 +101,20 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
         {"start: a\n", "config.yml:1:8: 'start' is a list of names: write 'start: [networking]'"},
         {"start: [[a]]\n", "config.yml:1:9: the name of a service is a text, not a list"},
         {"watch: maybe\n", "config.yml:1:8: 'watch' is yes or no: write 'watch: yes'"},
+        {"log: x\n", "config.yml:1:6: 'log' is a mapping: write 'log: {max-size: 1G}'"},
+        {"log: {max-siz: 1G}\n",
+         "config.yml:1:7: there is no key 'max-siz': did you mean 'max-size'?"},
+        {"log: {max-size: big}\n", "config.yml:1:17: 'max-size' of 'log' is a size: write 1G, "
+                                   "500M, or a number of bytes"},
+        {"log: {max-size: 4K}\n", "config.yml:1:17: 'max-size: 4K' is too little: at least 1M"},
+        {"log: {max-size: 9999999G}\n",
+         "config.yml:1:17: 'max-size: 9999999G' is too much: at most 1048576G"},
+        {"log: {dev-log: maybe}\n",
+         "config.yml:1:16: 'dev-log' is yes, no or a path: write 'dev-log: yes'"},
+        {"log: {dev-log: /12345678901234567890123456789012345678901234567890"
+         "1234567890123456789012345678901234567890123456789012345678}\n",
+         "config.yml:1:16: the path of a socket has at most 107 bytes: choose a shorter one"},
+        {"log: {kernel: [yes]}\n", "config.yml:1:15: 'kernel' is yes or no: write 'kernel: yes'"},
         {"- a\n", "config.yml:1:1: the system file is a mapping, not a list: write 'title: some "
                   "words'"},
         {"title: 'x\n", "config.yml:1:8: a quote is opened here and never closed: close it"},

@@ -59,6 +59,7 @@ TEST(status_gives_details_in_the_order_asked_for)
     CHECK_VALUE(reply, "parameters/services/0/processes", "[100,101,102]");
     CHECK_VALUE(reply, "parameters/services/0/memory", "4096");
     CHECK_VALUE(reply, "parameters/services/0/journal", "/var/log/x/b");
+    CHECK_VALUE(reply, "parameters/services/0/journal_counts", "null");
     end();
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -98,6 +99,67 @@ TEST(a_registration_arrives_with_its_pipe_and_is_kept_until_acknowledged)
     CHECK_NUMBER(queued(), 0);
     CHECK(fcntl(pipes[0], F_GETFD) < 0);
     close(pipes[1]);
+    finish();
+}
+
+TEST(what_holds_for_all_journals_arrives_in_one_message)
+{
+    struct journal_link_message message;
+    char path[JOURNAL_LINK_TEXT_BYTES + 1];
+    int fd;
+
+    begin();
+    CHECK_NUMBER(
+        journal_client_system(&client, JOURNAL_SYSTEM_KERNEL, 1ull << 40, "/dev/log", "/a/conit-1"),
+        0);
+    CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), 1);
+    CHECK_NUMBER(message.type, JOURNAL_SYSTEM);
+    CHECK_NUMBER(message.flags, JOURNAL_SYSTEM_KERNEL);
+    CHECK_NUMBER(message.quota.max_size_bytes, 1ull << 40);
+    CHECK_TEXT(message.name, "/dev/log");
+    CHECK_TEXT(message.text, "/a/conit-1");
+    CHECK_NUMBER(queued(), 1);
+    memset(path, 'x', sizeof path);
+    path[sizeof path - 1] = 0;
+    CHECK_NUMBER(journal_client_system(&client, 0, 0, "/dev/log", path), -EINVAL);
+    CHECK_NUMBER(journal_client_system(&client, 0, 0, path, ""), -EINVAL);
+    CHECK_NUMBER(queued(), 1);
+    finish();
+}
+
+static void say_counts(int fd)
+{
+    struct journal_link_message message = {.type = JOURNAL_COUNTS};
+    CHECK_NUMBER(journal_link_send(sockets[1], &message, fd), 0);
+    CHECK_NUMBER(loop_turn(&loop, false), 0);
+}
+
+TEST(counts_are_read_where_the_journal_has_said_whatever_is_there)
+{
+    const struct journal_counts some[2] = {{1, 2, 3, 4}, {5, 6, 7, 8}};
+    struct journal_counts found = {9, 9, 9, 9};
+    int file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    begin();
+    CHECK_NUMBER(journal_client_counts(&client, 0, &found), -ENOENT);
+    say_counts(-1);
+    CHECK_NUMBER(journal_client_counts(&client, 0, &found), -ENOENT);
+    CHECK_NUMBER(write(file, some, sizeof some), sizeof some);
+    say_counts(file);
+    CHECK_NUMBER(journal_client_counts(&client, 1, &found), 0);
+    CHECK(found.lines == 5 && found.bytes == 6 && found.over_rate == 7 && found.no_room == 8);
+    CHECK_NUMBER(journal_client_counts(&client, 2, &found), -ENOENT);
+    CHECK_NUMBER(ftruncate(file, 40), 0); /* as a broken journal might */
+    CHECK_NUMBER(journal_client_counts(&client, 1, &found), -ENOENT);
+    CHECK_NUMBER(found.lines, 5);
+    int before = open_something();
+    close(before);
+    for (int i = 0; i < 10; i++) /* an even number: each is there before the former is closed */
+        say_counts(file);
+    int after = open_something();
+    CHECK_NUMBER(after, before);
+    close(after);
+    close(file);
     finish();
 }
 

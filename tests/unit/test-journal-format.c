@@ -199,24 +199,6 @@ TEST(every_time_that_is_written_is_read_back)
     }
 }
 
-TEST(another_journal_goes_on_in_the_middle_of_a_line)
-{
-    struct journal_splitter splitter = {.default_level = JOURNAL_INFO};
-    const char tail[] = TIME " err to be conti";
-    bool ended;
-    CHECK_NUMBER(journal_splitter_adopt(&splitter, tail, sizeof tail - 1, &ended), 0);
-    CHECK(!ended);
-    out_bytes = 0;
-    feed(&splitter, "nued\nnext\n", 10, 4096);
-    end(&splitter);
-    CHECK_TEXT(out, "nued\n" TIME " info next\n");
-
-    CHECK_NUMBER(journal_splitter_adopt(&splitter, TIME " in", 30, &ended), 30);
-    CHECK(!ended && splitter.state == LINE_NONE);
-    CHECK_NUMBER(journal_splitter_adopt(&splitter, TIME " +info star", 38, &ended), 0);
-    CHECK(ended && splitter.state == LINE_NONE);
-}
-
 static size_t take_all(struct backlog *backlog, struct backlog_pool *pool, char *to)
 {
     struct iovec pieces[2];
@@ -271,4 +253,38 @@ TEST(a_line_longer_than_the_backlog_is_dropped_with_its_rest)
     CHECK(!backlog.skipping);
     CHECK_NUMBER(take_all(&backlog, &pool, kept), 4);
     CHECK(memcmp(kept, "new\n", 4) == 0);
+}
+
+TEST(what_could_not_be_written_goes_back_in_front_as_far_as_there_is_room)
+{
+    static char kept[BACKLOG_OWN_BYTES + 10], big[BACKLOG_OWN_BYTES];
+    struct backlog_pool pool = {0};
+    struct backlog backlog = {0};
+
+    backlog_add(&backlog, &pool, "three\n", 6);
+    backlog_give_back(&backlog, &pool, "one\ntwo\n", 8);
+    CHECK_NUMBER(backlog.dropped_lines, 0);
+    size_t count = take_all(&backlog, &pool, kept);
+    CHECK(count == 14 && memcmp(kept, "one\ntwo\nthree\n", count) == 0);
+
+    memset(big, 'x', sizeof big);
+    big[sizeof big - 1] = '\n';
+    backlog_add(&backlog, &pool, big + 10, sizeof big - 10);
+    backlog_give_back(&backlog, &pool, "one\ntwo\nthree\n", 14);
+    CHECK_NUMBER(backlog.dropped_lines, 1);
+    CHECK_NUMBER(backlog.used, sizeof big);
+    backlog_give_back(&backlog, &pool, "a\nb\n", 4); /* older than what had to go already */
+    CHECK_NUMBER(backlog.dropped_lines, 3);
+    CHECK_NUMBER(backlog.used, sizeof big);
+    count = take_all(&backlog, &pool, kept);
+    CHECK(memcmp(kept, "two\nthree\nxxx", 13) == 0);
+
+    /* A line whose rest is in there already goes with it. */
+    backlog = (struct backlog){0};
+    backlog_add(&backlog, &pool, "rest\n", 5);
+    backlog_add(&backlog, &pool, big + 10, sizeof big - 10);
+    backlog_give_back(&backlog, &pool, "begin of the ", 13);
+    CHECK_NUMBER(backlog.dropped_lines, 1);
+    CHECK_NUMBER(backlog.used, sizeof big - 10);
+    take_all(&backlog, &pool, kept);
 }

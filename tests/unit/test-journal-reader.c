@@ -51,8 +51,8 @@ static void finish(void)
 static struct journal_reader open_reader(void)
 {
     struct journal_reader reader;
-    const char *folders[] = {folder};
-    CHECK_NUMBER(journal_reader_open(&reader, folders, 1), 0);
+    CHECK_NUMBER(journal_reader_open(&reader, folder), 0);
+    reader.reads_ahead = true;
     return reader;
 }
 
@@ -95,8 +95,8 @@ TEST(entries_come_from_all_files_oldest_first)
 TEST(a_journal_that_is_not_there_is_said_so)
 {
     struct journal_reader reader;
-    const char *folders[] = {"/nonexistent/a", "/dev/null"};
-    CHECK_NUMBER(journal_reader_open(&reader, folders, 2), -ENOENT);
+    CHECK_NUMBER(journal_reader_open(&reader, "/nonexistent/a"), -ENOENT);
+    CHECK_NUMBER(journal_reader_open(&reader, "/dev/null"), -ENOENT);
     journal_reader_close(&reader);
 }
 
@@ -315,6 +315,83 @@ TEST(a_file_that_is_compressed_before_its_turn_is_read_all_the_same)
     CHECK_NUMBER(pack(OLDER), 0);
     CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
     CHECK(entry.bytes == 3 && memcmp(entry.text, "one", 3) == 0);
+    journal_reader_close(&reader);
+    finish();
+}
+
+/* ---- times and following ------------------------------------------------------------------- */
+
+TEST(a_time_is_found_by_looking_at_little_of_a_long_file)
+{
+    struct journal_place place;
+    struct journal_entry entry;
+    char line[200], time[CLOCK_RFC3339_BYTES];
+    uint64_t begin_ns;
+    begin();
+    journal_parse_time(TIME, &begin_ns);
+    for (int i = 0; i < 40000; i++) {
+        clock_format_rfc3339(time, begin_ns + (uint64_t)i * NS_PER_SEC);
+        int length = snprintf(line, sizeof line, "%s info %d %*d\n", time, i, 100, i);
+        write_file("current", line, (size_t)length);
+    }
+    const struct timespec last = {(time_t)(begin_ns / NS_PER_SEC) + 40000, 0},
+                          times[] = {last, last};
+    CHECK_NUMBER(utimensat(AT_FDCWD, path, times, 0), 0);
+    struct journal_reader reader = open_reader();
+    for (int wanted = 0; wanted < 40000; wanted += 1771) {
+        uint64_t since_ns = begin_ns + (uint64_t)wanted * NS_PER_SEC;
+        CHECK_NUMBER(journal_reader_find_time(&reader, since_ns, &place), 0);
+        CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
+        int first = (int)strtol(entry.text, NULL, 10);
+        CHECK(first <= wanted && wanted - first < 8000); /* two frames */
+        CHECK_NUMBER(journal_reader_find_end(&reader, since_ns, &place), 0);
+        journal_reader_stand(&reader, JOURNAL_PLACE_BEGIN, JOURNAL_PLACE_NEVER);
+        CHECK(place.at >= (off_t)wanted * 130 && place.at < (off_t)(wanted + 8000) * 150);
+    }
+    journal_reader_close(&reader);
+    finish();
+}
+
+static void check_next(struct journal_reader *reader, const char *text)
+{
+    struct journal_entry entry;
+    CHECK_NUMBER(journal_reader_next(reader, &entry), 1);
+    CHECK(entry.bytes == strlen(text) && !memcmp(entry.text, text, entry.bytes));
+}
+
+TEST(a_journal_that_is_rotated_and_compressed_is_gone_on_with_where_it_was)
+{
+    struct journal_entry entry;
+    begin();
+    write_text("current", TIME " info one\n" TIME " info two\n");
+    struct journal_reader reader = open_reader();
+    reader.whole_lines = true;
+    check_next(&reader, "one");
+    check_next(&reader, "two");
+    write_text("current", TIME " info unfin");
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    write_text("current", "ished\n");
+    snprintf(path, sizeof path, "%s/current", folder);
+    char sealed[512];
+    snprintf(sealed, sizeof sealed, "%s/%s", folder, OLDER);
+    CHECK_NUMBER(rename(path, sealed), 0);
+    CHECK_NUMBER(pack(OLDER), 0);
+    write_text("current", TIME " info four\n");
+    CHECK_NUMBER(journal_reader_refresh(&reader, folder), 0);
+    check_next(&reader, "unfinished");
+    check_next(&reader, "four");
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    /* It is gone, and another was begun. */
+    snprintf(path, sizeof path, "%s/current", folder);
+    unlink(path);
+    write_text("current", TIME " info five\n");
+    CHECK_NUMBER(journal_reader_refresh(&reader, folder), 1);
+    check_next(&reader, "five");
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/%s", folder, PACKED);
+    unlink(path);
+    CHECK_NUMBER(journal_reader_refresh(&reader, folder), -ENOENT);
     journal_reader_close(&reader);
     finish();
 }

@@ -50,6 +50,19 @@ TEST(the_name_of_our_own_journal_is_reserved)
     CHECK(!is_good("conit"));
 }
 
+TEST(no_file_has_the_name_of_a_journal_that_is_no_services)
+{
+    static const char *const names[] = {"conit", "syslog", "kernel"};
+    for (size_t i = 0; i < 3; i++) {
+        CHECK(service_name_is_journal(names[i]));
+        CHECK(strstr(service_name_file_problem(names[i], 6 - (i == 0)), "is reserved") != NULL);
+    }
+    CHECK(!service_name_is_journal("syslogd") && !service_name_file_problem("syslogd", 7));
+    CHECK(!service_name_is_journal("kerne") && !service_name_file_problem("kerne", 5));
+    CHECK(!service_name_file_problem("kernel@", 7));
+    CHECK(is_good("syslog")); /* to be provided, and needed */
+}
+
 TEST(a_template_is_no_service_and_has_an_instance_behind_its_first_at)
 {
     char template[SERVICE_NAME_MAX_BYTES + 1];

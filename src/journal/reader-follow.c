@@ -1,0 +1,97 @@
+/* Following a journal across its rotation: it is opened again, and the file that was being read is
+ * looked for among what is there now. `current` that was sealed keeps its inode; one that was
+ * compressed keeps the time at which it was written last. */
+#include "journal/folder.h"
+#include "journal/reader-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Whether this file is the one with that inode, or made of it. */
+static bool is_same(const struct journal_reader *reader, size_t number, const struct stat *wanted)
+{
+    const struct journal_reader_file *file = &reader->files[number];
+    char name[JOURNAL_SEALED_BYTES];
+    struct stat stat;
+
+    if (file->fd >= 0)
+        return fstat(file->fd, &stat) == 0 && stat.st_ino == wanted->st_ino &&
+               stat.st_dev == wanted->st_dev;
+    journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
+    if (fstatat(reader->folder, name, &stat, 0) == 0)
+        return stat.st_ino == wanted->st_ino && stat.st_dev == wanted->st_dev;
+    journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
+    return fstatat(reader->folder, name, &stat, 0) == 0 &&
+           stat.st_mtim.tv_sec == wanted->st_mtim.tv_sec &&
+           stat.st_mtim.tv_nsec == wanted->st_mtim.tv_nsec;
+}
+
+/* The number of the sealed file with this name, or file_count. */
+static size_t find_sealed(const struct journal_reader *reader, uint64_t time_ns)
+{
+    size_t i = 0;
+    while (i < reader->file_count &&
+           (reader->files[i].fd >= 0 || reader->files[i].time_ns != time_ns))
+        i++;
+    return i;
+}
+
+/* The file of `fresh` that the reader stands in; file_count: none. */
+static size_t find_file(const struct journal_reader *reader, const struct journal_reader *fresh)
+{
+    const struct journal_reader_file *file = &reader->files[reader->file];
+    struct stat stat;
+    size_t i = fresh->file_count;
+
+    if (file->fd < 0)
+        return find_sealed(fresh, file->time_ns);
+    if (fstat(file->fd, &stat) < 0)
+        return i;
+    while (i > 0)
+        if (is_same(fresh, --i, &stat))
+            return i;
+    return fresh->file_count;
+}
+
+/* Where reading goes on in `fresh`. Returns 1 when the file that was being read is gone. */
+static int find_place(const struct journal_reader *reader, struct journal_reader *fresh,
+                      struct journal_place *ret)
+{
+    size_t file = find_file(reader, fresh), first = 0;
+
+    if (file < fresh->file_count) {
+        *ret = (struct journal_place){file, journal_reader_place(reader).at};
+        return 0;
+    }
+    while (first < fresh->file_count && fresh->files[first].fd < 0 &&
+           find_sealed(reader, fresh->files[first].time_ns) < reader->file_count)
+        first++;
+    *ret = (struct journal_place){first, 0};
+    return first < fresh->file_count ? 1 : journal_reader_end(fresh, ret);
+}
+
+int journal_reader_refresh(struct journal_reader *reader, const char *folder)
+{
+    struct journal_reader fresh;
+    struct journal_place place;
+    int r = journal_reader_open(&fresh, folder);
+
+    if (r < 0)
+        return r;
+    r = find_place(reader, &fresh, &place);
+    if (r < 0) {
+        journal_reader_close(&fresh);
+        return r;
+    }
+    fresh.whole_lines = reader->whole_lines;
+    fresh.reads_ahead = reader->reads_ahead;
+    fresh.literal = reader->literal;
+    fresh.literal_bytes = reader->literal_bytes;
+    fresh.until_ns = reader->until_ns; /* not since_ns: all that is new is wanted */
+    journal_reader_stand(&fresh, place, JOURNAL_PLACE_NEVER);
+    journal_reader_close(reader);
+    *reader = fresh;
+    return r;
+}

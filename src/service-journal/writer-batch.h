@@ -1,0 +1,21 @@
+/* From the queue into files: batches, and the backlogs of what cannot be written (writer.h). */
+#pragma once
+
+#include "service-journal/writer.h"
+
+/* Finds the books of the records. */
+void writer_set_book(uint32_t slot, struct book *book);
+struct book *writer_book(uint32_t slot);
+
+/* Whether what comes next has to go through the backlog; its end. Under the lock. */
+bool writer_has_backlog(const struct book *book);
+void writer_drop_backlog(struct writer *writer, struct book *book);
+
+/* Writes what another journal had begun back to where it began. */
+void writer_rewind(struct writer *writer);
+
+/* Takes a batch and writes it. False: there was nothing. */
+bool writer_batch(struct writer *writer);
+
+/* Tries all backlogs. Returns true when one is left that cannot be written. */
+bool writer_retry(struct writer *writer);

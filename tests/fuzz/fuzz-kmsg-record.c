@@ -1,0 +1,26 @@
+/* Any bytes as a record of /dev/kmsg: refused, or with a text that is no longer than it was. */
+#include "journal/kmsg-record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
+
+static void demand(bool condition, const char *what)
+{
+    if (condition)
+        return;
+    fprintf(stderr, "not so: %s\n", what);
+    abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
+{
+    static struct kmsg_record record;
+    if (!kmsg_record_parse((const char *)bytes, count, &record))
+        return 0;
+    demand(record.level < JOURNAL_LEVELS, "it has a level");
+    demand(record.bytes <= sizeof record.text && record.bytes < count, "the text has room");
+    return 0;
+}

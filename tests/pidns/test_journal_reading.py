@@ -1,0 +1,480 @@
+"""slc journal by itself, on journals that are made up: what is picked, and what is followed."""
+import base64
+import contextlib
+import datetime
+import fcntl
+import json
+import os
+import pathlib
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import tempfile
+import termios
+
+from harness import BUILD, DEADLINE, Machine, until
+from services import booted, define, shell
+
+SLC = str(BUILD / 'slc')
+DAY = datetime.datetime(2020, 2, 29, 12, tzinfo=datetime.timezone.utc)
+
+
+def stamp(seconds):
+    return (DAY + datetime.timedelta(seconds=seconds)).strftime('%Y-%m-%dT%H:%M:%S.%fZ')
+
+
+def line(seconds, text, level='info'):
+    return f'{stamp(seconds)} {level} {text}\n'.encode()
+
+
+class Logs:
+    """A folder of journals, and slc on it."""
+
+    def __init__(self, folder):
+        self.top = pathlib.Path(folder)
+        self.logs = self.top / 'logs'
+        self.runtime = self.top / 'run'
+        self.logs.mkdir()
+        self.begun = []
+
+    def write(self, name, data, leaf='current', top=None):
+        folder = (top or self.logs) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / leaf, 'ab') as file:
+            file.write(data)
+
+    def write_sealed(self, name, seconds, data, written=None):
+        leaf = stamp(seconds).replace('-', '').replace(':', '') + '.log'
+        self.write(name, data, leaf)
+        if written is not None:
+            when = (DAY + datetime.timedelta(seconds=written)).timestamp()
+            os.utime(self.logs / name / leaf, (when, when))
+        return leaf
+
+    def seal(self, name, seconds):
+        leaf = stamp(seconds).replace('-', '').replace(':', '') + '.log'
+        (self.logs / name / 'current').rename(self.logs / name / leaf)
+        return leaf
+
+    def compress(self, name, *leaves):
+        subprocess.run([BUILD / 'compress-journal', *leaves], cwd=self.logs / name, check=True,
+                       timeout=DEADLINE)
+
+    def command(self, *arguments):
+        return [SLC, '--runtime', str(self.runtime), '--logs', str(self.logs), 'journal', *arguments]
+
+    def run(self, *arguments, **options):
+        environment = {**os.environ, 'TZ': 'UTC'}
+        return subprocess.run(self.command(*arguments), capture_output=True, check=False,
+                              timeout=DEADLINE * 4, env=environment, **options)
+
+    def read(self, *arguments, **options):
+        done = self.run(*arguments, **options)
+        assert done.returncode == 0 and not done.stderr, done
+        return done.stdout
+
+    def cat(self, *arguments, **options):
+        return self.read('-o', 'cat', *arguments, **options).decode().split('\n')[:-1]
+
+    def follow(self, *arguments):
+        process = subprocess.Popen(self.command('-f', *arguments), stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, bufsize=0)
+        self.begun.append(process)
+        return Followed(process)
+
+    def finish(self):
+        for process in self.begun:
+            process.kill()
+            process.wait()
+            process.stdout.close()
+            process.stderr.close()
+
+
+class Followed:
+    def __init__(self, process):
+        self.process = process
+        self.text = b''
+
+    def line(self):
+        """The next line, which has to come."""
+        while b'\n' not in self.text:
+            assert select.select([self.process.stdout], [], [], DEADLINE)[0], f'only {self.text!r}'
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, (self.text, self.process.wait(), self.process.stderr.read())
+            self.text += more
+        found, self.text = self.text.split(b'\n', 1)
+        return found.decode()
+
+    def lines(self, count):
+        return [self.line() for _ in range(count)]
+
+
+@contextlib.contextmanager
+def logs():
+    with tempfile.TemporaryDirectory() as folder:
+        made = Logs(folder)
+        try:
+            yield made
+        finally:
+            made.finish()
+
+
+# ---- picking ----------------------------------------------------------------------------------
+
+def test_levels_are_picked_by_name_and_number_with_all_that_is_worse():
+    with logs() as l:
+        levels = ['emerg', 'alert', 'crit', 'err', 'warning', 'notice', 'info', 'debug']
+        l.write('web', b''.join(line(i, level, level) for i, level in enumerate(levels)))
+        for number, level in enumerate(levels):
+            assert l.cat('web', '-p', level) == levels[:number + 1]
+            assert l.cat('web', '-p', str(number)) == levels[:number + 1]
+        assert l.cat('web', '-p', 'error', '-n', '2') == ['crit', 'err']
+
+
+def test_expressions_pick_by_the_text_alone():
+    with logs() as l:
+        l.write('web', line(0, 'status=200 info') + line(1, 'status=503 x', 'err') +
+                f'{stamp(2)} +info started pid=12\n'.encode() + line(3, 'gr\u00fcn') +
+                f'{stamp(4)} info abc\n{stamp(4)} +info event\n{stamp(4)} -info def\n'.encode() +
+                b'torn 2020\n')
+        assert l.cat('web', '-g', 'status=50[0-9]') == ['status=503 x']
+        assert l.cat('web', '-g', 'info') == ['status=200 info'], 'not the level'
+        assert l.cat('web', '-g', '2020') == ['torn 2020'], 'not the time'
+        assert l.cat('web', '-g', '^gr.n$') == ['gr\u00fcn']
+        assert l.cat('web', '-g', 'bcd') == l.cat('web', '-g', '^abcdef$') == ['abcdef'], \
+            'a line that was cut is one'
+        assert b'+info started' in l.read('web', '-g', 'pid=')
+        assert l.cat('web', '-g', 'nothing such') == []
+        assert l.run('web', '-g', '[z-a]').returncode == 2
+
+
+def test_the_newest_lines_are_those_that_are_wanted():
+    with logs() as l:
+        text = b''.join(line(i, f'{i} {"x" * (i * 7 % 200)}', 'err' if i % 1000 == 0 else 'info')
+                        for i in range(20000))
+        half = text.index(stamp(12000).encode())
+        l.write_sealed('web', 0, text[:half])
+        l.compress('web', *os.listdir(l.logs / 'web'))
+        l.write('web', text[half:])
+        numbers = lambda *a: [int(found.split()[0]) for found in l.cat('web', *a)]
+        assert numbers('-n', '3', '-p', 'err') == [17000, 18000, 19000]
+        assert numbers('-n', '12', '-p', 'err') == list(range(8000, 20000, 1000))
+        assert numbers('-n', '99', '-p', 'err') == list(range(0, 20000, 1000))
+        assert numbers('-n', '2', '-g', '^1?234 ') == [234, 1234]
+        assert numbers('-n', '2', '--until', stamp(14999.5)) == [14998, 14999]
+        assert numbers('-n', '2', '--until', stamp(5)) == [4, 5]
+        assert numbers('-n', '5', '--since', stamp(19998)) == [19998, 19999]
+        assert numbers('-n', '0') == []
+
+
+def test_times_are_found_wherever_they_are():
+    with logs() as l:
+        for first in range(0, 40000, 10000):
+            l.write_sealed('web', first, b''.join(line(i, f'{i} {"y" * 100}')
+                                                  for i in range(first, first + 10000)), first + 9999)
+        leaves = sorted(os.listdir(l.logs / 'web'))
+        l.compress('web', *leaves[:2])
+        l.write('web', b''.join(line(i, f'{i} {"y" * 100}') for i in range(40000, 60000)))
+        numbers = lambda *a: [int(found.split()[0]) for found in l.cat('web', *a)]
+        for since, last in ((0, 3), (9998, 10003), (25000, 25004), (39999, 40001), (51234, 51240),
+                            (59998, 70000), (70000, 80000)):
+            wanted = list(range(since, min(last + 1, 60000)))
+            assert numbers('--since', stamp(since), '--until', stamp(last)) == wanted
+            assert numbers('--since', stamp(since), '-n', '2', '--until', stamp(last)) == wanted[-2:]
+        assert numbers('--since', stamp(59990)) == list(range(59990, 60000))
+        assert numbers('--until', stamp(4)) == [0, 1, 2, 3, 4]
+        for leaf in os.listdir(l.logs / 'web'):
+            os.utime(l.logs / 'web' / leaf)  # a copy has other times, and the same lines
+        assert numbers('--since', stamp(25000), '--until', stamp(25003)) == list(range(25000, 25004))
+
+
+def test_lines_from_before_the_clock_was_set_back_are_not_lost():
+    with logs() as l:
+        l.write_sealed('web', 0, line(0, 'a') + line(7200, 'ahead') + line(100, 'back'), 100)
+        l.write_sealed('web', 200, line(200, 'c') + line(7300, 'ahead again'), 7300)
+        l.write_sealed('web', 200.000001, line(150, 'd'), 150)
+        l.write('web', line(300, 'e'))
+        os.utime(l.logs / 'web/current', ((DAY + datetime.timedelta(seconds=300)).timestamp(),) * 2)
+        assert l.cat('web', '--since', stamp(7250)) == ['ahead again']
+        assert l.cat('web', '--until', stamp(160)) == ['a', 'back', 'd']
+        # Within a file: what is met by halves is not in order.
+        text = b''.join(line(i + (8000 if 8000 <= i < 16000 else 0), f'{i} {"z" * 100}')
+                        for i in range(24000))
+        l.write('set', text)
+        os.utime(l.logs / 'set/current', ((DAY + datetime.timedelta(seconds=24000)).timestamp(),) * 2)
+        assert len(l.cat('set', '--since', stamp(23000))) == 2000
+
+
+def test_boots_are_found_by_their_marks():
+    with logs() as l:
+        for number in range(3):
+            begin = number * 1000
+            l.write('conit', f'{stamp(begin)} +info boot id=id-{number}\n'.encode() +
+                    f'{stamp(begin + 1)} +info other text\n'.encode())
+            l.write('web', line(begin + 2, f'boot {number}'))
+        assert l.cat('web', '-b') == l.cat('web', '--boot') == ['boot 2']
+        assert l.cat('web', '-b', '-1') == l.cat('web', '--boot=-1') == ['boot 1']
+        assert l.cat('-b-2', 'web') == ['boot 0']
+        assert l.cat('web', '-b', '-1', '--since', stamp(1900)) == []
+        done = l.run('web', '-b', '-3')
+        assert done.returncode == 1 and b'only 3 boots are marked' in done.stderr, done
+        (l.logs / 'conit/current').unlink()
+        done = l.run('web', '-b')
+        assert done.returncode == 1 and b'no boot is marked' in done.stderr, done
+
+
+def test_names_that_are_none_get_4_and_the_nearest_and_all_others_are_read():
+    with logs() as l:
+        l.write('web', line(0, 'one'))
+        done = l.run('wbe', 'web')
+        assert done.returncode == 4 and b'wbe: there is no such service; did you mean "web"?' in done.stderr
+        assert b'one' in done.stdout
+        done = subprocess.run([SLC, '--logs', l.top / 'none', '--runtime', l.runtime, 'journal'],
+                              capture_output=True, check=False, timeout=DEADLINE)
+        assert done.returncode == 1 and b'which is not there' in done.stderr, done
+
+
+def test_journals_begun_in_the_runtime_folder_are_merged_by_time():
+    with logs() as l:
+        l.write('web', line(0, 'old') + line(100, 'new'))
+        l.write('web', line(50, 'between'), top=l.runtime / 'log')
+        l.write('early', line(60, 'early'), top=l.runtime / 'log')
+        assert l.cat('web') == ['old', 'between', 'new']
+        assert l.cat() == ['old', 'between', 'early', 'new']
+        assert l.cat('-n', '2') == ['early', 'new']
+
+
+def test_a_pipe_gets_bytes_with_cat_and_escapes_otherwise_and_json_both():
+    raw = b'\x1b[31mred\x00\xff\tend'
+    with logs() as l:
+        l.write('web', stamp(0).encode() + b' info ' + raw + b'\n')
+        assert l.read('web', '-o', 'cat') == raw + b'\n'
+        assert l.read('web') == f'{stamp(0)} info '.encode() + rb'\x1b[31mred\x00\xff' + b'\tend\n'
+        found = json.loads(l.read('web', '-o', 'json'))
+        assert base64.b64decode(found['raw']) == raw and found['message'].endswith('\ufffd\tend')
+
+
+# ---- following --------------------------------------------------------------------------------
+
+def test_following_begins_with_the_newest_and_goes_on_across_rotation_and_compression():
+    with logs() as l:
+        l.write('web', b''.join(line(i, str(i)) for i in range(15)) + line(15, 'unfin')[:-1])
+        followed = l.follow('web', '-o', 'cat')
+        assert followed.lines(10) == [str(i) for i in range(5, 15)]
+        l.write('web', b'ished\n' + line(16, 'sixteen'))
+        assert followed.lines(2) == ['unfinished', 'sixteen']
+        # Stopped, so that what happens is seen all at once.
+        followed.process.send_signal(signal.SIGSTOP)
+        l.write('web', line(17, 'last of the first'))
+        first = l.seal('web', 0)
+        l.write('web', line(18, 'second'))
+        second = l.seal('web', 18)
+        l.write('web', line(19, 'third'))
+        l.compress('web', first, second)
+        followed.process.send_signal(signal.SIGCONT)
+        assert followed.lines(3) == ['last of the first', 'second', 'third']
+        for number in range(20, 40):
+            l.compress('web', l.seal('web', number))
+            l.write('web', line(number, str(number)))
+            assert followed.line() == str(number)
+
+
+def test_following_passes_over_what_the_quota_removed_and_goes_on():
+    with logs() as l:
+        l.write('web', line(0, 'one'))
+        followed = l.follow('web', '-o', 'cat')
+        assert followed.line() == 'one'
+        followed.process.send_signal(signal.SIGSTOP)
+        leaf = l.seal('web', 0)
+        (l.logs / 'web' / leaf).unlink()
+        l.write('web', line(1, 'gone'))
+        leaf = l.seal('web', 1)
+        (l.logs / 'web' / leaf).unlink()
+        l.write('web', line(2, 'two'))
+        followed.process.send_signal(signal.SIGCONT)
+        assert followed.line() == 'two'
+        (l.logs / 'web/current').unlink()
+        (l.logs / 'web').rmdir()
+        l.write('web', line(3, 'three'))
+        assert followed.line() == 'three'
+
+
+def test_following_all_finds_services_that_appear_and_merges_what_is_there():
+    with logs() as l:
+        l.write('one', line(0, 'a'))
+        followed = l.follow('-o', 'cat')
+        assert followed.line() == 'a'
+        l.write('two', line(1, 'b'))
+        assert followed.line() == 'b'
+        l.write('three', line(2, 'c'), top=l.runtime / 'log')
+        assert followed.line() == 'c'
+        followed.process.send_signal(signal.SIGSTOP)
+        for number in range(10, 20):
+            for name in ('two', 'one', 'three'):
+                l.write(name, line(number, f'{name} {number}'),
+                        top=l.runtime / 'log' if name == 'three' else None)
+        followed.process.send_signal(signal.SIGCONT)
+        found = [found.split()[1] for found in followed.lines(30)]
+        assert found == sorted(found), found
+
+
+def test_following_waits_for_folders_that_are_not_there_yet():
+    with logs() as l:
+        l.logs.rmdir()
+        followed = l.follow('web', '-o', 'cat')
+        assert b'waiting for it' in followed.process.stderr.readline()
+        l.write('web', line(0, 'here'))
+        assert followed.line() == 'here'
+
+
+def test_following_picks_as_reading_does():
+    with logs() as l:
+        l.write('web', b''.join(line(i, f'x{i}', 'err' if i % 2 else 'info') for i in range(40)))
+        followed = l.follow('web', '-o', 'cat', '-p', 'err', '-g', '[0-9]', '-n', '2')
+        assert followed.lines(2) == ['x37', 'x39']
+        l.write('web', line(50, 'x50') + line(51, 'none', 'err') + line(52, 'x52', 'err'))
+        assert followed.line() == 'x52'
+
+
+def test_following_without_old_lines_begins_behind_one_that_is_unfinished():
+    with logs() as l:
+        l.write('web', line(0, 'old') + line(1, 'unfin')[:-1])
+        followed = l.follow('web', '-o', 'cat', '-n', '0')
+        # It has looked once its watch is there.
+        until(lambda: 'inotify' in pathlib.Path(
+            f'/proc/{followed.process.pid}/wchan').read_text() or is_waiting(followed.process.pid),
+              'it waits')
+        l.write('web', b'ished\n')
+        assert followed.line() == 'unfinished'
+
+
+def is_waiting(pid):
+    """Whether it is in poll(2), after all that comes before."""
+    return pathlib.Path(f'/proc/{pid}/syscall').read_text().split()[0] in ('7', '271', '73')
+
+
+def test_long_lines_are_whole_when_they_are_followed():
+    with logs() as l:
+        l.write('web', line(0, 'begin'))
+        followed = l.follow('web', '-o', 'cat')
+        assert followed.line() == 'begin'
+        l.write('web', line(1, 'a' * 65536))
+        l.write('web', f'{stamp(2)} -info bbb\n'.encode())
+        assert followed.line() == 'a' * 65536 + 'bbb'
+        l.write('web', line(3, 'next'))
+        assert followed.line() == 'next'
+
+
+def test_following_ends_when_nobody_reads_any_more_and_by_an_interrupt_quietly():
+    with logs() as l:
+        l.write('web', line(0, 'one'))
+        followed = l.follow('web', '-o', 'cat')
+        assert followed.line() == 'one'
+        followed.process.stdout.close()
+        assert followed.process.wait(DEADLINE) == 0
+        assert followed.process.stderr.read() == b''
+        followed = l.follow('web', '-o', 'cat')
+        assert followed.line() == 'one'
+        followed.process.send_signal(signal.SIGINT)
+        assert followed.process.wait(DEADLINE) == -signal.SIGINT
+        assert followed.process.stderr.read() == b''
+
+
+# ---- a terminal -------------------------------------------------------------------------------
+
+def on_terminal(l, *arguments, **environment):
+    """What gets to a terminal, and the exit status."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.environ.update({'TERM': 'xterm', 'TZ': 'UTC', **environment})
+        if 'NO_COLOR' not in environment:
+            os.environ.pop('NO_COLOR', None)
+        command = l.command(*arguments)
+        os.execv(command[0], command)
+    text = b''
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while True:
+            assert select.select([fd], [], [], DEADLINE)[0], text
+            text += os.read(fd, 65536)
+    os.close(fd)
+    return text.replace(b'\r\n', b'\n'), os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_terminal_gets_colours_by_level_and_no_control_characters():
+    with logs() as l:
+        l.write('web', line(0, 'fine') + line(1, 'bad\x1b[2J', 'err'))
+        text, status = on_terminal(l, 'web', '--no-pager')
+        assert status == 0
+        assert text == (f'{stamp(0)} info fine\n\x1b[31m{stamp(1)} err bad\\x1b[2J\x1b[0m\n').encode()
+        text, _ = on_terminal(l, 'web', '--no-pager', NO_COLOR='1')
+        assert text == f'{stamp(0)} info fine\n{stamp(1)} err bad\\x1b[2J\n'.encode()
+        assert on_terminal(l, 'web', '--no-pager', '-o', 'cat')[0] == b'fine\nbad\\x1b[2J\n'
+
+
+def test_a_terminal_gets_a_pager_where_there_is_one():
+    with logs() as l:
+        l.write('web', line(0, 'fine'))
+        shown = f'{stamp(0)} info fine\n'.encode()
+        assert on_terminal(l, 'web', CONIT_PAGER='sed s/^/paged:/')[0] == b'paged:' + shown
+        assert on_terminal(l, 'web', PAGER='sed s/^/paged:/')[0] == b'paged:' + shown
+        assert on_terminal(l, 'web', PAGER='sed s/^/no:/', CONIT_PAGER='cat')[0] == shown
+        assert on_terminal(l, 'web', CONIT_PAGER='')[0] == shown
+        assert on_terminal(l, 'web', CONIT_PAGER='/nowhere/pager')[0] == shown
+        assert on_terminal(l, 'web', '--no-pager', CONIT_PAGER='sed s/^/paged:/')[0] == shown
+        # One that ends early is no error, and ends slc.
+        l.write('web', b''.join(line(i, 'x' * 1000) for i in range(5000)))
+        text, status = on_terminal(l, 'web', CONIT_PAGER='head -n 1')
+        assert (text, status) == (shown, 0)
+        assert not re.search(rb'paged', l.read('web', '-n', '1'))
+
+
+def test_status_shows_the_last_lines_each_cut_at_the_edge_of_a_terminal():
+    with Machine() as machine:
+        define(machine, 'web', type='task', exec=shell('printf "<3>%5000s\\n" long; echo short'))
+        booted(machine)
+        machine.wait_state('web', 'done')
+        plain = machine.slc('status', 'web').stdout.splitlines()
+        assert any(len(text) > 5000 for text in plain), plain
+        assert any('+info' in text for text in plain) and any(text.endswith(' short') for text in plain)
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.environ.update({'TERM': 'xterm', 'LC_ALL': 'C.UTF-8'})
+            os.environ.pop('NO_COLOR', None)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+            os.execv(SLC, [SLC, '--runtime', str(machine.runtime), 'status', 'web'])
+        text = b''
+        with contextlib.suppress(OSError):
+            while True:
+                assert select.select([fd], [], [], DEADLINE)[0], text
+                text += os.read(fd, 65536)
+        os.close(fd)
+        os.waitpid(pid, 0)
+        [red] = [found for found in text.decode().splitlines() if '\x1b[31m' in found and ' err ' in found]
+        shown = red.replace('\x1b[31m', '').replace('\x1b[0m', '').rstrip('\r')
+        assert len(shown) == 80 and shown.endswith('…'), red
+
+
+def test_a_boot_is_marked_once_and_is_found_when_the_machine_is_down():
+    with Machine() as machine:
+        (machine.logs / 'conit').mkdir(parents=True)
+        (machine.logs / 'conit/current').write_bytes(f'{stamp(0)} +info boot id=before\n'.encode())
+        (machine.logs / 'old').mkdir()
+        (machine.logs / 'old/current').write_bytes(line(1, 'of the boot before'))
+        define(machine, 'web', type='task', exec=shell('echo of this boot'))
+        booted(machine)
+        machine.wait_state('web', 'done')
+        machine.kill_journal()
+        assert 'of this boot' in machine.slc('journal', '-b').stdout
+        assert 'before' not in machine.slc('journal', '-b').stdout
+        marks = machine.slc('journal', 'conit', '-g', '^boot id=').stdout.splitlines()
+        kernel = pathlib.Path('/proc/sys/kernel/random/boot_id').read_text(encoding='utf-8').strip()
+        assert [mark.split('id=')[1] for mark in marks] == ['before', kernel], marks
+        assert 'of the boot before' in machine.slc('journal', '-b', '-1').stdout
+        machine.slc('poweroff')
+        machine.wait_end()
+        down = [SLC, '--runtime', '/nowhere', '--logs', str(machine.logs), 'journal', '-b', 'web']
+        done = subprocess.run(down, capture_output=True, text=True, check=False, timeout=DEADLINE)
+        assert done.returncode == 0 and 'of this boot' in done.stdout, done

@@ -1,0 +1,110 @@
+"""The quota of the whole system: what all journals have on the disk together."""
+import os
+
+from harness import until
+from test_dev_log import SYSTEM
+from test_journal import FORGET, machine, write_all
+from test_journal_rotation import FOR_EVER, SMALL, names, sealed
+
+LIMIT = 1 << 20
+
+
+def tell(m, max_size):
+    m.say_link(SYSTEM, name=b'/dev/log', quota=(max_size, 0, 0, 0, 0))
+    m.wait_done()
+
+
+def text(megabytes):
+    """Lines that become half as long when they are compressed, and no less."""
+    return b''.join(os.urandom(50).hex().encode() + b'\n' for _ in range(megabytes * 10400))
+
+
+def used(m):
+    total = 0
+    for folder in m.logs.iterdir():
+        for path in folder.iterdir():
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:  # removed or compressed meanwhile
+                pass
+    return total
+
+
+def printing(m, id, name):
+    return m.service(id, name, quota=(SMALL, FOR_EVER, 0, 0, 0))
+
+
+def wait_kept(m, limit=LIMIT):
+    m.drain()
+    until(lambda: used(m) <= limit + 2 * SMALL, 'the quota is kept')
+
+
+def test_the_oldest_files_of_all_journals_go_first_and_current_stays():
+    with machine() as m:
+        tell(m, LIMIT)
+        a, b = printing(m, 0, 'a'), printing(m, 1, 'b')
+        write_all(a, text(2))
+        wait_kept(m)
+        kept = sealed(m, 'a')
+        assert kept and 'current' in names(m, 'a')
+        write_all(b, text(3))
+        wait_kept(m)
+        # A file that was just being compressed when it was removed may be back: it is the oldest.
+        write_all(b, text(3))
+        wait_kept(m)
+        until(lambda: names(m, 'a') == ['current'], 'all of the older ones are gone')
+        assert len(sealed(m, 'b')) > 5
+        os.close(a)
+        os.close(b)
+
+
+def test_another_quota_holds_at_once():
+    with machine() as m:
+        tell(m, 1 << 30)
+        a = printing(m, 0, 'a')
+        write_all(a, text(3))
+        m.drain()
+        before = sealed(m, 'a')
+        assert len(before) > 40
+        tell(m, LIMIT)
+        wait_kept(m)
+        left = sealed(m, 'a')
+        assert left and {name[:23] for name in left} == {name[:23] for name in before[-len(left):]}
+        os.close(a)
+
+
+def test_a_journal_that_is_killed_keeps_to_what_it_was_told():
+    with machine() as m:
+        tell(m, LIMIT)
+        m.kill()
+        m.start()
+        a = printing(m, 0, 'a')
+        write_all(a, text(3))
+        wait_kept(m)
+        os.close(a)
+
+
+def test_what_no_service_writes_to_any_more_counts_and_goes():
+    with machine(start=False) as m:
+        stray = m.logs / 'stray'
+        stray.mkdir(parents=True)
+        for number in range(10):
+            (stray / f'20200101T00000{number}.000000Z.log.zst').write_bytes(b'x' * 100000)
+        (stray / 'current').write_bytes(b'last')
+        (stray / 'notes.txt').write_bytes(b'mine')
+        m.start()
+        tell(m, LIMIT)
+        gone = printing(m, 0, 'gone')
+        write_all(gone, text(1))
+        m.drain()
+        os.close(gone)
+        m.say_link(FORGET, 0)
+        m.wait_done()
+        a = printing(m, 0, 'a')
+        write_all(a, text(2))
+        until(lambda: len(os.listdir(stray)) < 12, 'it was found')
+        write_all(a, text(3))
+        wait_kept(m)
+        assert sorted(os.listdir(stray)) == ['current', 'notes.txt']
+        assert sealed(m, 'gone') == [] and 'current' in names(m, 'gone')
+        os.close(a)

@@ -1,0 +1,332 @@
+"""The journal's two threads: kills at every system call, disks that hang, are full or read-only."""
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+
+from hang import HungFolder
+from harness import Machine as WholeMachine, until
+from services import booted, define
+from steps import FDATASYNC, RENAMEAT, Stopped, Stepper
+from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
+
+TIMEOUT = 300  # each system call is stopped at twice
+DROPPED = re.compile(rb'dropped lines=(\d+) reason="(.*)"')
+
+
+def numbers(lines):
+    return [int(text.split()[0]) for mark, _, text in lines if not mark]
+
+
+def check_newest(lines, count):
+    """The newest of so many lines are there, and the others were counted, where they are missing."""
+    found = numbers(lines)
+    assert found[-1] == count - 1 and found == sorted(set(found)), (found[:3], found[-3:])
+    dropped = [DROPPED.fullmatch(text) for mark, _, text in lines if mark == '+']
+    assert all(dropped) and len(dropped) == 1, [text for mark, _, text in lines if mark]
+    assert len(found) + int(dropped[0][1]) == count, (len(found), dropped[0])
+    at = [mark for mark, _, _ in lines].index('+')
+    assert found[at] - (found[at - 1] if at else -1) == int(dropped[0][1]) + 1, (at, found[at])
+    return dropped[0][2]
+
+
+# ---- kills ------------------------------------------------------------------------------------
+
+def kill_at_steps(first, stride):
+    """Prints to two services, says an event and the end of a run, and kills at each n-th stop,
+    until there are no more."""
+    with machine() as m:
+        outs = [m.service(i, f'web-{i}') for i in range(2)]
+        m.drain()
+        said, events = [[], []], []
+        steps, more = first, True
+        while more:
+            stepper = Stepper(m.process)
+            for i, out in enumerate(outs):
+                lines = [b'%d.%d %s' % (steps, n, b'x' * (n * 7)) for n in range(20)]
+                os.write(out, b'<3>' + b'\n'.join(lines) + b'\nhalf')
+                said[i] += lines + [b'half']
+            m.say_link(EVENT, 0, text=b'event %d' % steps)
+            m.say_link(RUN_ENDED, 1)
+            m.say_link(EVENT, 1, text=b'event %d' % steps)
+            events.append(b'event %d' % steps)
+            more = stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            for out in outs:
+                os.write(out, b'-rest\n')
+            m.drain()
+            steps += stride
+        assert len(events) > 10
+        for i, out in enumerate(outs):
+            lines = m.lines(f'web-{i}')
+            assert [text for mark, _, text in lines if mark == '+'] == events
+            printed = [text for mark, _, text in lines if mark != '+']
+            printed = [text.removesuffix(b'-rest') for text in printed if text != b'-rest']
+            assert printed == said[i], [pair for pair in zip(printed, said[i])
+                                        if pair[0] != pair[1]][:5]
+            os.close(out)
+
+
+def test_a_kill_at_any_even_system_call_loses_and_doubles_no_line_and_no_event():
+    kill_at_steps(0, 2)
+
+
+def test_a_kill_at_any_odd_system_call_loses_and_doubles_no_line_and_no_event():
+    kill_at_steps(1, 2)
+
+
+def test_what_is_in_the_queue_of_a_journal_that_is_killed_is_written_by_the_next():
+    with machine() as m:
+        outs = [m.service(i, f'web-{i}') for i in range(3)]
+        m.drain()
+        with Stopped(m.process) as stopped:
+            for i, out in enumerate(outs):
+                os.write(out, b''.join(b'%d\n' % n for n in range(5000)) + b'half')
+            m.say_link(RUN_ENDED, 1)
+            m.say_link(FORGET, 2)  # and its number is somebody else's at once
+            os.close(outs[2])
+            outs[2] = m.service(2, 'other')
+            os.write(outs[2], b'hello\n')
+            m.wait_done()
+            assert not (m.logs / 'web-0').exists(), 'the writer is stopped'
+            stopped.kill(m.process.pid)
+            m.kill()
+        m.start()
+        os.write(outs[0], b' line\n')
+        m.drain()
+        for name, end in (('web-0', b'half line'), ('web-1', b'half'), ('web-2', b'half')):
+            lines = m.lines(name)
+            assert numbers(lines[:-1]) == list(range(5000)) and lines[-1][2] == end, name
+        assert m.lines('other') == [('', 'info', b'hello')]
+        for out in outs:
+            os.close(out)
+
+
+# ---- a disk that hangs ------------------------------------------------------------------------
+
+def test_a_writer_that_hangs_holds_up_neither_services_nor_the_launcher():
+    with machine() as m:
+        outs = [m.service(i, f'web-{i}') for i in range(3)]
+        m.drain()
+        count = 30000
+        text = b''.join(b'%d %s\n' % (n, b'x' * 80) for n in range(count))
+        with Stopped(m.process):
+            for out in outs[:2]:
+                write_all(out, text)  # as fast as they are read, for nothing else takes them
+            os.write(outs[2], b'0 a few\n')
+            m.drain()  # it is answered, though nothing can be written
+            m.say_link(RUN_ENDED, 2)
+            m.wait_done()
+            private = sum(int(line.split()[1]) for line in
+                          open(f'/proc/{m.process.pid}/smaps_rollup', encoding='ascii')
+                          if line.startswith('Private_'))
+            if os.environ['CONIT_BUILD_KIND'] == 'release':
+                assert private < 1024 + 3 * 64 + 1024 + 512, f'{private} KiB'
+        m.drain()
+        for i in range(2):
+            assert check_newest(m.lines(f'web-{i}'), count) == b'the disk did not answer'
+        assert m.lines('web-2') == [('', 'info', b'0 a few')]
+        for out in outs:
+            os.write(out, b'and on\n')
+        m.drain()
+        for i, out in enumerate(outs):
+            assert m.lines(f'web-{i}')[-1] == ('', 'info', b'and on')
+            os.close(out)
+        assert b'does not answer' in m.text('conit') and b'answers again' in m.text('conit')
+
+
+def test_a_writer_that_hangs_again_and_again_keeps_lines_in_order():
+    with machine() as m:
+        out = m.service(0, 'web')
+        m.drain()
+        number = 0
+        for _ in range(3):
+            with Stopped(m.process):
+                write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 200)
+                                        for n in range(number, number + 15000)))
+                number += 15000
+            m.drain()
+        lines = m.lines('web')
+        found = numbers(lines)
+        dropped = sum(int(DROPPED.fullmatch(text)[1]) for mark, _, text in lines if mark)
+        assert found == sorted(set(found)) and found[-1] == number - 1
+        assert len(found) + dropped == number, (len(found), dropped)
+        os.close(out)
+
+
+def test_a_hung_folder_stops_no_service_and_no_request_and_the_newest_lines_are_there_later():
+    with WholeMachine() as m:
+        counted = pathlib.Path(m.runtime) / 'counted'
+        script = f'i=0; while [ $i -lt 60000 ]; do echo $i {"x" * 60}; i=$((i+1)); done; ' \
+                 f'echo done >{counted}; sleep 1000'
+        define(m, 'printer', exec=['/bin/sh', '-c', script], enabled=False)
+        booted(m)
+        with HungFolder(m, m.logs):
+            m.slc('start', 'printer')
+            until(counted.exists, 'all is printed', deadline=60)
+            assert m.json('list')[0]['name'] == 'printer'
+        def newest():
+            path = m.logs / 'printer/current'
+            return path.exists() and b'59999 ' in path.read_bytes()
+        until(newest, 'the newest line is in the file', deadline=30)
+        text = (m.logs / 'printer/current').read_bytes()
+        found = [int(line.split()[2]) for line in text.splitlines() if b' +' not in line]
+        dropped = sum(int(match[1]) for match in DROPPED.finditer(text))
+        started = text.count(b'+info started')  # which may be among those that were dropped
+        assert found == sorted(set(found))
+        assert len(found) + started + dropped == 60001, (len(found), started, dropped)
+
+
+# ---- what is on the disk ------------------------------------------------------------------------
+
+def next_synced(m, stepper):
+    """The file that is synced next."""
+    fd = until(lambda: stepper.until(FDATASYNC), 'something is synced', deadline=60)
+    return os.path.basename(os.path.dirname(os.readlink(f'/proc/{m.process.pid}/fd/{fd}')))
+
+
+def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wakes_up():
+    with machine() as m:
+        outs = {name: m.service(i, name) for i, name in enumerate(('quiet', 'urgent'))}
+        os.write(outs['quiet'], b'<3>so that there is a thread that syncs\n')
+        m.drain()
+        until(lambda: len(os.listdir(f'/proc/{m.process.pid}/task')) == 3, 'the thread is there',
+              deadline=60)
+        with contextlib.closing(Stepper(m.process)) as stepper:
+            while stepper.next_stop():
+                pass  # what is left of that
+            os.write(outs['quiet'], b'an ordinary line\n')
+            os.write(outs['urgent'], b'<3>an error\n')
+            order = []
+            while not set(outs) <= set(order):
+                order.append(next_synced(m, stepper))
+            assert order.index('urgent') < order.index('quiet'), order
+            while stepper.next_stop():
+                pass
+            assert not stepper.next_stop() and not stepper.next_stop()
+        for out in outs.values():
+            os.close(out)
+
+
+def test_a_file_is_synced_before_it_is_sealed():
+    with machine() as m:
+        out = m.service(0, 'web', quota=(65536, 4, 0, 0, 0))
+        os.write(out, b''.join(b'%d %s\n' % (n, b'x' * 100) for n in range(400)))
+        m.drain()
+        stepper = Stepper(m.process)
+        write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 100) for n in range(300)))
+        with contextlib.closing(stepper):
+            assert stepper.until(RENAMEAT) is not None
+        writer = stepper.seen[-1][0]
+        own = [number for thread, number in stepper.seen if thread == writer and number is not None]
+        assert own[-2:] == [FDATASYNC, RENAMEAT] or FDATASYNC in own[-4:], own[-6:]
+        os.close(out)
+
+
+# ---- a disk that cannot be written --------------------------------------------------------------
+
+@contextlib.contextmanager
+def mounted(m, options):
+    m.logs.mkdir()
+    subprocess.run(['mount', '-t', 'tmpfs', '-o', options, 'none', m.logs], check=True)
+    try:
+        yield
+    finally:
+        m.finish()
+        subprocess.run(['umount', '-l', m.logs], check=True)
+
+
+def test_a_disk_that_is_full_for_one_service_is_written_by_others_in_order():
+    with machine(start=False) as m, mounted(m, 'size=128k'):
+        m.start()
+        outs = [m.service(i, f'web-{i}') for i in range(4)]
+        count = 3000
+        for n in range(count):
+            for out in outs:
+                os.write(out, b'%d %s\n' % (n, b'x' * 50))
+        m.drain()
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.drain()
+        for i, out in enumerate(outs):
+            lines = m.lines(f'web-{i}')
+            if any(mark for mark, _, _ in lines):
+                assert check_newest(lines, count) == b'No space left on device'
+            else:
+                assert numbers(lines) == list(range(count))
+            os.close(out)
+
+
+# ---- before the disk is there -------------------------------------------------------------------
+
+def moved(m, name):
+    return lambda: not (m.runtime / 'log' / name).exists()
+
+
+def test_what_was_printed_before_logs_could_be_written_moves_there_when_that_is_mounted():
+    with machine(start=False) as m, mounted(m, 'size=16m,ro'):
+        m.start()
+        outs = [m.service(i, f'web-{i}') for i in range(3)]
+        for out in outs:
+            os.write(out, b'0\n1\nhalf')
+        m.drain()
+        assert (m.runtime / 'log/web-0/current').exists()
+        subprocess.run(['mount', '-o', 'remount,rw', m.logs], check=True)
+        for i in range(3):  # nobody prints
+            until(moved(m, f'web-{i}'), 'it is moved')
+        os.write(outs[0], b' line\n')
+        m.drain()
+        assert [text for _, _, text in m.lines('web-0')] == [b'0', b'1', b'half line']
+        for i, out in enumerate(outs[1:], 1):
+            assert [text for _, _, text in m.lines(f'web-{i}')] == [b'0', b'1']
+            assert m.text(f'web-{i}').endswith(b' info half')
+            os.close(out)
+
+
+def move_with_kills(first, stride):
+    with machine(start=False) as m, mounted(m, 'size=16m'):
+        number, steps, rounds, more = 0, first, 0, True
+        m.start()
+        out = m.service(0, 'web', quota=(65536, 1000, 0, 0, 0))
+        while more:
+            os.write(out, b'%d in place\n' % number)
+            number += 1
+            m.drain()
+            m.kill()  # which has files open there, and what compresses for it
+            until(lambda: subprocess.run(['mount', '-o', 'remount,ro', m.logs], check=False,
+                                         stderr=subprocess.DEVNULL).returncode == 0, 'no writer')
+            m.start()
+            for _ in range(3 if rounds % 4 else 120):  # in turns one file, and some sealed ones
+                os.write(out, b''.join(b'%d %s\n' % (number + n, b'x' * 200) for n in range(10)))
+                number += 10
+                m.drain()
+            until((m.runtime / 'log/web').exists, 'it is elsewhere', deadline=30)
+            stepper = Stepper(m.process)
+            subprocess.run(['mount', '-o', 'remount,rw', m.logs], check=True)
+            more = stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            m.drain()
+            until(moved(m, 'web'), 'it is moved', deadline=30)
+            steps, rounds = steps + stride, rounds + 1
+        m.drain()
+        stems = {leaf.split('.log')[0] for leaf in os.listdir(m.logs / 'web')}
+        assert rounds > 5 and len(stems) > 1
+        until(lambda: all(leaf == 'current' or leaf.endswith('.zst')
+                          for leaf in os.listdir(m.logs / 'web')), 'all is compressed', deadline=60)
+        slc = os.path.join(os.environ['CONIT_BUILD'], 'slc')
+        printed = subprocess.run([slc, '--runtime', m.runtime, 'journal', '--logs', m.logs, '-o',
+                                  'cat', 'web'], capture_output=True, check=True).stdout
+        found = [int(line.split()[0]) for line in printed.splitlines()]
+        assert found == list(range(number)), \
+            [pair for pair in zip(found, found[1:]) if pair[1] != pair[0] + 1][:5]
+        os.close(out)
+
+
+def test_kills_while_a_journal_is_moved_lose_nothing_and_double_nothing():
+    move_with_kills(0, 5)
