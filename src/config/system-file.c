@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define SYSTEM_FILE_MAX_BYTES (1u << 20)
-#define SERVICES_MAX          4096 /* of the list `services`; each waits for the one before it */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SHOWN(node)  60, (node)->text
