@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define SYSTEM_FILE_MAX_BYTES (1u << 20)
-#define SERVICES_MAX          4096 /* of the list `services`; each waits for the one before it */
 
 #define LOG_SIZE_LEAST (1ull << 20)
 #define LOG_SIZE_MOST  (1ull << 50)

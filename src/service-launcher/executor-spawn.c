@@ -22,7 +22,6 @@
 #define ENVIRONMENT_ROOM 16   /* what we add to the file's own */
 #define SMALL_PIPE_FROM  1000 /* above so many services a pipe gets less of the kernel's memory */
 #define SMALL_PIPE_BYTES 16384
-#define DEFAULT_PATH     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void executor_queue_spawn(struct process *process)
 {
@@ -324,8 +323,8 @@ static int build_environment(struct surroundings *s, const struct process *proce
     s->environment = calloc(given + ENVIRONMENT_ROOM, sizeof *s->environment);
     if (!s->environment)
         return -ENOMEM;
-    s->path = DEFAULT_PATH;
-    add_default(s, &count, definition->env, "PATH", DEFAULT_PATH);
+    s->path = SERVICE_DEFAULT_PATH;
+    add_default(s, &count, definition->env, "PATH", SERVICE_DEFAULT_PATH);
     if (definition->identity.user_name) {
         add_default(s, &count, definition->env, "HOME", definition->identity.home);
         add_default(s, &count, definition->env, "USER", definition->identity.user_name);

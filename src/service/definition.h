@@ -15,6 +15,9 @@
 
 #define SERVICE_NAME_MAX_BYTES 200
 
+/* The PATH of a service whose file gives none. */
+#define SERVICE_DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 enum service_type { TYPE_DAEMON, TYPE_TASK, TYPE_FORKING, TYPE_TARGET, SERVICE_TYPES };
 extern const char *const service_type_names[SERVICE_TYPES]; /* as in the file, as those below */
 

@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
 /* Whether the kernel would execute it, for a user who may: 0, or why not. What we may not look at
  * is taken to be right. */
 static int look_at(const char *path)
@@ -48,7 +46,7 @@ static const char *path_of(const struct definition *definition)
     for (names_t entry = definition->env; entry && *entry; entry++)
         if (text_starts_with(*entry, "PATH=", &rest))
             return rest;
-    return definition->env_file ? NULL : DEFAULT_PATH;
+    return definition->env_file ? NULL : SERVICE_DEFAULT_PATH;
 }
 
 /* A service that is skipped where its program is not there says so itself. */
