@@ -178,7 +178,7 @@ class Machine:
         self.expect(r'\w login: ', timeout)
         self.send('root')
         self.expect(r'# ')
-        self.send("stty -echo; PS1=; PS2=; echo logged'-in'")
+        self.send("stty -echo; PS1=; PS2=; export PAGER=cat; echo logged'-in'")
         self.expect(r'^logged-in\n')
 
     def run(self, command, timeout=COMMAND_TIMEOUT):

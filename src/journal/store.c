@@ -24,6 +24,7 @@
 #define FILE_MODE       0640
 #define LOOK_AGAIN_NS   NS_PER_SEC
 #define SYNCED_AT_ONCE  16 /* devices remembered while syncing */
+#define ZEROS_BYTES     4096
 #define NOTE_ROOM_BYTES 256
 
 void journal_store_init(struct journal_store *store, const char *logs, const char *fallback)
@@ -336,11 +337,38 @@ static bool write_all(struct journal_file *file, const char *bytes, size_t count
     return write_some(file, &piece, 1) == count;
 }
 
+/* After a power cut a file may be longer than what of it was on the disk (ext4 counts what is
+ * appended to a block it has before that is written): what is missing are zeros at its end. They
+ * go, with no line of ours. */
+static void cut_zeros(struct journal_file *file)
+{
+    char bytes[ZEROS_BYTES];
+    uint64_t end = file->size_bytes;
+    size_t left = 0;
+
+    while (end && !left) {
+        size_t count = end % sizeof bytes ? end % sizeof bytes : sizeof bytes;
+        if (pread(file->fd, bytes, count, (off_t)(end - count)) != (ssize_t)count)
+            return;
+        for (left = count; left && !bytes[left - 1]; left--) {
+        }
+        end -= count - left;
+    }
+    if (end == file->size_bytes || ftruncate(file->fd, (off_t)end) < 0)
+        return;
+    file->size_bytes = end;
+    if (file->synced_bytes > end)
+        file->synced_bytes = end;
+    file->mid_line = left && bytes[left - 1] != '\n';
+}
+
 /* Makes the end of the file and what comes next fit together. */
 static void join_end(struct journal_file *file, bool continues, uint64_t now_ns)
 {
     char time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
 
+    if (file->mid_line && !continues)
+        cut_zeros(file);
     if (file->mid_line && !continues) {
         write_all(file, "\n", 1);
     } else if (!file->mid_line && continues) { /* its beginning was taken away */

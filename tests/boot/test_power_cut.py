@@ -59,7 +59,7 @@ def journals(disk):
 def lines_of(data, what, may_be_torn):
     """The entries of one file. Only the last may be torn, and only in `current`."""
     lines = data.split(b'\n')
-    last = lines.pop()
+    last = lines.pop()  # in `current` zeros may follow: the next journal takes them away
     assert not last or may_be_torn, f'{what} ends in the middle of a line: {last!r}'
     for line in lines:
         # Where the power went in the middle of a line there is one that stops there.

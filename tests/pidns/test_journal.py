@@ -385,6 +385,22 @@ def test_what_was_begun_in_the_runtime_folder_goes_on_where_it_should():
         os.close(out)
 
 
+def test_zeros_that_a_power_cut_left_are_taken_away_and_the_torn_line_ends():
+    for torn in (b'', b'2026-11-22T13:54:00.123456Z info to'):
+        with machine() as m:
+            whole = b'2026-11-22T13:54:00.123456Z info whole\n'
+            (m.logs / 'web').mkdir()
+            (m.logs / 'web/current').write_bytes(whole + torn + bytes(5000))
+            out = m.service(0, 'web')
+            write_all(out, b'next\n')
+            m.drain()
+            text = (m.logs / 'web/current').read_bytes()
+            end = torn + b'\n' if torn else b''
+            assert text.startswith(whole + end + b'20') and text.endswith(b' info next\n'), text
+            assert len(text) < 200
+            os.close(out)
+
+
 def test_a_full_disk_drops_the_oldest_lines_and_says_how_many():
     with machine(start=False) as m:
         m.logs.mkdir()

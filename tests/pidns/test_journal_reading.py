@@ -436,6 +436,7 @@ def test_status_shows_the_last_lines_each_cut_at_the_edge_of_a_terminal():
         define(machine, 'web', type='task', exec=shell('printf "<3>%5000s\\n" long; echo short'))
         booted(machine)
         machine.wait_state('web', 'done')
+        machine.quiet()  # so all of it is written
         plain = machine.slc('status', 'web').stdout.splitlines()
         assert any(len(text) > 5000 for text in plain), plain
         assert any('+info' in text for text in plain) and any(text.endswith(' short') for text in plain)
