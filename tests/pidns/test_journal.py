@@ -389,7 +389,7 @@ def test_zeros_that_a_power_cut_left_are_taken_away_and_the_torn_line_ends():
     for torn in (b'', b'2026-11-22T13:54:00.123456Z info to'):
         with machine() as m:
             whole = b'2026-11-22T13:54:00.123456Z info whole\n'
-            (m.logs / 'web').mkdir()
+            (m.logs / 'web').mkdir(parents=True)
             (m.logs / 'web/current').write_bytes(whole + torn + bytes(5000))
             out = m.service(0, 'web')
             write_all(out, b'next\n')
