@@ -189,14 +189,17 @@ static int follow(const struct options *options)
 
 /* ---- beginning ----------------------------------------------------------------------------- */
 
+/* Returns 0, -errno of the execution, or -ECHILD: there was nobody to execute it. */
 static int start(char **command)
 {
     int ends_of[2];
-    if (pipe2(ends_of, O_CLOEXEC) < 0)
-        return -errno;
-    pid_t pid = fork();
-    if (pid < 0)
-        return -errno;
+    pid_t pid = -1;
+    if (pipe2(ends_of, O_CLOEXEC) == 0)
+        pid = fork();
+    if (pid < 0) {
+        LOG(ERROR, "Could not make a process", TEXT("error", strerror(errno)));
+        return -ECHILD;
+    }
     if (pid == 0) {
         signals_reset();
         execvp(command[0], command);
@@ -228,7 +231,7 @@ static int run(const struct options *options)
     LOG(ERROR, options->has_entry ? "Could not open its entry" : "Could not execute the program",
         TEXT("what", options->has_entry ? "entry" : options->command[0]),
         TEXT("error", strerror(-failed)));
-    if (options->has_entry)
+    if (options->has_entry || failed == -ECHILD)
         return EXIT_OWN_FAILURE;
     return failed == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

@@ -1,7 +1,8 @@
 /* The place of the control socket: made at the boot, and again when its file has gone. Whoever
- * removes it, or mounts something over its folder, would leave a machine that nobody can ask for
- * anything. A file that somebody else has put there is left alone: two launchers that were told the
- * same folder must not take it from each other for ever. */
+ * removes it would leave a machine that nobody can ask for anything. (A mount over its folder is
+ * seen by the next launcher only: inotify does not tell.) A file that somebody else has put there
+ * is left alone: two launchers that were told the same folder must not take it from each other for
+ * ever. */
 #include "service-launcher/control-place.h"
 #include "service-launcher/executor.h"
 #include "service-launcher/init-link.h"
@@ -11,11 +12,14 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "log/log.h"
+#include "proc/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define AGAIN_MS 2000 /* until a control socket that cannot be made is tried again */
 #define LATER_MS 200  /* after it was removed: the rest of its folder may be about to go, too */
@@ -42,11 +46,22 @@ static void say_missing(struct control_place *place, int failed)
     place->missing = true;
 }
 
+static void try_again(struct control_place *place, uint64_t after_ms);
+
 static void serve(struct control_place *place, int fd)
 {
     struct launcher *launcher = place->launcher;
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
     int failed = launcher->control ? control_listen(launcher->control, fd)
                                    : control_create(launcher, fd, &launcher->control);
+    if (failed && kept >= 0) {
+        LOG(ERROR, "Cannot serve the control socket yet", TEXT("error", strerror(-failed)));
+        place->unserved_fd = kept;
+        try_again(place, AGAIN_MS);
+        return;
+    }
+    if (kept >= 0)
+        close(kept);
     if (failed)
         LOG(ERROR, "Cannot serve the control socket", TEXT("error", strerror(-failed)));
     else if (place->missing)
@@ -83,7 +98,11 @@ static void make(struct control_place *place)
 static void on_time(struct loop_timer *timer)
 {
     struct control_place *place = container_of(timer, struct control_place, again);
-    if (!place->launcher->control || is_gone(place))
+    int unserved_fd = place->unserved_fd;
+    place->unserved_fd = 0;
+    if (unserved_fd)
+        serve(place, unserved_fd);
+    else if (!place->launcher->control || is_gone(place))
         make(place);
     else
         place->missing = false; /* somebody else has put one there */

@@ -13,7 +13,8 @@ struct control_place {
     struct launcher *launcher;
     struct loop_timer again;
     struct watch_path watch;
-    bool missing; /* and it was said */
+    bool missing;    /* and it was said */
+    int unserved_fd; /* a socket that could not be served yet; 0: none */
 };
 
 /* Serves the control socket that init has held (-1: none), or makes one. Where none can be made it
