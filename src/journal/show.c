@@ -19,11 +19,22 @@ static int put_hex(struct buffer *out, const char *before, unsigned char byte)
     return failed ? failed : buffer_append(out, hex, sizeof hex);
 }
 
-static bool is_shown(const unsigned char *at, size_t length)
+static bool is_between(const unsigned char *at, const char *prefix, unsigned char first,
+                       unsigned char last)
+{
+    size_t length = strlen(prefix);
+    return !memcmp(at, prefix, length) && at[length] >= first && at[length] <= last;
+}
+
+static bool is_obeyed(const unsigned char *at, size_t length)
 {
     if (length == 1)
-        return (*at >= ' ' && *at != 0x7f) || *at == '\t';
-    return !(length == 2 && at[0] == 0xc2 && at[1] < 0xa0); /* U+0080 to U+009F */
+        return (*at < ' ' && *at != '\t') || *at == 0x7f;
+    if (length == 2) /* U+0080 to U+009F, U+061C */
+        return is_between(at, "\xc2", 0x80, 0x9f) || is_between(at, "\xd8", 0x9c, 0x9c);
+    return length == 3 && /* U+200E, U+200F; U+2028 to U+202E; U+2066 to U+2069 */
+           (is_between(at, "\xe2\x80", 0x8e, 0x8f) || is_between(at, "\xe2\x80", 0xa8, 0xae) ||
+            is_between(at, "\xe2\x81", 0xa6, 0xa9));
 }
 
 /* How many bytes from here on are ASCII and no controls, looked at eight at once; it may stop a
@@ -54,7 +65,7 @@ int journal_show_escaped(struct buffer *out, const char *bytes, size_t count)
         if (at == end)
             break;
         size_t length = utf8_length(at, (size_t)(end - at));
-        if (length && is_shown(at, length)) {
+        if (length && !is_obeyed(at, length)) {
             at += length;
             continue;
         }

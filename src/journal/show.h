@@ -6,8 +6,8 @@
 #include "base/buffer.h"
 #include "journal/format.h"
 
-/* For people: control characters but TAB as `\x1b`, what is no UTF-8 as `\xff`; C1 controls, which
- * terminals obey too, byte by byte. */
+/* For people: what a terminal would obey as `\x1b`, byte by byte: control characters but TAB, what
+ * turns the direction of writing (U+202E …), line separators; and `\xff` for what is no UTF-8. */
 int journal_show_escaped(struct buffer *out, const char *bytes, size_t count);
 
 /* A JSON string in quotes, with U+FFFD for each byte that is no UTF-8; *ret_damaged says whether

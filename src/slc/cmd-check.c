@@ -10,6 +10,7 @@
 #include "config/sources.h"
 #include "config/system-file.h"
 #include "config/users.h"
+#include "journal/show.h"
 #include "service/name.h"
 
 #include <errno.h>
@@ -230,7 +231,7 @@ static json_t *as_json(const struct error *error, const char *kind)
 static void print_line(const char *before, const char *line)
 {
     struct buffer out = {0};
-    if (render_escape(&out, line, strlen(line)) == 0)
+    if (journal_show_escaped(&out, line, strlen(line)) == 0)
         printf("%s%.*s\n", before, (int)buffer_used(&out), buffer_bytes(&out));
     buffer_finish(&out);
 }

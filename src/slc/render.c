@@ -2,8 +2,8 @@
 #include "slc/render.h"
 
 #include "base/clock.h"
-#include "base/utf8.h"
 #include "journal/format.h"
+#include "journal/show.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -166,49 +166,11 @@ void render_json_line(const json_t *value)
     putchar('\n');
 }
 
-static bool is_between(const unsigned char *at, const char *prefix, unsigned char first,
-                       unsigned char last)
-{
-    size_t length = strlen(prefix);
-    return !memcmp(at, prefix, length) && at[length] >= first && at[length] <= last;
-}
-
-static bool is_obeyed(const unsigned char *at, size_t length)
-{
-    if (length == 1)
-        return (*at < ' ' && *at != '\t') || *at == 0x7f;
-    if (length == 2) /* U+0080 to U+009F, U+061C */
-        return is_between(at, "\xc2", 0x80, 0x9f) || is_between(at, "\xd8", 0x9c, 0x9c);
-    return length == 3 && /* U+200E, U+200F; U+2028 to U+202E; U+2066 to U+2069 */
-           (is_between(at, "\xe2\x80", 0x8e, 0x8f) || is_between(at, "\xe2\x80", 0xa8, 0xae) ||
-            is_between(at, "\xe2\x81", 0xa6, 0xa9));
-}
-
-int render_escape(struct buffer *out, const char *text, size_t count)
-{
-    static const char digits[] = "0123456789abcdef";
-    const unsigned char *at = (const unsigned char *)text, *end = at + count;
-    int failed = 0;
-
-    while (at < end && !failed) {
-        size_t length = utf8_length(at, (size_t)(end - at));
-        if (length && !is_obeyed(at, length)) {
-            failed = buffer_append(out, at, length);
-            at += length;
-            continue;
-        }
-        for (size_t i = 0; i < (length ? length : 1) && !failed; i++, at++)
-            failed = buffer_append(
-                out, (const char[]){'\\', 'x', digits[*at >> 4], digits[*at & 15]}, 4);
-    }
-    return failed;
-}
-
 static int escape_one(json_t *string)
 {
     struct buffer out = {0};
     size_t count = json_string_length(string);
-    int failed = render_escape(&out, json_string_value(string), count);
+    int failed = journal_show_escaped(&out, json_string_value(string), count);
     if (!failed && buffer_used(&out) != count &&
         json_string_setn(string, buffer_bytes(&out), buffer_used(&out)) < 0)
         failed = -ENOMEM;

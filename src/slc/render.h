@@ -70,12 +70,8 @@ int table_print(struct table *table, const struct render *render, FILE *stream);
 /* How many columns the text takes, counting each character of UTF-8 as one. */
 unsigned render_columns(const char *text);
 
-/* The text with what a terminal would obey as `\x1b`, byte by byte: control characters but TAB,
- * what turns the direction of writing (U+202E …), line separators, what is no UTF-8. Returns 0 or
- * -ENOMEM with some of it appended. */
-int render_escape(struct buffer *out, const char *text, size_t count);
-
-/* The same for all texts in a reply, but for paths that are opened. Returns 0 or -ENOMEM. */
+/* All texts in a reply as journal_show_escaped() has them, but for paths that are opened. Returns 0
+ * or -ENOMEM. */
 int render_escape_all(json_t *value);
 
 /* A member of a JSON object as text; "" where there is none. */

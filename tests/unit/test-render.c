@@ -222,8 +222,4 @@ TEST(what_a_terminal_would_obey_is_escaped_and_paths_that_are_opened_are_not)
                     "\\\\xe2\\\\x80\\\\xa8 \\\\xe2\\\\x80\\\\x8f\"]}");
     free(all);
     json_decref(value);
-    struct buffer out = {0};
-    CHECK_NUMBER(render_escape(&out, "a\xff", 2), 0);
-    CHECK_NUMBER(buffer_used(&out), 5);
-    buffer_finish(&out);
 }
