@@ -17,6 +17,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #define FOLLOW_LINES    10  /* that -f begins with */
 #define LOOK_EVERY      256 /* entries printed until it is looked whether other services have some */
@@ -48,9 +49,10 @@ struct journal {
     bool limited;
     uint64_t lines;
     uint64_t boots_back;
-    char *logs;       /* the launcher's, or NULL */
-    json_t *services; /* from the launcher: name → folder of its journal */
-    bool answered;    /* by a launcher */
+    char *logs;          /* the launcher's, or NULL */
+    const char *runtime; /* NULL: --logs is another machine's, and RUNTIME has nothing of that */
+    json_t *services;    /* from the launcher: name → folder of its journal */
+    bool answered;       /* by a launcher */
     struct log_merge merge;
     struct log_show show;
 };
@@ -160,6 +162,17 @@ static int read_options(struct journal *journal)
 
 /* ---- what the launcher knows ---------------------------------------------------------------- */
 
+/* --logs is not where this launcher's journals are: it knows nothing of what is there. */
+static bool is_elsewhere(const struct slc *slc, const char *logs)
+{
+    struct stat given, own;
+
+    if (!slc->logs_given || !logs || !strcmp(slc->options.logs, logs))
+        return false;
+    return stat(slc->options.logs, &given) < 0 || stat(logs, &own) < 0 ||
+           given.st_dev != own.st_dev || given.st_ino != own.st_ino;
+}
+
 /* Has everything written, and learns where. Without a launcher there is nothing to learn. */
 static bool drain(struct journal *journal)
 {
@@ -171,8 +184,13 @@ static bool drain(struct journal *journal)
     answered = client_ask_quietly(&client, &reply) == SLC_DONE;
     if (answered) {
         const char *logs = json_string_value(json_object_get(reply->parameters, "logs"));
-        journal->logs = logs ? strdup(logs) : NULL;
-        if (!json_is_true(json_object_get(reply->parameters, "drained")))
+        if (is_elsewhere(journal->slc, logs)) {
+            answered = false;
+            journal->runtime = NULL;
+        } else {
+            journal->logs = logs ? strdup(logs) : NULL;
+        }
+        if (answered && !json_is_true(json_object_get(reply->parameters, "drained")))
             slc_complain("journal",
                          "the journal is slow to write: the newest lines may be missing");
     }
@@ -226,9 +244,11 @@ static int add_one(struct journal *journal, const char *name)
     int r = 0;
 
     real = *real ? real : name;
-    if (!text_format(path, sizeof path, "%s/log/%s", journal->slc->options.runtime, real))
-        return -ENAMETOOLONG;
-    r = log_merge_add(&journal->merge, real, path, true);
+    if (journal->runtime) {
+        if (!text_format(path, sizeof path, "%s/log/%s", journal->runtime, real))
+            return -ENAMETOOLONG;
+        r = log_merge_add(&journal->merge, real, path, true);
+    }
     if ((r == 0 || r == -EEXIST) && !*folder) {
         if (!text_format(path, sizeof path, "%s/%s", logs_of(journal), real))
             return -ENAMETOOLONG;
@@ -252,9 +272,11 @@ static int add_sources(struct journal *journal)
         r = is_named_before(slc, i) ? 0 : add_one(journal, slc->words[i]);
     if (slc->word_count)
         return r;
-    if (!text_format(stopgap, sizeof stopgap, "%s/log", slc->options.runtime))
-        return -ENAMETOOLONG;
-    r = log_merge_add_all(&journal->merge, stopgap, true);
+    if (journal->runtime) {
+        if (!text_format(stopgap, sizeof stopgap, "%s/log", journal->runtime))
+            return -ENAMETOOLONG;
+        r = log_merge_add_all(&journal->merge, stopgap, true);
+    }
     if (r == 0)
         r = log_merge_add_all(&journal->merge, logs_of(journal), false);
     json_object_foreach(journal->services, name, service)
@@ -366,8 +388,8 @@ static int find_boot(struct journal *journal)
 {
     struct log_filter *filter = &journal->merge.filter;
     uint64_t since_ns, until_ns, count = 0;
-    int r = log_boot_find(logs_of(journal), journal->slc->options.runtime, journal->boots_back,
-                          &since_ns, &until_ns, &count);
+    int r = log_boot_find(logs_of(journal), journal->runtime, journal->boots_back, &since_ns,
+                          &until_ns, &count);
 
     if (r == -EACCES || r == -EPERM) {
         slc_complain("--boot",
@@ -457,7 +479,7 @@ static int read_all(struct journal *journal)
     int status, checked, r = 0;
 
     follow.roots[0] = all ? logs_of(journal) : NULL;
-    if (all && text_format(stopgap, sizeof stopgap, "%s/log", journal->slc->options.runtime))
+    if (all && journal->runtime && text_format(stopgap, sizeof stopgap, "%s/log", journal->runtime))
         follow.roots[1] = stopgap;
     if (follows)
         r = log_follow_begin(&follow, &journal->merge);
@@ -480,8 +502,10 @@ static int read_all(struct journal *journal)
 
 static int run(struct slc *slc)
 {
-    struct journal journal = {
-        .slc = slc, .services = json_object(), .merge = {.filter = LOG_FILTER_NONE}};
+    struct journal journal = {.slc = slc,
+                              .runtime = slc->options.runtime,
+                              .services = json_object(),
+                              .merge = {.filter = LOG_FILTER_NONE}};
     int status = read_options(&journal), r;
 
     if (status == SLC_DONE) {

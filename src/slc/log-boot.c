@@ -35,7 +35,7 @@ int log_boot_find(const char *logs, const char *runtime, uint64_t back, uint64_t
 
     if (r == 0)
         r = add(&merge, logs, "", false);
-    if (r == 0)
+    if (r == 0 && runtime)
         r = add(&merge, runtime, "/log", true);
     if (r == 0)
         r = log_merge_begin(&merge, back + 1);

@@ -27,7 +27,7 @@ const struct option_row slc_options[] = {
     {"runtime", 0, false, OPTION_TEXT, FIELD(runtime), "DIR",
      "where the launcher's socket is (CONIT_RUNTIME, /run/conit)"},
     {"logs", 0, false, OPTION_TEXT, FIELD(logs), "DIR",
-     "where the journals are when no launcher answers (/var/log/conit)"},
+     "where the journals are (the launcher's, else /var/log/conit)"},
     {"json", 0, false, OPTION_FLAG, FIELD(json), NULL, "print JSON"},
     {"quiet", 'q', false, OPTION_FLAG, FIELD(quiet), NULL, "print errors only"},
     {"help", 'h', false, OPTION_FLAG, FIELD(help), NULL, "print help"},
@@ -59,7 +59,8 @@ int main(int argc, char **argv)
         slc.options.runtime = getenv("CONIT_RUNTIME");
     if (!slc.options.runtime || !*slc.options.runtime)
         slc.options.runtime = SLC_DEFAULT_RUNTIME;
-    if (!slc.options.logs)
+    slc.logs_given = slc.options.logs != NULL;
+    if (!slc.logs_given)
         slc.options.logs = DEFAULT_LOGS;
     return flush_output(slc.verb->run(&slc));
 }

@@ -70,6 +70,7 @@ struct verb {
 
 struct slc {
     struct options options;
+    bool logs_given; /* --logs, not its default */
     const struct verb *verb;
     char **words; /* what follows the verb, NULL-terminated */
     size_t word_count;

@@ -479,3 +479,24 @@ def test_a_boot_is_marked_once_and_is_found_when_the_machine_is_down():
         down = [SLC, '--runtime', '/nowhere', '--logs', str(machine.logs), 'journal', '-b', 'web']
         done = subprocess.run(down, capture_output=True, text=True, check=False, timeout=DEADLINE)
         assert done.returncode == 0 and 'of this boot' in done.stdout, done
+
+
+def test_journals_of_another_machine_are_read_on_one_that_runs():
+    with Machine() as machine:
+        define(machine, 'web', type='task', exec=shell('echo of this machine'))
+        booted(machine)
+        machine.wait_state('web', 'done')
+        with logs() as l:
+            l.write('web', line(0, 'of the other'))
+            l.write('conit', line(0, 'boot id=other'))
+            read = [SLC, '--runtime', str(machine.runtime), 'journal', '-o', 'cat', '--logs']
+            for names in ['web'], [], ['web', '-b']:
+                done = subprocess.run([*read, str(l.logs), *names], capture_output=True, text=True,
+                                      check=False, timeout=DEADLINE)
+                assert done.returncode == 0 and 'of the other\n' in done.stdout, (names, done)
+                assert 'of this machine' not in done.stdout, (names, done)
+            # By another path to the launcher's own folder it is asked all the same.
+            (l.top / 'link').symlink_to(machine.logs)
+            done = subprocess.run([*read, str(l.top / 'link'), 'web'], capture_output=True, text=True,
+                                  check=False, timeout=DEADLINE)
+            assert (done.returncode, done.stdout) == (0, 'of this machine\n'), done
