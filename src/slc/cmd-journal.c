@@ -365,9 +365,10 @@ static int check_sources(struct journal *journal)
 
     for (size_t i = 0; i < slc->word_count; i++) {
         const char *name = slc->words[i];
-        /* Not every machine's kernel, or programs without a service, have said anything. */
-        bool may_be_empty =
-            service_name_is_journal(name) && strcmp(name, SERVICE_NAME_RESERVED) != 0;
+        /* Not every machine's kernel, or programs without a service, have said anything; and what
+         * conit said may have been removed. */
+        bool may_be_empty = service_name_is_journal(name) &&
+                            (journal->answered || strcmp(name, SERVICE_NAME_RESERVED) != 0);
         if (is_named_before(slc, i) || json_object_get(journal->services, name) || may_be_empty ||
             has_journal(journal, name))
             continue;
@@ -376,10 +377,12 @@ static int check_sources(struct journal *journal)
         else
             status = refuse_name(journal, name);
     }
-    if (!slc->word_count && !journal->merge.all_count && !journal->merge.follow) {
-        slc_complain("journal", "there are no journals in %s%s", logs_of(journal),
-                     access(logs_of(journal), F_OK) < 0 ? ", which is not there" : "");
-        status = SLC_FAILED;
+    if (!slc->word_count && !journal->merge.all_count) {
+        slc_complain("journal", "there are no journals in %s%s%s", logs_of(journal),
+                     access(logs_of(journal), F_OK) < 0 ? ", which is not there" : "",
+                     journal->merge.follow ? ": waiting for one" : "");
+        if (!journal->merge.follow)
+            status = SLC_FAILED;
     }
     return status;
 }
@@ -399,8 +402,9 @@ static int find_boot(struct journal *journal)
         return SLC_NOT_PERMITTED;
     }
     if (r == -ENOENT && count)
-        slc_complain("--boot", "only %llu boots are marked in the journal %s",
-                     (unsigned long long)count, SERVICE_NAME_RESERVED);
+        slc_complain("--boot", "there is no boot -%llu: %llu %s marked in the journal %s",
+                     (unsigned long long)journal->boots_back, (unsigned long long)count,
+                     count == 1 ? "is" : "are", SERVICE_NAME_RESERVED);
     else if (r == -ENOENT)
         slc_complain("--boot", "no boot is marked in the journal %s in %s", SERVICE_NAME_RESERVED,
                      logs_of(journal));

@@ -220,7 +220,7 @@ def test_boots_are_found_by_their_marks():
         assert l.cat('-b-2', 'web') == ['boot 0']
         assert l.cat('web', '-b', '-1', '--since', stamp(1900)) == []
         done = l.run('web', '-b', '-3')
-        assert done.returncode == 1 and b'only 3 boots are marked' in done.stderr, done
+        assert done.returncode == 1 and b'no boot -3: 3 are marked' in done.stderr, done
         (l.logs / 'conit/current').unlink()
         done = l.run('web', '-b')
         assert done.returncode == 1 and b'no boot is marked' in done.stderr, done
@@ -328,6 +328,12 @@ def test_following_waits_for_folders_that_are_not_there_yet():
         assert b'waiting for it' in followed.process.stderr.readline()
         l.write('web', line(0, 'here'))
         assert followed.line() == 'here'
+    with logs() as l:
+        l.logs.rmdir()
+        followed = l.follow('-o', 'cat')
+        assert b'which is not there: waiting for one' in followed.process.stderr.readline()
+        l.write('web', line(0, 'one'))
+        assert followed.line() == 'one'
 
 
 def test_following_picks_as_reading_does():
