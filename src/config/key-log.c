@@ -128,12 +128,12 @@ static void show_log(const struct definition *definition, const void *field, str
     units_format_age(quota->max_age_s ? quota->max_age_s : AGE_NEVER_S, text);
     text_add_char(text, '"');
     show_key(text, "rate");
-    if (quota->rate_lines)
-        text_add_char(text, '"');
+    text_add_char(text, '"');
     if (quota->rate_lines)
         units_format_rate(quota->rate_lines, quota->rate_interval_ms, text);
-    text_add(text, quota->rate_lines ? "\"" : "null");
-    text_add_char(text, '}');
+    else
+        text_add(text, "none");
+    text_add(text, "\"}");
 }
 
 const struct key_kind kind_log = {value_log, equal_log, show_log, NULL};

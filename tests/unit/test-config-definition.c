@@ -169,13 +169,13 @@ TEST(the_quota_keeps_the_defaults_of_what_is_left_out)
     CHECK(quota_equal(&d->quota, &QUOTA_DEFAULT));
     definition_destroy(d);
     check_shown("exec: a\n", KEY_LOG,
-                "{\"max-size\":\"16M\",\"keep\":4,\"max-age\":\"never\",\"rate\":null}");
+                "{\"max-size\":\"16M\",\"keep\":4,\"max-age\":\"never\",\"rate\":\"none\"}");
     check_shown("exec: a\nlog: {max-size: 64K, keep: 0, max-age: 730d, rate: 5000/10s}\n", KEY_LOG,
                 "{\"max-size\":\"64K\",\"keep\":0,\"max-age\":\"730d\",\"rate\":\"5000/10s\"}");
     check_shown("exec: a\nlog: {max-age: 90, rate: 100/min}\n", KEY_LOG,
                 "{\"max-size\":\"16M\",\"keep\":4,\"max-age\":\"90s\",\"rate\":\"100/min\"}");
     check_shown("exec: a\nlog: {rate: none}\n", KEY_LOG,
-                "{\"max-size\":\"16M\",\"keep\":4,\"max-age\":\"never\",\"rate\":null}");
+                "{\"max-size\":\"16M\",\"keep\":4,\"max-age\":\"never\",\"rate\":\"none\"}");
     struct definition *other = load("exec: a\nlog: {keep: 5}\n");
     d = load("exec: a\n");
     CHECK_NUMBER(definition_diff(d, other), KEY_BIT(KEY_LOG));
