@@ -15,6 +15,8 @@
 
 #define LOG_SIZE_LEAST (1ull << 20)
 #define LOG_SIZE_MOST  (1ull << 50)
+#define LOG_SYNC_LEAST 100u
+#define LOG_SYNC_MOST  3600000u
 #define ROWS_MOST      8 /* keys of one mapping */
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -237,6 +239,20 @@ static int read_log_kernel(struct reading *r, const char *key, const struct node
     return 0;
 }
 
+static int read_log_sync(struct reading *r, const char *key, const struct node *value)
+{
+    uint32_t ms;
+    int failed = value->kind == NODE_TEXT ? units_parse_time(value->text, &ms) : -EINVAL;
+    if (failed == -EINVAL)
+        return note(r, value, "'%s' of 'log' is a time: write 500ms, 5s or 1min", key);
+    if (failed || ms > LOG_SYNC_MOST)
+        return note(r, value, "'%s: %.*s' is too long: at most 1h", key, SHOWN(value));
+    if (ms < LOG_SYNC_LEAST)
+        return note(r, value, "'%s: %.*s' is too short: at least 100ms", key, SHOWN(value));
+    r->file.log.sync_ms = ms;
+    return 0;
+}
+
 /* --- Keys --- */
 
 struct row {
@@ -265,7 +281,12 @@ static int read_mapping(struct reading *r, const struct node *mapping, const str
 static int read_log(struct reading *r, const char *key, const struct node *value)
 {
     static const struct row rows[] = {
-        {"max-size", read_log_size}, {"dev-log", read_log_dev}, {"kernel", read_log_kernel}};
+        {"max-size", read_log_size},
+        {"dev-log", read_log_dev},
+        {"kernel", read_log_kernel},
+        {"sync", read_log_sync},
+    };
+    _Static_assert(COUNT(rows) <= ROWS_MOST, "all names have room");
     if (value->kind != NODE_MAPPING)
         return note(r, value, "'%s' is a mapping: write 'log: {max-size: 1G}'", key);
     return read_mapping(r, value, rows, COUNT(rows));

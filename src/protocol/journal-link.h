@@ -17,7 +17,7 @@
  *   SETTINGS  id, flags, quota: others from now on
  *   MATCH     id, run, text: an expression           MATCHED  id, run: a line of it was there
  *   UNMATCH   id, run: nobody waits for it any more
- *   SYSTEM    flags, quota, name, text: of all       COUNTS   a descriptor
+ *   SYSTEM    flags, quota, sync, name, text: of all COUNTS   a descriptor
  *
  * MATCH asks for the first whole line that the service prints from then on and that matches (POSIX,
  * extended); what it printed before is not looked at. A program whose first line is to count is
@@ -28,8 +28,9 @@
  *
  * SYSTEM: `flags` says what else is read, `name` is the path of the socket /dev/log, `text` the
  * path of the cgroup in which each service has its own as /proc/PID/cgroup tells it, a line end,
- * and its path as a file ("": there are none), and max_size_bytes is for all journals together (0:
- * the default). The last one counts.
+ * and its path as a file ("": there are none), max_size_bytes is for all journals together, and
+ * within sync_ms all is on the disk that is not urgent (0: the default of each). The last one
+ * counts.
  * The answer is COUNTS: a descriptor to read from, and nothing else, an array of struct
  * journal_counts by id. So nobody has to be asked how much a service has printed.
  */
@@ -40,7 +41,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define JOURNAL_LINK_VERSION 3
+#define JOURNAL_LINK_VERSION 4
 
 enum journal_link_type {
     JOURNAL_REGISTER = 1,
@@ -89,6 +90,7 @@ struct journal_link_message {
     uint32_t flags;
     uint32_t level;                     /* syslog's 0 to 7 */
     struct quota quota;                 /* REGISTER, SETTINGS; max_size_bytes 0: QUOTA_DEFAULT */
+    uint32_t sync_ms, unused;           /* SYSTEM */
     uint64_t run[2];                    /* MATCH, UNMATCH, MATCHED: the invocation id */
     char name[JOURNAL_LINK_NAME_BYTES]; /* REGISTER; ends in NUL */
     char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME;

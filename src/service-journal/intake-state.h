@@ -40,6 +40,7 @@ struct intake_state {
     /* SYSTEM */
     uint32_t told, flags; /* told: set last */
     uint64_t max_size_bytes;
+    uint32_t sync_ms, unused;
     char dev_log[JOURNAL_LINK_NAME_BYTES], cgroup[JOURNAL_LINK_TEXT_BYTES];
     /* What is being written into a pipe: which counts if the pipe holds another number of bytes
      * than before it. Nobody reads the pipe meanwhile. */

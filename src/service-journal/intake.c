@@ -86,6 +86,7 @@ static void apply(struct intake *intake)
     const uint32_t flags = intake->state->flags;
     dev_log_set_cgroups(&intake->dev_log, intake->state->cgroup);
     writer_set_total(&intake->journal->writer, intake->state->max_size_bytes);
+    writer_set_sync(&intake->journal->writer, intake->state->sync_ms);
     if ((flags & JOURNAL_SYSTEM_DEV_LOG) &&
         (intake->dev_log.source.fd < 0 || access(intake->state->dev_log, F_OK) < 0)) {
         dev_log_close(&intake->dev_log, intake->state->dev_log);
@@ -111,6 +112,7 @@ void intake_system(struct intake *intake, const struct journal_link_message *mes
     memcpy(state->cgroup, message->text, sizeof state->cgroup);
     state->flags = message->flags;
     state->max_size_bytes = message->quota.max_size_bytes;
+    state->sync_ms = message->sync_ms;
     __atomic_store_n(&state->told, 1, __ATOMIC_SEQ_CST);
     apply(intake);
 }

@@ -436,7 +436,7 @@ bool writer_give_up_descriptors(struct writer *writer)
 
 void writer_set_sync(struct writer *writer, uint32_t interval_ms)
 {
-    writer->sync.interval_ms = interval_ms;
+    writer->sync.interval_ms = interval_ms ? interval_ms : SYNC_DEFAULT_MS;
 }
 
 void writer_begin_end(struct writer *writer)

@@ -128,7 +128,8 @@ void writer_take_back(struct writer *writer);
 /* Asks for descriptors that files have open, and waits for them for a while. False: none came. */
 bool writer_give_up_descriptors(struct writer *writer);
 
-/* Within what time all is on the disk that is not urgent. */
+/* Within what time all is on the disk that is written from now on and not urgent; 0: the default.
+ */
 void writer_set_sync(struct writer *writer, uint32_t interval_ms);
 
 /* The machine goes down: nothing more is compressed. */

@@ -20,7 +20,7 @@
 struct queued {
     struct list node;
     uint64_t sequence;
-    uint32_t id, flags, level;
+    uint32_t id, flags, level, sync_ms;
     uint16_t type;
     bool announced; /* a registration that was said to be waiting */
     int fd;         /* a registration's pipe until it is acknowledged; else -1 */
@@ -53,6 +53,7 @@ static int send_one(struct journal_client *client, const struct queued *queued)
     message.flags = queued->flags;
     message.level = queued->level;
     message.quota = queued->quota;
+    message.sync_ms = queued->sync_ms;
     memcpy(message.run, queued->run, sizeof message.run);
     memcpy(message.name, queued->words, queued->name_bytes + 1);
     memcpy(message.text, text, strlen(text) + 1);
@@ -160,7 +161,7 @@ int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t
 }
 
 int journal_client_system(struct journal_client *client, uint32_t flags, uint64_t max_size_bytes,
-                          const char *dev_log, const char *cgroup)
+                          uint32_t sync_ms, const char *dev_log, const char *cgroup)
 {
     struct queued *queued;
     size_t bytes = strlen(cgroup);
@@ -171,6 +172,7 @@ int journal_client_system(struct journal_client *client, uint32_t flags, uint64_
         return failed;
     queued->flags = flags;
     queued->quota.max_size_bytes = max_size_bytes;
+    queued->sync_ms = sync_ms;
     flush(client);
     return 0;
 }

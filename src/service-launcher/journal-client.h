@@ -77,9 +77,10 @@ int journal_client_settings(struct journal_client *client, uint32_t id, uint32_t
 
 /* What holds for all journals. `cgroup`: the path of the cgroup that holds the services', as
  * /proc/PID/cgroup tells it, "" for none; `dev_log`: of the socket. `flags`: enum
- * journal_system_flag. 0, -ENOMEM, or -EINVAL: a path is too long. */
+ * journal_system_flag; `max_size_bytes` and `sync_ms`: 0 for the default.
+ * 0, -ENOMEM, or -EINVAL: a path is too long. */
 int journal_client_system(struct journal_client *client, uint32_t flags, uint64_t max_size_bytes,
-                          const char *dev_log, const char *cgroup);
+                          uint32_t sync_ms, const char *dev_log, const char *cgroup);
 
 /* A line about the service in its journal; `level` is syslog's 0 to 7. With JOURNAL_OWN_ID it is a
  * line of the journal `conit`. Line ends in it become blanks. Never fails: what cannot be kept is

@@ -48,7 +48,8 @@ void log_tell_settings(struct launcher *launcher)
         launcher->journal,
         flag_of(launcher, log->dev_log, JOURNAL_SYSTEM_DEV_LOG) |
             flag_of(launcher, log->kernel, JOURNAL_SYSTEM_KERNEL),
-        log->max_size_bytes, *log->dev_log_path ? log->dev_log_path : LOG_SETTINGS_DEV_LOG, cgroup);
+        log->max_size_bytes, log->sync_ms,
+        *log->dev_log_path ? log->dev_log_path : LOG_SETTINGS_DEV_LOG, cgroup);
     if (failed)
         LOG(ERROR, "The journal does not know what the system file says of it: reload again",
             TEXT("error", strerror(-failed)));

@@ -25,11 +25,11 @@ KEY_JOURNAL_STATE, KEY_SERVICE_FIRST = 8, 16
 OWNER_LAUNCHER, OWNER_JOURNAL = 1, 2
 
 # protocol/journal-link.h
-LINK = struct.Struct('=HHIQIIQIIIIQQ208s')
+LINK = struct.Struct('=HHIQIIQIIIIIIQQ208s')
 LINK_BYTES = LINK.size + 1200
 REGISTER, EVENT, RUN_ENDED, FORGET, DRAIN, SETTINGS = 1, 2, 3, 4, 5, 6
 HELLO, ACK, LINK_DRAINED, NOTE = 16, 17, 18, 19
-LINK_VERSION = 3
+LINK_VERSION = 4
 OWN_ID = 0xffffffff
 INFO = 6
 
@@ -107,12 +107,12 @@ class Machine:
         return kind, struct.unpack(f'={count}I', payload[:4 * count]) if fds else (), fds
 
     def say_link(self, kind, id=0, name=b'', text=b'', flags=0, level=INFO, quota=(0,) * 5, fd=None,
-                 sequence=None, run=(0, 0)):
+                 sequence=None, run=(0, 0), sync_ms=0):
         """`quota`: max_size, keep, max_age, rate lines, rate milliseconds; zeros: the default."""
         if sequence is None:
             self.sequence += 1
             sequence = self.sequence
-        message = LINK.pack(LINK_VERSION, kind, id, sequence, flags, level, *quota, *run, name) + text + b'\0'
+        message = LINK.pack(LINK_VERSION, kind, id, sequence, flags, level, *quota, sync_ms, 0, *run, name) + text + b'\0'
         socket.send_fds(self.link, [message], [] if fd is None else [fd])
         return sequence
 
@@ -466,9 +466,9 @@ def test_rubbish_on_the_link_hurts_nobody():
     with machine() as m:
         out = m.service(0, 'web')
         for rubbish in (b'', b'x', b'\xff' * LINK_BYTES, b'\xff' * 5000,
-                        LINK.pack(9, EVENT, 0, 99, 0, INFO, *[0] * 7, b''),
-                        LINK.pack(LINK_VERSION, EVENT, 0, 99, 0, 99, *[0] * 7, b'') + b'x\0',
-                        LINK.pack(LINK_VERSION, EVENT, 0, 99, 0, INFO, *[0] * 7, b'') + b'no end'):
+                        LINK.pack(9, EVENT, 0, 99, 0, INFO, *[0] * 9, b''),
+                        LINK.pack(LINK_VERSION, EVENT, 0, 99, 0, 99, *[0] * 9, b'') + b'x\0',
+                        LINK.pack(LINK_VERSION, EVENT, 0, 99, 0, INFO, *[0] * 9, b'') + b'no end'):
             if rubbish:
                 m.link.send(rubbish)
         m.say_link(200, 0)

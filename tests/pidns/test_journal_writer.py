@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import time
+import types
 
 from hang import HungFolder
 from harness import Machine as WholeMachine, until
@@ -184,19 +185,24 @@ def test_a_hung_folder_stops_no_service_and_no_request_and_the_newest_lines_are_
 
 # ---- what is on the disk ------------------------------------------------------------------------
 
-def next_synced(m, stepper):
+def next_synced(stepper):
     """The file that is synced next."""
     fd = until(lambda: stepper.until(FDATASYNC), 'something is synced', deadline=60)
-    return os.path.basename(os.path.dirname(os.readlink(f'/proc/{m.process.pid}/fd/{fd}')))
+    return os.path.basename(os.path.dirname(os.readlink(f'/proc/{stepper.pid}/fd/{fd}')))
+
+
+def has_syncing_thread(pid):
+    return len(os.listdir(f'/proc/{pid}/task')) == 3
 
 
 def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wakes_up():
-    with machine() as m:
+    with machine(start=False) as m:
+        m.prefix = ['unshare', '--mount']  # it is woken when somebody mounts something
+        m.start()
         outs = {name: m.service(i, name) for i, name in enumerate(('quiet', 'urgent'))}
         os.write(outs['quiet'], b'<3>so that there is a thread that syncs\n')
         m.drain()
-        until(lambda: len(os.listdir(f'/proc/{m.process.pid}/task')) == 3, 'the thread is there',
-              deadline=60)
+        until(lambda: has_syncing_thread(m.process.pid), 'the thread is there', deadline=60)
         with contextlib.closing(Stepper(m.process)) as stepper:
             while stepper.next_stop():
                 pass  # what is left of that
@@ -204,7 +210,7 @@ def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wake
             os.write(outs['urgent'], b'<3>an error\n')
             order = []
             while not set(outs) <= set(order):
-                order.append(next_synced(m, stepper))
+                order.append(next_synced(stepper))
             assert order.index('urgent') < order.index('quiet'), order
             quiet, end = 0, time.monotonic() + 60
             while quiet < 3:  # in a row: nothing is done again and again
@@ -212,6 +218,28 @@ def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wake
                 quiet = 0 if stepper.next_stop() else quiet + 1
         for out in outs.values():
             os.close(out)
+
+
+def test_the_time_that_the_system_file_gives_counts_from_the_next_reload():
+    """What was printed under an hour comes later than what is printed under less."""
+    with WholeMachine() as m:
+        for name, line in (('urgent', '<3>an error'), ('late', 'a line'), ('soon', 'a line')):
+            define(m, name, type='task', exec=['/bin/echo', line], enabled=False)
+        m.config.write_text('log: {sync: 1h}\n', encoding='ascii')
+        booted(m)
+        journal = types.SimpleNamespace(pid=m.pid_of('service-journal'))
+        m.slc('start', 'urgent')
+        until(lambda: has_syncing_thread(journal.pid), 'there is a thread that syncs', deadline=60)
+        m.slc('start', 'late')
+        until(lambda: '+info done' in m.log_of('late'), 'all of it is written')
+        m.config.write_text('log: {sync: 100ms}\n', encoding='ascii')
+        m.slc('reload')
+        with contextlib.closing(Stepper(journal)) as stepper:
+            m.slc('start', 'soon')
+            first = None
+            while first not in ('late', 'soon'):
+                first = next_synced(stepper)
+        assert first == 'soon'
 
 
 def test_a_file_is_synced_before_it_is_sealed():

@@ -56,7 +56,7 @@ TEST(what_holds_for_all_journals_may_be_said)
     struct system_file file = {0};
     struct error_list errors = {0};
     CHECK_NUMBER(parse("title: a\n", &file, &errors), 0);
-    CHECK(!file.log.max_size_bytes && file.log.dev_log == LOG_NOT_GIVEN &&
+    CHECK(!file.log.max_size_bytes && !file.log.sync_ms && file.log.dev_log == LOG_NOT_GIVEN &&
           file.log.kernel == LOG_NOT_GIVEN);
     system_file_finish(&file);
     CHECK_NUMBER(parse("log: {max-size: 2G, dev-log: no, kernel: yes}\n", &file, &errors), 0);
@@ -69,6 +69,12 @@ TEST(what_holds_for_all_journals_may_be_said)
     system_file_finish(&file);
     CHECK_NUMBER(parse("log: {dev-log: yes}\n", &file, &errors), 0);
     CHECK(file.log.dev_log == LOG_ON && !*file.log.dev_log_path);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("log: {sync: 100ms}\n", &file, &errors), 0);
+    CHECK_NUMBER(file.log.sync_ms, 100);
+    system_file_finish(&file);
+    CHECK_NUMBER(parse("log: {sync: 1h}\n", &file, &errors), 0);
+    CHECK_NUMBER(file.log.sync_ms, 3600000);
     system_file_finish(&file);
     CHECK_NUMBER(parse("log: {}\n", &file, &errors), 0);
     system_file_finish(&file);
@@ -114,6 +120,11 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
         {"log: {dev-log: /12345678901234567890123456789012345678901234567890"
          "1234567890123456789012345678901234567890123456789012345678}\n",
          "config.yml:1:16: the path of a socket has at most 107 bytes: choose a shorter one"},
+        {"log: {sync: soon}\n",
+         "config.yml:1:13: 'sync' of 'log' is a time: write 500ms, 5s or 1min"},
+        {"log: {sync: 99ms}\n", "config.yml:1:13: 'sync: 99ms' is too short: at least 100ms"},
+        {"log: {sync: 61min}\n", "config.yml:1:13: 'sync: 61min' is too long: at most 1h"},
+        {"log: {sync: never}\n", "config.yml:1:13: 'sync: never' is too long: at most 1h"},
         {"log: {kernel: [yes]}\n", "config.yml:1:15: 'kernel' is yes or no: write 'kernel: yes'"},
         {"- a\n", "config.yml:1:1: the system file is a mapping, not a list: write 'title: some "
                   "words'"},

@@ -109,20 +109,21 @@ TEST(what_holds_for_all_journals_arrives_in_one_message)
     int fd;
 
     begin();
-    CHECK_NUMBER(
-        journal_client_system(&client, JOURNAL_SYSTEM_KERNEL, 1ull << 40, "/dev/log", "/a/conit-1"),
-        0);
+    CHECK_NUMBER(journal_client_system(&client, JOURNAL_SYSTEM_KERNEL, 1ull << 40, 200, "/dev/log",
+                                       "/a/conit-1"),
+                 0);
     CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), 1);
     CHECK_NUMBER(message.type, JOURNAL_SYSTEM);
     CHECK_NUMBER(message.flags, JOURNAL_SYSTEM_KERNEL);
     CHECK_NUMBER(message.quota.max_size_bytes, 1ull << 40);
+    CHECK_NUMBER(message.sync_ms, 200);
     CHECK_TEXT(message.name, "/dev/log");
     CHECK_TEXT(message.text, "/a/conit-1");
     CHECK_NUMBER(queued(), 1);
     memset(path, 'x', sizeof path);
     path[sizeof path - 1] = 0;
-    CHECK_NUMBER(journal_client_system(&client, 0, 0, "/dev/log", path), -EINVAL);
-    CHECK_NUMBER(journal_client_system(&client, 0, 0, path, ""), -EINVAL);
+    CHECK_NUMBER(journal_client_system(&client, 0, 0, 0, "/dev/log", path), -EINVAL);
+    CHECK_NUMBER(journal_client_system(&client, 0, 0, 0, path, ""), -EINVAL);
     CHECK_NUMBER(queued(), 1);
     finish();
 }
