@@ -488,16 +488,22 @@ int journal_store_sync_fds(struct journal_store *store, struct journal_file *fil
                            int *ret_folder)
 {
     char path[PATH_MAX];
-    int fd = -ENAMETOOLONG, folder = -1;
+    int fd, folder = -1;
 
-    if (file->fd >= 0)
-        fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
-    else if (store_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path))
-        fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
+    if (!store_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path))
+        return -ENAMETOOLONG;
+    fd = file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0)
+                       : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
         return -errno;
-    if (file->is_new && store_path(store, file, file->on_fallback, ".", path))
+    if (file->is_new && store_path(store, file, file->on_fallback, ".", path)) {
         folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0 && (errno == EMFILE || errno == ENFILE)) {
+            int failed = -errno;
+            close(fd);
+            return failed;
+        }
+    }
     file->is_new = false;
     file->synced_bytes = file->size_bytes;
     *ret_file = fd;

@@ -147,16 +147,24 @@ static void say_failed(struct writer *writer)
     sync->error = failed;
 }
 
-/* Adds what is due of one book. Returns false when there is no descriptor for it. */
-static bool add_book(struct writer *writer, struct book *book, struct sync_fd *fds, size_t *count)
+static bool is_without_descriptor(int failed)
 {
-    int file, folder;
-    if (journal_store_sync_fds(&writer->store, &book->file, &file, &folder) < 0)
-        return false;
+    return failed == -EMFILE || failed == -ENFILE;
+}
+
+/* Adds what is due of one book. Returns 0 or -errno. */
+static int add_book(struct writer *writer, struct book *book, struct sync_fd *fds, size_t *count)
+{
+    int file, folder, failed;
+    do
+        failed = journal_store_sync_fds(&writer->store, &book->file, &file, &folder);
+    while (is_without_descriptor(failed) && journal_store_give_up_descriptor(&writer->store));
+    if (failed)
+        return failed;
     fds[(*count)++] = (struct sync_fd){file, false};
     if (folder >= 0)
         fds[(*count)++] = (struct sync_fd){folder, true};
-    return true;
+    return 0;
 }
 
 /* The files that are due, or nearly. What is left is due at `*ret_next_ns` (0: nothing). */
@@ -171,12 +179,12 @@ static size_t collect(struct writer *writer, struct sync_fd *fds, uint64_t *ret_
         if (!book->sync_at_ns)
             continue;
         if (book->sync_at_ns <= by_ns && count + 2 <= 2 * SYNC_AT_ONCE) {
-            set_unsynced(writer, book, 0);
-            /* Gone, most likely: what is written next is due again. */
-            (void)add_book(writer, book, fds, &count);
-        } else if (!next_ns || book->sync_at_ns < next_ns) {
-            next_ns = book->sync_at_ns;
+            bool again = is_without_descriptor(add_book(writer, book, fds, &count));
+            /* Any other failure: it is gone, and what is written next is due again. */
+            set_unsynced(writer, book, again ? by_ns : 0);
         }
+        if (book->sync_at_ns && (!next_ns || book->sync_at_ns < next_ns))
+            next_ns = book->sync_at_ns;
     }
     *ret_next_ns = next_ns;
     return count;
@@ -188,6 +196,7 @@ void sync_turn(struct writer *writer)
     struct sync_fd fds[2 * SYNC_AT_ONCE];
     uint64_t next_ns;
 
+    say_failed(writer);
     if (!sync->due)
         return;
     pthread_mutex_lock(&sync->lock);
@@ -195,7 +204,6 @@ void sync_turn(struct writer *writer)
     pthread_mutex_unlock(&sync->lock);
     if (busy) /* it wakes us */
         return;
-    say_failed(writer);
     sync->due = false;
     size_t count = collect(writer, fds, &next_ns);
     if (next_ns)
@@ -226,7 +234,7 @@ void sync_all(struct writer *writer, bool whole)
         struct book *book = container_of(node, struct book, node);
         size_t count = 0;
         /* One that is open is synced below. */
-        if (book->sync_at_ns && book->file.fd < 0 && add_book(writer, book, fds, &count))
+        if (book->sync_at_ns && book->file.fd < 0 && !add_book(writer, book, fds, &count))
             while (count) {
                 bring(&fds[--count]);
                 close(fds[count].fd);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -265,5 +266,29 @@ TEST(a_block_that_is_written_again_takes_its_sealed_files_back)
     /* Somebody removed it: what is there now is not touched. */
     CHECK_NUMBER(journal_store_rewind(&store, &file, noted.device, noted.inode + 999, 0), -ENOENT);
     CHECK_TEXT(read_file("current"), TIME " info kept\n");
+    finish();
+}
+
+TEST(without_a_descriptor_what_is_to_be_synced_stays_so)
+{
+    struct rlimit before, few;
+    int fd, folder;
+
+    begin();
+    append(TIME " info a\n");
+    CHECK_NUMBER(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(0);
+    close(next);
+    for (int spare = 0; spare < 2; spare++) { /* with one the file can be opened, not its folder */
+        few = (struct rlimit){(rlim_t)(next + spare), before.rlim_max};
+        CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &few), 0);
+        CHECK_NUMBER(journal_store_sync_fds(&store, &file, &fd, &folder), -EMFILE);
+    }
+    CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CHECK_NUMBER(file.synced_bytes, 0);
+    CHECK_NUMBER(journal_store_sync_fds(&store, &file, &fd, &folder), 0);
+    CHECK(fd >= 0 && folder >= 0);
+    close(fd);
+    close(folder);
     finish();
 }
