@@ -228,16 +228,27 @@ def test_the_sender_is_found_by_its_output_where_there_are_no_cgroups():
         os.close(out)
 
 
+def pipes_of(pid):
+    """How many ends it holds: files it opens and closes as it likes."""
+    found = 0
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):
+            found += os.readlink(f'/proc/{pid}/fd/{fd}').startswith('pipe:')
+    return found
+
+
 def test_a_service_that_is_forgotten_takes_its_pipe_along():
     with log(cgroup=b'') as l:
         out = l.machine.service(4, 'web')
-        before = len(os.listdir(f'/proc/{l.machine.process.pid}/fd'))
+        l.machine.wait_done()
+        before = pipes_of(l.machine.process.pid)
         with saying(l.path, out):
             until((l.machine.logs / 'web/current').exists, 'it is there')
+            assert pipes_of(l.machine.process.pid) > before
             l.machine.say_link(FORGET, 4)
             l.machine.wait_done()
         os.close(out)
-        until(lambda: len(os.listdir(f'/proc/{l.machine.process.pid}/fd')) <= before, 'it is closed')
+        until(lambda: pipes_of(l.machine.process.pid) < before, 'it is closed')
 
 
 # The whole machine, with a /dev of its own. ------------------------------------------------------
