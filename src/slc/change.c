@@ -11,9 +11,9 @@
 #define PATIENCE_NS (2 * NS_PER_SEC) /* without a terminal: what takes longer is told */
 
 const struct option_row change_options[] = {
-    {"no-wait", 0, false, OPTION_FLAG, offsetof(struct options, no_wait), NULL,
+    {"no-wait", 0, OPTION_FLAG, offsetof(struct options, no_wait), NULL,
      "do not wait until it is done"},
-    {"timeout", 0, false, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
+    {"timeout", 0, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
      "wait at most so long (5s, 2min); what was begun goes on"},
     {NULL},
 };

@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 
 static const struct option_row options[] = {
-    {"services", 0, false, OPTION_LIST, offsetof(struct options, services), "DIR",
+    {"services", 0, OPTION_LIST, offsetof(struct options, services), "DIR",
      "a folder of service files instead of the usual ones; may be repeated"},
-    {"config", 0, false, OPTION_TEXT, offsetof(struct options, config), "FILE",
+    {"config", 0, OPTION_TEXT, offsetof(struct options, config), "FILE",
      "the system file instead of the usual one"},
     {NULL},
 };

@@ -9,8 +9,6 @@ static void print_options(const struct option_row *row)
     for (; row && row->name; row++) {
         char words[80];
         struct text text;
-        if (row->not_built)
-            continue;
         text_init(&text, words, sizeof words);
         if (row->letter)
             text_printf(&text, "-%c, ", row->letter);
@@ -62,10 +60,9 @@ static json_t *options_as_json(const struct option_row *row)
 
     for (; row && row->name; row++) {
         char letter[2] = {row->letter};
-        if (!row->not_built)
-            json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", row->name,
-                                                  "letter", row->letter ? letter : NULL, "argument",
-                                                  row->argument, "help", row->help));
+        json_array_append_new(list, json_pack("{s:s, s:s?, s:s?, s:s}", "name", row->name, "letter",
+                                              row->letter ? letter : NULL, "argument",
+                                              row->argument, "help", row->help));
     }
     return list;
 }

@@ -3,7 +3,7 @@
 #include "slc/render.h"
 
 static const struct option_row options[] = {
-    {"failed", 0, false, OPTION_FLAG, offsetof(struct options, failed), NULL,
+    {"failed", 0, OPTION_FLAG, offsetof(struct options, failed), NULL,
      "only those that are failed or broken"},
     {NULL},
 };

@@ -8,13 +8,12 @@
 #include <string.h>
 
 static const struct option_row options[] = {
-    {"dry-run", 0, false, OPTION_FLAG, offsetof(struct options, dry_run), NULL,
-     "only say what would be"},
-    {"no-start", 0, false, OPTION_FLAG, offsetof(struct options, no_start), NULL,
+    {"dry-run", 0, OPTION_FLAG, offsetof(struct options, dry_run), NULL, "only say what would be"},
+    {"no-start", 0, OPTION_FLAG, offsetof(struct options, no_start), NULL,
      "do not start new services"},
-    {"no-wait", 0, false, OPTION_FLAG, offsetof(struct options, no_wait), NULL,
+    {"no-wait", 0, OPTION_FLAG, offsetof(struct options, no_wait), NULL,
      "with names: do not wait until it is done"},
-    {"timeout", 0, false, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
+    {"timeout", 0, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
      "with names: wait at most so long (5s, 2min); what was begun goes on"},
     {NULL},
 };

@@ -5,7 +5,7 @@
 #include "base/signals.h"
 
 static const struct option_row options[] = {
-    {"all", 0, false, OPTION_FLAG, offsetof(struct options, all), NULL,
+    {"all", 0, OPTION_FLAG, offsetof(struct options, all), NULL,
      "to all processes of the service, not only to the main one"},
     {NULL},
 };

@@ -6,9 +6,9 @@
 #include <string.h>
 
 static const struct option_row options[] = {
-    {"state", 0, false, OPTION_TEXT, offsetof(struct options, state), "STATE",
+    {"state", 0, OPTION_TEXT, offsetof(struct options, state), "STATE",
      "the state to wait for; without: running, done or skipped"},
-    {"timeout", 0, false, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
+    {"timeout", 0, OPTION_TEXT, offsetof(struct options, timeout), "TIME",
      "wait at most so long (5s, 2min)"},
     {NULL},
 };

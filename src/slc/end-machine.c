@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 const struct option_row end_machine_options[] = {
-    {"force", 0, false, OPTION_FLAG, offsetof(struct options, force), NULL,
+    {"force", 0, OPTION_FLAG, offsetof(struct options, force), NULL,
      "do not stop the services in order first"},
     {NULL},
 };

@@ -24,14 +24,14 @@ const char *const slc_later_verbs[] = {"upgrade", NULL};
 #define FIELD(name) offsetof(struct options, name)
 
 const struct option_row slc_options[] = {
-    {"runtime", 0, false, OPTION_TEXT, FIELD(runtime), "DIR",
+    {"runtime", 0, OPTION_TEXT, FIELD(runtime), "DIR",
      "where the launcher's socket is (CONIT_RUNTIME, /run/conit)"},
-    {"logs", 0, false, OPTION_TEXT, FIELD(logs), "DIR",
+    {"logs", 0, OPTION_TEXT, FIELD(logs), "DIR",
      "where the journals are (the launcher's, else /var/log/conit)"},
-    {"json", 0, false, OPTION_FLAG, FIELD(json), NULL, "print JSON"},
-    {"quiet", 'q', false, OPTION_FLAG, FIELD(quiet), NULL, "print errors only"},
-    {"help", 'h', false, OPTION_FLAG, FIELD(help), NULL, "print help"},
-    {"version", 0, false, OPTION_FLAG, FIELD(version), NULL, "print the version"},
+    {"json", 0, OPTION_FLAG, FIELD(json), NULL, "print JSON"},
+    {"quiet", 'q', OPTION_FLAG, FIELD(quiet), NULL, "print errors only"},
+    {"help", 'h', OPTION_FLAG, FIELD(help), NULL, "print help"},
+    {"version", 0, OPTION_FLAG, FIELD(version), NULL, "print the version"},
     {NULL},
 };
 

@@ -158,8 +158,6 @@ static int parse_option(struct slc *slc, char **argv, int argc, int *at)
     row = find_option(slc, name, length, letter);
     if (!row)
         return refuse_option(slc, word, name, length, letter);
-    if (row->not_built)
-        return slc_usage(word, "is not built yet");
     if (row->kind == OPTION_FLAG && value && letter)
         return slc_usage(word, "write letters one by one: -%c -%s", letter, value);
     if (row->kind == OPTION_FLAG && value)

@@ -47,7 +47,6 @@ enum option_kind {
 struct option_row {
     const char *name; /* "--json" without its dashes */
     char letter;      /* 0: none */
-    bool not_built;   /* known, and refused by name */
     enum option_kind kind;
     size_t offset;        /* in struct options */
     const char *argument; /* "DIR", for the help; NULL for a flag */

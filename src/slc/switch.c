@@ -19,9 +19,8 @@
 #include <unistd.h>
 
 const struct option_row switch_options[] = {
-    {"now", 0, false, OPTION_FLAG, offsetof(struct options, now), NULL,
-     "start or stop them now, too"},
-    {"root", 0, false, OPTION_TEXT, offsetof(struct options, root), "DIR",
+    {"now", 0, OPTION_FLAG, offsetof(struct options, now), NULL, "start or stop them now, too"},
+    {"root", 0, OPTION_TEXT, offsetof(struct options, root), "DIR",
      "of the system whose / is DIR, as an image; no launcher is asked"},
     {NULL},
 };

@@ -12,10 +12,9 @@ static int run_nothing(struct slc *slc)
 }
 
 static const struct option_row some_options[] = {
-    {"lines", 'n', false, OPTION_TEXT, offsetof(struct options, lines), "N", "how many"},
-    {"force", 0, false, OPTION_FLAG, offsetof(struct options, force), NULL, "hard"},
-    {"services", 0, false, OPTION_LIST, offsetof(struct options, services), "DIR", "where"},
-    {"follow", 'f', true, OPTION_FLAG, 0, NULL, ""},
+    {"lines", 'n', OPTION_TEXT, offsetof(struct options, lines), "N", "how many"},
+    {"force", 0, OPTION_FLAG, offsetof(struct options, force), NULL, "hard"},
+    {"services", 0, OPTION_LIST, offsetof(struct options, services), "DIR", "where"},
     {NULL},
 };
 static const struct verb some_verb = {.name = "some",
@@ -27,11 +26,11 @@ static const struct verb some_verb = {.name = "some",
 const struct verb *const slc_verbs[] = {&some_verb, &verb_help, &verb_version, NULL};
 const char *const slc_later_verbs[] = {"later", NULL};
 const struct option_row slc_options[] = {
-    {"json", 0, false, OPTION_FLAG, offsetof(struct options, json), NULL, "JSON"},
-    {"quiet", 'q', false, OPTION_FLAG, offsetof(struct options, quiet), NULL, "quiet"},
-    {"runtime", 0, false, OPTION_TEXT, offsetof(struct options, runtime), "DIR", "where"},
-    {"help", 'h', false, OPTION_FLAG, offsetof(struct options, help), NULL, "help"},
-    {"version", 0, false, OPTION_FLAG, offsetof(struct options, version), NULL, "version"},
+    {"json", 0, OPTION_FLAG, offsetof(struct options, json), NULL, "JSON"},
+    {"quiet", 'q', OPTION_FLAG, offsetof(struct options, quiet), NULL, "quiet"},
+    {"runtime", 0, OPTION_TEXT, offsetof(struct options, runtime), "DIR", "where"},
+    {"help", 'h', OPTION_FLAG, offsetof(struct options, help), NULL, "help"},
+    {"version", 0, OPTION_FLAG, offsetof(struct options, version), NULL, "version"},
     {NULL},
 };
 
