@@ -185,8 +185,9 @@ static void say_dropped(struct journal *journal, struct service *service, uint32
     if (!dropped)
         return;
     text_init(&text, storage, sizeof storage);
-    text_printf(&text, "dropped lines=%u reason=\"rate %u/", dropped, service->quota.rate_lines);
-    add_interval(&text, service->quota.rate_interval_ms);
+    text_printf(&text, "dropped lines=%u reason=\"rate %u/", dropped,
+                service->book->quota.rate_lines);
+    add_interval(&text, service->book->quota.rate_interval_ms);
     text_add_char(&text, '"');
     write_event(journal, service, JOURNAL_WARNING, text.data, text.used_bytes);
 }
@@ -200,7 +201,7 @@ void journal_say_dropped(struct journal *journal, struct service *service)
 
 static uint64_t rate_over_ns(const struct service *service)
 {
-    return service->rate.since_ns + service->quota.rate_interval_ms * NS_PER_MS;
+    return service->rate.since_ns + service->book->quota.rate_interval_ms * NS_PER_MS;
 }
 
 static void on_rates(struct loop_timer *timer)
@@ -263,7 +264,7 @@ static void write_limited(struct journal *journal, struct service_pipe *pipe, co
                           size_t count)
 {
     struct service *service = pipe->service;
-    const struct quota *quota = &service->quota;
+    const struct quota *quota = &service->book->quota;
 
     say_dropped(journal, service, rate_begin(&service->rate, quota, clock_now_ns()));
     const uint32_t dropped = service->rate.dropped;
@@ -286,7 +287,7 @@ void journal_write_block(struct journal *journal, struct service_pipe *pipe, con
     struct journal_counts *counts = &pipe->service->live->counts;
     counts->lines += counts_line_ends(bytes, count);
     counts->bytes += count;
-    if (pipe->service->quota.rate_lines || pipe->dropping)
+    if (pipe->service->book->quota.rate_lines || pipe->dropping)
         write_limited(journal, pipe, bytes, count);
     else
         write_run(journal, pipe, bytes, count);

@@ -48,10 +48,9 @@ struct service_pipe {
 
 struct service {
     struct journal *journal;
-    struct book *book; /* with the name and the slot */
+    struct book *book; /* with the name, the slot and the quota */
     struct journal_live *live;
     uint32_t id, flags;
-    struct quota quota;
     struct list pipes;       /* the newest last */
     struct service_pipe *in; /* whose unfinished line was put last; NULL: none's */
     struct rate rate;

@@ -259,7 +259,6 @@ static struct service *make_service(struct journal *journal, uint32_t slot,
         return NULL;
     service->journal = journal;
     service->id = record->id;
-    service->quota = record->quota;
     service->live = journal_state_live(&journal->state, slot);
     list_init(&service->pipes);
     service->book = open_book(journal, slot, record);
@@ -313,7 +312,7 @@ static int write_record(struct journal *journal, const struct service *service)
 {
     const struct book *book = service->book;
     struct journal_state_record record = {
-        .id = service->id, .flags = service->flags, .quota = service->quota};
+        .id = service->id, .flags = service->flags, .quota = book->quota};
     text_format(record.name, sizeof record.name, "%s", book->name);
     text_format(record.folder, sizeof record.folder, "%s", book->folder ? book->folder : "");
     return journal_state_write(&journal->state, book->slot, &record);
@@ -371,13 +370,12 @@ int journal_change(struct journal *journal, uint32_t id, uint32_t flags, const s
         return -ENOENT;
     if (service->flags != flags)
         set_flags(service, flags);
-    if (!quota_equal(&service->quota, quota)) {
+    if (!quota_equal(&service->book->quota, quota)) {
         journal_make_room(journal, journal_step_need(service));
         journal_begin_step(journal, service, NULL, 0);
         journal_say_dropped(journal, service);
         service->rate = (struct rate){0};
         journal_end_step(journal, service);
-        service->quota = *quota;
         writer_set_quota(&journal->writer, service->book, quota);
     }
     return write_record(journal, service);

@@ -23,29 +23,29 @@
 
 #define WRITER_WORDS_BYTES 8192 /* lines of ours that wait for the other thread */
 
-/* One journal, as the writer sees it. */
+/* One journal, as the writer sees it. There are thousands: what is small stands together. */
 struct book {
     uint32_t slot;
-    void *owner;         /* the other thread's */
-    char *name, *folder; /* owned; folder NULL: below LOGS */
+    uint32_t batch_place; /* one more than it; 0: nothing of it is in the batch */
+    void *owner;          /* the other thread's */
+    char *name, *folder;  /* owned; folder NULL: below LOGS */
     struct journal_file file;
     struct list node;                    /* the writer's books */
     struct list due_node, unpacked_node; /* the keeper's */
     struct total_share *share;           /* of the whole system's quota */
-    bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
     uint64_t sync_at_ns;                 /* CLOCK_BOOTTIME; 0: all is on the disk */
-    uint32_t batch_place;                /* one more than it; 0: nothing of it is in the batch */
+    bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
     /* Under the lock: */
+    bool continues; /* what the backlog begins with goes on with a line of the file */
+    bool is_new, quota_changed, ends;
+    bool ended;               /* `done_node`: ended; else it is to be cut */
     struct backlog *backlog;  /* NULL: none; NULL again when it is empty */
     uint64_t *no_room;        /* where lines are counted that it drops; NULL: nowhere */
-    bool continues;           /* what the backlog begins with goes on with a line of the file */
     struct list waiting_node; /* has a backlog */
     struct list news_node;    /* is new, has another quota, or ends */
-    bool is_new, quota_changed, ends;
-    struct quota quota;
-    uint64_t end_at;       /* of the queue; behind it is nothing of this book */
-    struct list done_node; /* for the other thread: ended, or to be cut */
-    bool ended;            /* else it is to be cut */
+    struct quota quota;       /* the other thread alone writes it */
+    uint64_t end_at;          /* of the queue; behind it is nothing of this book */
+    struct list done_node;    /* for the other thread: ended, or to be cut */
 };
 
 /* What a drain is to bring to the disk. */
