@@ -136,6 +136,9 @@ static int open_torn(int folder, const char *torn)
         return -EBUSY;
     if (!S_ISREG(opened.st_mode))
         return -EINVAL;
+    /* Another name of a file that is somebody else's: it goes, and that file stays as it is. */
+    if (opened.st_nlink > 1)
+        return unlinkat(folder, torn, 0) < 0 ? -errno : -EBUSY;
     return ftruncate(fd, 0) < 0 ? -errno : take_fd(&fd);
 }
 
@@ -146,7 +149,7 @@ static int copy_attributes(int to, const struct stat *from)
     if (fchown(to, from->st_uid, from->st_gid) < 0 && fchown(to, (uid_t)-1, from->st_gid) < 0) {
         /* It is readable for fewer then, which is the safe side. */
     }
-    if (fchmod(to, from->st_mode & 07777) < 0 || futimens(to, times) < 0 || fsync(to) < 0)
+    if (fchmod(to, from->st_mode & 0666) < 0 || futimens(to, times) < 0 || fsync(to) < 0)
         return -errno;
     return 0;
 }

@@ -110,8 +110,11 @@ static bool is_there(int target, const char *name, int folder)
 static int copy_sealed(int folder, const char *name, int target, const char *torn)
 {
     AUTO_CLOSE int from = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    AUTO_CLOSE int to = openat(target, torn, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-    if (from < 0 || to < 0)
+    if (from < 0 || (unlinkat(target, torn, 0) < 0 && errno != ENOENT))
+        return -errno;
+    /* Made here, and nobody's link. */
+    AUTO_CLOSE int to = openat(target, torn, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (to < 0)
         return -errno;
     int failed = copy(from, 0, to);
     if (!failed && fdatasync(to) < 0)

@@ -59,8 +59,8 @@ static bool read_first_time(int folder, uint64_t *ret_ns)
 {
     char line[JOURNAL_TIME_BYTES + 1] = "";
     struct stat stat;
-    AUTO_CLOSE int fd =
-        openat(folder, JOURNAL_FILE_CURRENT, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT,
+                               O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
 
     if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || !stat.st_size)
         return false;
@@ -74,8 +74,8 @@ static bool read_first_time(int folder, uint64_t *ret_ns)
  * to be done for it. */
 static void sync_current(int folder)
 {
-    AUTO_CLOSE int fd =
-        openat(folder, JOURNAL_FILE_CURRENT, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT,
+                               O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd >= 0)
         fdatasync(fd);
 }
@@ -204,12 +204,15 @@ static bool unseal(int folder, const struct journal_list *list, dev_t device, in
     return renameat(folder, name, folder, JOURNAL_FILE_CURRENT) == 0;
 }
 
-static int cut_current(int folder, uint64_t bytes)
+static int cut_current(int folder, dev_t device, ino_t inode, uint64_t bytes)
 {
     struct stat stat;
-    AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT,
+                               O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &stat) < 0)
         return -errno;
+    if (stat.st_dev != device || stat.st_ino != inode)
+        return -ENOENT; /* it was exchanged since it was looked at */
     /* Shorter than it was: somebody else had it, and zeros would not mend that. */
     if ((uint64_t)stat.st_size > bytes && ftruncate(fd, (off_t)bytes) < 0)
         return -errno;
@@ -229,7 +232,7 @@ int journal_store_rewind(struct journal_store *store, struct journal_file *file,
                      unseal(folder, &list, device, inode);
         journal_list_finish(&list);
         if (found)
-            return cut_current(folder, bytes);
+            return cut_current(folder, device, inode, bytes);
     }
     return -ENOENT;
 }

@@ -137,8 +137,11 @@ bool store_path(const struct journal_store *store, const struct journal_file *fi
 
 int store_open_hard(struct journal_store *store, const char *path, int flags)
 {
+    /* A folder may be somewhere else by an administrator's link; a file may not, for who owns the
+     * folder could have us write to any. */
+    const int follow = flags & O_DIRECTORY ? 0 : O_NOFOLLOW;
     for (;;) {
-        int fd = open(path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
+        int fd = open(path, flags | follow | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
         if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
             return fd < 0 ? -errno : fd;
         if (journal_store_give_up_descriptor(store))
@@ -148,6 +151,22 @@ int store_open_hard(struct journal_store *store, const char *path, int flags)
         close(store->reserve_fd);
         store->reserve_fd = -1;
     }
+}
+
+/* Whether it is a file that we may write to: not one of another name, which somebody has linked
+ * into a folder that is not ours alone. */
+static bool is_journal(const char *path, int fd)
+{
+    char folder[PATH_MAX];
+    struct stat stat_;
+
+    if (fstat(fd, &stat_) < 0 || !S_ISREG(stat_.st_mode))
+        return false;
+    if (stat_.st_nlink <= 1)
+        return true;
+    text_format(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return stat(folder, &stat_) == 0 && stat_.st_uid == geteuid() &&
+           !(stat_.st_mode & (S_IWGRP | S_IWOTH));
 }
 
 static int open_in(struct journal_store *store, struct journal_file *file, bool on_fallback)
@@ -168,6 +187,10 @@ static int open_in(struct journal_store *store, struct journal_file *file, bool 
             return failed;
         fd = store_open_hard(store, path, flags);
     }
+    if (fd >= 0 && !is_journal(path, fd)) {
+        close(fd);
+        return -EINVAL;
+    }
     return fd;
 }
 
@@ -175,7 +198,8 @@ static int open_in(struct journal_store *store, struct journal_file *file, bool 
 static bool is_no_place(int error)
 {
     return error == -EROFS || error == -EACCES || error == -EPERM || error == -ENOENT ||
-           error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG;
+           error == -ENOTDIR || error == -ELOOP || error == -ENAMETOOLONG || error == -EISDIR ||
+           error == -EINVAL || error == -ENXIO;
 }
 
 static int open_file(struct journal_store *store, struct journal_file *file, uint64_t now_ns)
@@ -197,7 +221,7 @@ static int open_file(struct journal_store *store, struct journal_file *file, uin
     }
     if (fd < 0)
         return fd;
-    if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
+    if (fstat(fd, &stat) < 0) {
         close(fd);
         return -EINVAL;
     }
@@ -236,7 +260,7 @@ static bool is_still_there(const struct journal_store *store, struct journal_fil
     /* From time to time also whether the right place can be written meanwhile. */
     return !file->on_fallback &&
            store_path(store, file, file->on_fallback, JOURNAL_FILE_CURRENT, path) &&
-           stat(path, &stat_) == 0 && stat_.st_dev == file->device && stat_.st_ino == file->inode;
+           lstat(path, &stat_) == 0 && stat_.st_dev == file->device && stat_.st_ino == file->inode;
 }
 
 static int ensure_open(struct journal_store *store, struct journal_file *file, uint64_t now_ns)

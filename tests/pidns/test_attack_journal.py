@@ -1,0 +1,101 @@
+"""Attacks on service-journal: what stands in a folder that a service's user may write to, what
+happens to folders while it runs, and kills in the middle of lines."""
+import os
+
+from harness import until
+from test_journal import machine, write_all
+
+VICTIM = b'root:x:0:0\n'
+
+
+def shared_folder(m, name):
+    """A folder beside a service's file that others than root may write to."""
+    folder = m.folder / 'services' / name / 'logs'
+    folder.mkdir(parents=True)
+    folder.chmod(0o777)
+    victim = m.folder / 'services' / 'victim'
+    victim.write_bytes(VICTIM)
+    return folder, victim
+
+
+def own_service(m, id, name, folder, **options):
+    return m.service(id, name, text=os.fsencode(folder), **options)
+
+
+def elsewhere(m, name):
+    return (m.runtime / 'log' / name / 'current').read_bytes()
+
+
+def place(kind, path, victim):
+    if kind == 'symlink':
+        path.symlink_to(victim)
+    elif kind == 'dangling':
+        path.symlink_to(victim.parent / 'made')
+    elif kind == 'link':
+        os.link(victim, path)
+    elif kind == 'fifo':
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+
+
+KINDS = ('symlink', 'dangling', 'link', 'fifo', 'folder')
+
+
+def test_what_a_user_has_put_in_place_of_current_is_not_written_and_no_line_is_lost():
+    for kind in KINDS:
+        with machine() as m:
+            folder, victim = shared_folder(m, 'x')
+            before = victim.stat()
+            place(kind, folder / 'current', victim)
+            out = own_service(m, 0, 'x', folder)
+            write_all(out, b'one\n')
+            m.drain()
+            assert elsewhere(m, 'x').endswith(b' info one\n'), kind
+            after = victim.stat()
+            assert victim.read_bytes() == VICTIM, kind
+            assert (after.st_mode, after.st_gid) == (before.st_mode, before.st_gid), kind
+            assert not (victim.parent / 'made').exists()
+            if kind == 'folder':
+                (folder / 'current').rmdir()
+            else:
+                (folder / 'current').unlink()
+            count = 0
+            while (m.runtime / 'log/x').exists():  # looked for once a second while it prints
+                write_all(out, b'more\n')
+                count += 1
+                m.drain()
+            texts = [line.split(b' ', 2)[2] for line in
+                     (folder / 'current').read_bytes().splitlines()]
+            assert texts == [b'one'] + [b'more'] * count, kind
+            os.close(out)
+
+
+def test_current_that_is_exchanged_for_a_link_while_it_is_written_leads_nowhere():
+    with machine() as m:
+        folder, victim = shared_folder(m, 'x')
+        out = own_service(m, 0, 'x', folder)
+        write_all(out, b'one\n')
+        m.drain()
+        (folder / 'current').rename(folder / 'aside')
+        (folder / 'current').symlink_to(victim)
+        (folder / 'aside').unlink()
+        write_all(out, b'two\n')
+        m.drain()
+        assert elsewhere(m, 'x').endswith(b' info two\n')
+        assert victim.read_bytes() == VICTIM
+        os.close(out)
+
+
+def test_compressing_writes_to_no_file_that_a_user_has_linked():
+    with machine() as m:
+        folder, victim = shared_folder(m, 'x')
+        stem = '20250101T000000.000000Z.log'
+        (folder / stem).write_bytes(b'2025-01-01T00:00:00.000000Z info old\n')
+        linked = folder / f'{stem}.zst.tmp'
+        os.link(victim, linked)
+        out = own_service(m, 0, 'x', folder)
+        m.drain()
+        until(lambda: not linked.exists(), 'it was looked at')
+        assert victim.read_bytes() == VICTIM
+        os.close(out)
