@@ -7,14 +7,19 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#define BLOCK_BYTES 512 /* of st_blocks; stat(3type) */
+
 static const enum journal_form forms[] = {JOURNAL_PLAIN, JOURNAL_PACKED, JOURNAL_TORN};
 
+/* No more than it has on the disk: a file with holes in somebody's own folder is not to cost others
+ * their lines. */
 static uint64_t size_of(int folder, const char *name)
 {
     struct stat stat;
-    return fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(stat.st_mode)
-               ? (uint64_t)stat.st_size
-               : 0;
+    if (fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(stat.st_mode))
+        return 0;
+    uint64_t bytes = (uint64_t)stat.st_size, on_disk = (uint64_t)stat.st_blocks * BLOCK_BYTES;
+    return bytes < on_disk ? bytes : on_disk;
 }
 
 static uint64_t size_of_sealed(int folder, const struct journal_sealed *sealed)

@@ -42,6 +42,13 @@ static uint64_t limit_of(struct total *total)
                                         : DEFAULT_MOST_BYTES;
 }
 
+/* How long `current` is; not what somebody else has made of it in a folder of his own. */
+static uint64_t longest_of(const struct journal_file *file)
+{
+    const uint64_t most = file->quota.max_size_bytes + JOURNAL_LINE_BYTES;
+    return file->size_bytes < most ? file->size_bytes : most;
+}
+
 /* Looks at no disk: of what was measured, and how long each `current` has become since. */
 static uint64_t used_of(const struct total *total)
 {
@@ -50,8 +57,8 @@ static uint64_t used_of(const struct total *total)
     {
         const struct total_share *share = container_of(node, struct total_share, node);
         uint64_t current = share->measure.current_bytes;
-        if (share->file->fd >= 0 && share->file->size_bytes > current)
-            current = share->file->size_bytes;
+        if (share->file->fd >= 0 && longest_of(share->file) > current)
+            current = longest_of(share->file);
         used += share->measure.sealed_bytes + current;
     }
     return used;

@@ -4,6 +4,8 @@ import os
 
 from harness import until
 from test_journal import machine, write_all
+from test_journal_rotation import FOR_EVER, SMALL, sealed
+from test_journal_total import tell, text
 
 VICTIM = b'root:x:0:0\n'
 
@@ -99,3 +101,24 @@ def test_compressing_writes_to_no_file_that_a_user_has_linked():
         until(lambda: not linked.exists(), 'it was looked at')
         assert victim.read_bytes() == VICTIM
         os.close(out)
+
+
+def test_a_file_with_holes_in_a_user_s_folder_costs_others_no_line():
+    with machine() as m:
+        tell(m, 1 << 20)
+        folder, _ = shared_folder(m, 'x')
+        with open(folder / '20990101T000000.000000Z.log', 'wb') as hollow:
+            hollow.truncate(1 << 40)
+        quota = (SMALL, FOR_EVER, 0, 0, 0)
+        a, x = m.service(0, 'a', quota=quota), own_service(m, 1, 'x', folder, quota=quota)
+        write_all(a, text(1)[:8 * SMALL])
+        m.drain()
+        before = {name[:23] for name in sealed(m, 'a')}
+        assert len(before) > 3
+        write_all(x, text(1)[:2 * SMALL])  # is sealed, and so looked at
+        m.drain()
+        write_all(a, text(1)[:2 * SMALL])
+        m.drain()
+        assert before <= {name[:23] for name in sealed(m, 'a')}
+        os.close(a)
+        os.close(x)
