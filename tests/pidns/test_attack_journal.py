@@ -3,7 +3,7 @@ happens to folders while it runs, and kills in the middle of lines."""
 import os
 
 from harness import until
-from test_journal import machine, write_all
+from test_journal import EVENT, RUN_ENDED, machine, write_all
 from test_journal_rotation import FOR_EVER, SMALL, sealed
 from test_journal_total import tell, text
 
@@ -105,7 +105,7 @@ def test_compressing_writes_to_no_file_that_a_user_has_linked():
 
 def test_a_file_with_holes_in_a_user_s_folder_costs_others_no_line():
     with machine() as m:
-        tell(m, 1 << 20)
+        tell(m, 2 << 20)
         folder, _ = shared_folder(m, 'x')
         with open(folder / '20990101T000000.000000Z.log', 'wb') as hollow:
             hollow.truncate(1 << 40)
@@ -119,6 +119,87 @@ def test_a_file_with_holes_in_a_user_s_folder_costs_others_no_line():
         m.drain()
         write_all(a, text(1)[:2 * SMALL])
         m.drain()
-        assert before <= {name[:23] for name in sealed(m, 'a')}
+        until(lambda: before <= {name[:23] for name in sealed(m, 'a')}, 'no file is gone')
         os.close(a)
         os.close(x)
+
+
+def replaced(kind, path, aside):
+    path.rename(aside)
+    if kind == 'file':
+        path.write_bytes(b'a file')
+    elif kind == 'fifo':
+        os.mkfifo(path)
+    elif kind == 'dangling':
+        path.symlink_to(aside.parent / 'nowhere' / 'at' / 'all')
+
+
+def test_a_folder_that_is_replaced_while_it_is_written_loses_no_line():
+    for which in ('logs', 'logs/web'):
+        for kind in ('file', 'fifo', 'dangling', 'gone'):
+            with machine() as m:
+                out = m.service(0, 'web')
+                write_all(out, b'0\nhal')
+                m.drain()
+                aside = m.folder / 'aside'
+                replaced(kind, m.folder / which, aside)
+                old = aside / 'current' if which == 'logs/web' else aside / 'web/current'
+                count = 1
+                while True:  # whether it is there is looked at once a second
+                    write_all(out, b'f %d\n' % count if count == 1 else b'%d\n' % count)
+                    count += 1
+                    m.drain()
+                    if (m.runtime / 'log/web/current').exists() or (m.logs / 'web/current').exists():
+                        break
+                    if count % 3 == 0:
+                        m.kill()
+                        m.start()
+                new = m.runtime / 'log/web/current'
+                new = new if new.exists() else m.logs / 'web/current'
+                got = b''.join(line.split(b' ', 2)[2] + b'\n' for path in (old, new)
+                               for line in path.read_bytes().splitlines())
+                assert b'hal' in got, (which, kind, got)
+                found = [word for word in got.split() if word.isdigit()]
+                assert found == [b'%d' % n for n in range(count)], (which, kind, got)
+                os.close(out)
+
+
+def test_a_kill_behind_an_event_that_cut_a_line_goes_on_with_the_line():
+    with machine() as m:
+        out, other = m.service(0, 'web'), m.service(1, 'other')
+        os.write(out, b'one\ntw')
+        m.drain()
+        m.say_link(EVENT, 0, level=4, text=b'odd')
+        m.wait_done()
+        for _ in range(2):
+            m.kill()
+            m.start()
+            os.write(other, b'goes on\n')
+            m.drain()
+        os.write(out, b'o\nthree\n')
+        m.drain()
+        assert m.lines('web') == [('', 'info', b'one'), ('', 'info', b'tw'), ('+', 'warning', b'odd'),
+                                  ('-', 'info', b'o'), ('', 'info', b'three')]
+        os.close(out)
+        os.close(other)
+
+
+def test_a_level_that_is_held_back_is_kept_through_kills():
+    with machine() as m:
+        out = m.service(0, 'web')
+        for piece in (b'<', b'3', b'>bad\n<', b'no\n<4', b'2\n<5'):
+            os.write(out, piece)
+            m.drain()
+            m.kill()
+            m.start()
+        m.say_link(EVENT, 0, level=4, text=b'odd')  # it cuts nothing: the line has not begun
+        m.wait_done()
+        m.kill()
+        m.start()
+        os.write(out, b'>five\n<')
+        m.say_link(RUN_ENDED, 0)
+        m.drain()
+        assert m.lines('web') == [
+            ('', 'err', b'bad'), ('', 'info', b'<no'), ('', 'info', b'<42'), ('+', 'warning', b'odd'),
+            ('', 'notice', b'five'), ('', 'info', b'<')]
+        os.close(out)
