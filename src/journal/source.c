@@ -130,7 +130,7 @@ static int decompress_whole(struct whole *whole, ZSTD_DStream *stream)
             int failed = put(whole, whole->out, out.pos);
             if (failed)
                 return failed;
-            more = out.pos == out.size;
+            more = out.pos == out.size && hint; /* 0: all of the frame is out */
         }
     }
 }

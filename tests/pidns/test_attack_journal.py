@@ -1,10 +1,12 @@
 """Attacks on service-journal: what stands in a folder that a service's user may write to, what
 happens to folders while it runs, and kills in the middle of lines."""
 import os
+import shutil
+import subprocess
 
-from harness import until
+from harness import Skip, until
 from test_journal import EVENT, RUN_ENDED, machine, write_all
-from test_journal_rotation import FOR_EVER, SMALL, sealed
+from test_journal_rotation import FOR_EVER, SMALL, read, sealed
 from test_journal_total import tell, text
 
 VICTIM = b'root:x:0:0\n'
@@ -203,3 +205,17 @@ def test_a_level_that_is_held_back_is_kept_through_kills():
             ('', 'err', b'bad'), ('', 'info', b'<no'), ('', 'info', b'<42'), ('+', 'warning', b'odd'),
             ('', 'notice', b'five'), ('', 'info', b'<')]
         os.close(out)
+
+
+def test_a_file_compressed_by_hand_that_fills_whole_blocks_is_not_called_damaged():
+    if not shutil.which('zstd'):
+        raise Skip('no zstd here')
+    with machine() as m:
+        folder = m.logs / 'web'
+        folder.mkdir(parents=True)
+        line = b'2025-01-01T00:00:00.000000Z info '
+        line += b'x' * (1023 - len(line)) + b'\n'
+        name = folder / '20250101T000000.000000Z.log.zst'
+        name.write_bytes(subprocess.run(['zstd', '-qc'], input=line * 1024, capture_output=True,
+                                        check=True).stdout)
+        assert b'damaged' not in read(m) and read(m, '-o', 'cat').count(b'\n') == 1024
