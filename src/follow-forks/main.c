@@ -228,10 +228,12 @@ static int run(const struct options *options)
     int failed = options->has_entry ? open_entry(options->entry) : start(options->command);
     if (!failed)
         return follow(options);
+    if (failed == -ECHILD) /* which was said */
+        return EXIT_OWN_FAILURE;
     LOG(ERROR, options->has_entry ? "Could not open its entry" : "Could not execute the program",
         TEXT("what", options->has_entry ? "entry" : options->command[0]),
         TEXT("error", strerror(-failed)));
-    if (options->has_entry || failed == -ECHILD)
+    if (options->has_entry)
         return EXIT_OWN_FAILURE;
     return failed == -ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
