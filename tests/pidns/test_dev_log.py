@@ -309,10 +309,15 @@ def test_a_program_that_has_ended_is_still_known_by_its_cgroup():
     with Machine(before=OWN_DEV) as machine:
         need_cgroup(machine)
         machine.config.write_text('log: {dev-log: yes}\n')
+        # Before it has printed anything the journal may not have heard of it yet.
+        os.mkfifo(machine.folder / 'go')
         define(machine, 'job', type='task', exec=shell(
+            f'echo here; read x <{machine.folder}/go; '
             'i=0; while [ $i -lt 50 ]; do logger -t job "line $i"; i=$((i+1)); done'))
-        booted(machine)
+        machine.boot()
+        until(lambda: lines_of(machine, 'job') == ['info here'], 'the journal knows it')
+        (machine.folder / 'go').write_text('\n')
         wait(machine, 'job', 'done')
         found = lines_of(machine, 'job'), lines_of(machine, 'syslog')
-        assert found[0] == [f'notice job: line {i}' for i in range(50)], found
+        assert found[0] == ['info here', *(f'notice job: line {i}' for i in range(50))], found
         assert lines_of(machine, 'syslog') == []

@@ -138,7 +138,8 @@ def test_a_template_that_is_a_folder_brings_its_program_and_journals():
         for name in ('one', 'two'):
             journal = folder / 'logs' / f't@{name}'
             assert look(machine, f't@{name}')['journal'] == str(journal)
-            until(lambda: f'{name} is here' in (journal / 'current').read_text(encoding='utf-8'),
+            until(lambda: (journal / 'current').exists() and f'{name} is here' in
+                  (journal / 'current').read_text(encoding='utf-8'),
                   f'{name} has printed into {journal}')
             machine.slc('stop', f't@{name}')
 
