@@ -120,8 +120,11 @@ static int make_folders(const struct journal_store *store, const char *path, siz
 
 int journal_store_probe(const struct journal_store *store)
 {
+    char inside[PATH_MAX]; /* so that what is no folder is said to be none */
     int failed = make_folders(store, store->logs, strlen(store->logs));
-    if (!failed && access(store->logs, W_OK | X_OK) < 0)
+    if (!failed && !text_format(inside, sizeof inside, "%s/.", store->logs))
+        failed = -ENAMETOOLONG;
+    if (!failed && access(inside, W_OK | X_OK) < 0)
         failed = -errno;
     return failed;
 }

@@ -292,3 +292,17 @@ TEST(without_a_descriptor_what_is_to_be_synced_stays_so)
     close(folder);
     finish();
 }
+
+TEST(where_no_journals_can_be_is_told_with_the_reason)
+{
+    begin();
+    CHECK_NUMBER(journal_store_probe(&store), 0);
+    make("current");
+    snprintf(path, sizeof path, "%s/web/current", logs);
+    store.logs = path; /* is no folder */
+    CHECK_NUMBER(journal_store_probe(&store), -ENOTDIR);
+    snprintf(path, sizeof path, "%s/web/current/deeper", logs);
+    CHECK_NUMBER(journal_store_probe(&store), -ENOTDIR);
+    store.logs = logs;
+    finish();
+}
