@@ -181,6 +181,13 @@ class Machine:
         self.send("stty -echo; PS1=; PS2=; export PAGER=cat; echo logged'-in'")
         self.expect(r'^logged-in\n')
 
+    def wait_started(self, timeout=BOOT_TIMEOUT):
+        """After login(): until the boot is over; the line that says so, from its message on, out of
+        the journal. The console gets what it has room for while others write to it."""
+        text = self.check(r"until slc journal conit | sed -n 's/.*\] Started  /Started  /p' | grep .; "
+                          'do usleep 50000; done', timeout)
+        return re.search(r'^Started  +failed=.*$', text, re.M).group()
+
     def run(self, command, timeout=COMMAND_TIMEOUT):
         """(exit status, output) of a command in the shell on the console. Log lines that came in
         between, or in the middle of a line, are taken out."""

@@ -19,8 +19,8 @@
  * ones, over whatever is open there. */
 #define OWN_FD_LEAST 16
 
-#define WAIT_MS    5
-#define WAITS_MOST 2 /* for one line */
+#define WAIT_MS    20
+#define WAITS_MOST 3 /* for one line */
 
 enum way { WAY_NONE, WAY_NONBLOCKING, WAY_SOCKET, WAY_POLL };
 

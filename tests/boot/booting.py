@@ -81,7 +81,7 @@ def fetch(port, path='/'):
 
 
 def wait_booted(machine):
-    machine.expect(r'\] Started +failed=', machines.BOOT_TIMEOUT, anywhere=True)
+    return machine.wait_started()
 
 
 def services(machine):
