@@ -1,23 +1,14 @@
 /* Any bytes as a journal, and as a compressed one: it is read from both ends with the same result,
  * nothing gets lost, and every entry can be shown. */
+#include "demand.h"
 #include "journal/joiner.h"
 #include "journal/show.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-static void demand(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
 
 static void open_bytes(struct journal_reader *reader, const uint8_t *bytes, size_t count,
                        bool packed)

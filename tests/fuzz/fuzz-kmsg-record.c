@@ -1,19 +1,8 @@
 /* Any bytes as a record of /dev/kmsg: refused, or with a text that is no longer than it was. */
+#include "demand.h"
 #include "journal/kmsg-record.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-static void demand(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {

@@ -1,22 +1,14 @@
 /* Any bytes as a message of a service: what is taken from it lies inside it and has values that may
  * be used, and the status for people moves no cursor. */
 #include "base/utf8.h"
+#include "demand.h"
 #include "service-launcher/notify-message.h"
 
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-static void demand(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
 
 static void check_clean(const char *status, size_t count, size_t size_bytes)
 {

@@ -1,20 +1,11 @@
 /* Any bytes as a message to /dev/log: what is taken from it lies inside it, and its end is its
  * text, whatever was taken off its beginning. */
+#include "demand.h"
 #include "journal/syslog-message.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-static void demand(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
 {

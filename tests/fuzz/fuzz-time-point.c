@@ -1,22 +1,14 @@
 /* Any text as a point in time: it is one between 1970 and 2554, or is refused with words. */
 #include "base/clock.h"
+#include "demand.h"
 #include "slc/time-point.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NOW_NS (1795355640ull * NS_PER_SEC)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
-
-static void demand(bool condition, const char *what)
-{
-    if (condition)
-        return;
-    fprintf(stderr, "not so: %s\n", what);
-    abort();
-}
 
 static void try(const char *text, const char *zone)
 {
