@@ -15,9 +15,15 @@
  *   UPGRADE                                     LINE      (to the journal) text: a line of init's
  *   DRAINED                                               own, level in `argument`
  *   REFUSED   count × key                       REFUSED   count × key: not held, table full
- *   ENDED_SEEN argument: that many pairs of
- *             ENDED are carried out; init keeps
- *             the others for the next launcher
+ *   ENDED_SEEN argument: that many pairs of     YIELD     stop acting, then answer YIELDED: a new
+ *             ENDED are carried out; init keeps           one is tried beside it
+ *             the others for the next launcher  RESUME    the new one is no good: go on
+ *   YIELDED                                     UPGRADED  (to the launcher) argument: mask of the
+ *   FAILED    text: why this new one cannot               parts that are new now, status: mask of
+ *             go on from what is held                     those that failed, text: why, a line
+ *   UPGRADED_SEEN                                         "PART: why\n" for each
+ *
+ * UPGRADE's argument, too, is a mask of enum hand_over_part; 0 means all of them.
  */
 #pragma once
 
@@ -38,13 +44,22 @@ enum hand_over_type {
     HAND_OVER_DRAINED = 7,
     HAND_OVER_REFUSED = 8,
     HAND_OVER_ENDED_SEEN = 9,
+    HAND_OVER_YIELDED = 10,
+    HAND_OVER_FAILED = 11,
+    HAND_OVER_UPGRADED_SEEN = 12,
     HAND_OVER_HELD = 16,
     HAND_OVER_HELD_DONE = 17,
     HAND_OVER_ENDED = 18,
     HAND_OVER_SIGNAL = 19,
     HAND_OVER_DRAIN = 20,
     HAND_OVER_LINE = 21,
+    HAND_OVER_YIELD = 22,
+    HAND_OVER_RESUME = 23,
+    HAND_OVER_UPGRADED = 24,
 };
+
+/* What can be upgraded: bits of a mask on the wire, in the order in which it is done. */
+enum hand_over_part { PART_INIT = 1, PART_JOURNAL = 2, PART_LAUNCHER = 4, PARTS_ALL = 7 };
 
 /* To whom a held descriptor is given when it starts again: bits, so one can be both's. */
 enum hand_over_owner { OWNER_LAUNCHER = 1, OWNER_JOURNAL = 2 };

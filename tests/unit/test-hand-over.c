@@ -160,6 +160,12 @@ TEST(malformed_messages_are_eproto_leak_nothing_and_the_next_one_is_read)
         {HAND_OVER_VERSION, HAND_OVER_ENDED, 121, sizeof good, 0},
         {HAND_OVER_VERSION, HAND_OVER_LINE, 961, sizeof good, 0},
         {HAND_OVER_VERSION, HAND_OVER_PROGRESS, UINT32_MAX, sizeof good, 0},
+        {HAND_OVER_VERSION, HAND_OVER_FAILED, 961, sizeof good, 0},
+        {HAND_OVER_VERSION, HAND_OVER_UPGRADED, 961, sizeof good, 0},
+        {HAND_OVER_VERSION, HAND_OVER_YIELD, 0, sizeof good, 1},
+        {HAND_OVER_VERSION, HAND_OVER_YIELDED, 0, sizeof good, 1},
+        {HAND_OVER_VERSION, HAND_OVER_RESUME, 0, sizeof good, 1},
+        {HAND_OVER_VERSION, HAND_OVER_UPGRADED_SEEN, 0, sizeof good, 1},
     };
     char bytes[sizeof good + 8];
 
