@@ -331,11 +331,15 @@ static void store(uint32_t key, int fd)
 static bool open_state(void)
 {
     if (held.state >= 0) {
-        int failed = state_open(&state, held.state);
+        char why[STATE_WHY_BYTES];
+        bool moved;
+        int failed = state_open(&state, held.state, false, &moved, why);
+        if (!failed && moved)
+            store(KEY_STATE, state.fd);
         if (!failed)
             return true;
         LOG(ERROR, "The state of the former launcher cannot be read: beginning anew",
-            TEXT("error", strerror(-failed)));
+            TEXT("error", *why ? why : strerror(-failed)));
     }
     int failed = state_create(&state);
     if (failed)

@@ -14,15 +14,20 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define STATE_MAGIC   0x74696e6f63ull /* "conit" */
-#define STATE_VERSION 1
+#define STATE_MAGIC 0x74696e6f63ull /* "conit" */
+
+/* What values mean. A field more, less or elsewhere needs no new version: the state tells its
+ * layout itself. A program that knows less than STATE_LEAST_READER refuses the state. */
+#define STATE_VERSION      2
+#define STATE_LEAST_READER 2
 
 /* How a process ended. `kind` 0: not known or did not run. */
 enum exit_kind {
     EXIT_NONE = 0,
     EXIT_CODE = 1,
     EXIT_SIGNAL = 2,
-    EXIT_UNKNOWN = 3 /* it ended, and nobody can say how */
+    EXIT_UNKNOWN = 3, /* it ended, and nobody can say how */
+    EXIT_KINDS
 };
 
 /* Why a state is what it is: the words are in reason.c. `service` is a slot, or SLOT_NONE. */
@@ -75,11 +80,12 @@ enum timed_out {
     TIMED_OUT_START, /* a hook of its start took too long */
     TIMED_OUT_STOP,
     TIMED_OUT_WATCHDOG,
-    TIMED_OUT_READY /* its program ran, and was not ready */
+    TIMED_OUT_READY, /* its program ran, and was not ready */
+    TIMED_OUT_KINDS
 };
 
 /* What a service has said that it is doing: the fields of sd_notify(3). */
-enum told { TOLD_NOTHING, TOLD_RELOADING, TOLD_STOPPING };
+enum told { TOLD_NOTHING, TOLD_RELOADING, TOLD_STOPPING, TOLD_KINDS };
 
 #define STATUS_BYTES 128 /* of STATUS=, its NUL included */
 
@@ -95,7 +101,8 @@ enum fork_stage {
     FORK_FIRST,   /* the first process, which is to end with 0 */
     FORK_LOOKING, /* nobody's: that has ended, and which is the main one is not known yet */
     FORK_FOUND,   /* the main process */
-    FORK_GUESSED  /* the oldest of several that are equal: when it ends the next one is */
+    FORK_GUESSED, /* the oldest of several that are equal: when it ends the next one is */
+    FORK_STAGES
 };
 
 struct service_body {
@@ -149,6 +156,18 @@ struct service_record {
     char status[STATUS_BYTES]; /* what it said last; its first byte is written last */
 };
 
+enum upgrade_stage {
+    UPGRADE_NONE,
+    UPGRADE_ASKED, /* of init */
+    UPGRADE_ENDED, /* the answer is here */
+    UPGRADE_STAGES
+};
+
+#define UPGRADE_ID_BYTES   64
+#define UPGRADE_TEXT_BYTES 968
+
+/* The first four stand where they have always stood; everything behind them is told by the layout
+ * at STATE_LAYOUT_AT. */
 struct state_header {
     uint64_t magic;
     uint32_t version, record_bytes;
@@ -162,4 +181,16 @@ struct state_header {
     uint32_t reserved[1];
     uint64_t realtime_offset_ns; /* with which times are shown: CLOCK_REALTIME minus BOOTTIME */
     uint32_t reserved_too[2];
+    /* The newest upgrade. */
+    uint32_t upgrade_stage;                /* enum upgrade_stage; the others are valid by it */
+    uint32_t upgrade_asked;                /* which parts; bits of enum hand_over_part */
+    uint32_t upgrade_done;                 /* which are new now */
+    uint32_t upgrade_failed;               /* and which are not */
+    char upgrade_id[UPGRADE_ID_BYTES];     /* of the request; "": the client gave none */
+    char upgrade_text[UPGRADE_TEXT_BYTES]; /* why they are not: lines "PART: why" */
+    char upgrade_from[UPGRADE_ID_BYTES];   /* the launcher that was asked: its version and build */
+    uint64_t upgrade_at_ns;                /* when it was asked for */
 };
+
+#define STATE_HEADER_BYTES 4096
+#define STATE_LAYOUT_AT    2048 /* of base/layout.h, in the header's page */
