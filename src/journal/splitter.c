@@ -1,6 +1,9 @@
-/* Bytes into lines. The inner loop does a memchr and two copies a line; everything that is rare
- * (levels, cuts, bytes held back) is behind one comparison each. */
+/* Bytes into lines. The inner loop copies the beginning, which is made once for all lines of a
+ * block, and the line, of which each byte is looked at once; everything that is rare (levels, cuts,
+ * bytes held back) is behind one comparison each. */
 #include "journal/splitter.h"
+
+#include "journal/lines.h"
 
 #include <string.h>
 
@@ -21,13 +24,19 @@ static size_t match_level(const char *bytes, size_t count)
     return bytes[2] == '>' ? LEVEL_MARK_BYTES : 0;
 }
 
-static size_t put_beginning(struct journal_splitter *splitter, const char *time,
-                            enum journal_mark mark, char *out)
+static void begin_text(struct journal_splitter *splitter, uint8_t level)
 {
     splitter->state = LINE_OPEN;
     splitter->line_bytes = 0;
-    if (splitter->level < splitter->worst)
-        splitter->worst = splitter->level;
+    splitter->level = level;
+    if (level < splitter->worst)
+        splitter->worst = level;
+}
+
+static size_t put_beginning(struct journal_splitter *splitter, const char *time,
+                            enum journal_mark mark, char *out)
+{
+    begin_text(splitter, splitter->level);
     return journal_format_prefix(out, time, mark, splitter->level);
 }
 
@@ -69,32 +78,32 @@ static size_t begin_line(struct journal_splitter *splitter, const char *time, co
 static size_t copy_line(struct journal_splitter *splitter, const char **in, size_t *count,
                         char *out, size_t room)
 {
-    size_t most = JOURNAL_LINE_BYTES - splitter->line_bytes, take;
-    if (most > *count)
-        most = *count;
-    const char *end = most < *count ? memchr(*in, '\n', most + 1) : memchr(*in, '\n', most);
+    const size_t most = JOURNAL_LINE_BYTES - splitter->line_bytes; /* and a line end */
+    size_t limit = most < *count ? most + 1 : *count;
+    if (limit > room)
+        limit = room;
+    size_t took = lines_copy_one(out, *in, limit), text = took - 1;
 
-    take = end ? (size_t)(end - *in) : most;
-    if (take >= room) { /* `room` includes the line end */
-        take = room - 1;
-        end = NULL;
-    }
-    memcpy(out, *in, take);
-    splitter->line_bytes += (uint32_t)take;
-    *in += take;
-    *count -= take;
-    if (end) {
-        out[take++] = '\n';
-        ++*in;
-        --*count;
+    if (took && out[text] == '\n') {
         splitter->state = LINE_NONE;
+    } else {
+        text = took == room ? room - 1 : took; /* there has to be room for its end */
+        if (text > most)
+            text = most;
+        took = text;
     }
-    return take;
+    splitter->line_bytes += (uint32_t)text;
+    *in += took;
+    *count -= took;
+    return took;
 }
 
 size_t journal_splitter_feed(struct journal_splitter *splitter, const char *time, const char **in,
                              size_t *count, char *out, size_t room)
 {
+    char beginning[JOURNAL_PREFIX_BYTES] = "";
+    const size_t beginning_bytes =
+        journal_format_prefix(beginning, time, JOURNAL_OUTPUT, splitter->default_level);
     size_t used = 0;
 
     while (*count && room - used > JOURNAL_SPLITTER_ROOM) {
@@ -103,8 +112,10 @@ size_t journal_splitter_feed(struct journal_splitter *splitter, const char *time
                 used += begin_line(splitter, time, in, count, out + used);
                 continue; /* nothing may be left, or the line is open now */
             }
-            splitter->level = splitter->default_level;
-            used += put_beginning(splitter, time, JOURNAL_OUTPUT, out + used);
+            memcpy(out + used, beginning, sizeof beginning); /* of known size: what follows is
+                                                                written over its end */
+            used += beginning_bytes;
+            begin_text(splitter, splitter->default_level);
         } else if (splitter->state == LINE_RESUMED) {
             used += put_beginning(splitter, time, JOURNAL_CONTINUED, out + used);
         }

@@ -14,7 +14,6 @@
 #define IDS_MAX      (KEY_READY_FIRST - KEY_SERVICE_FIRST)
 #define COUNTS_BYTES (IDS_MAX * sizeof(struct journal_counts))
 #define SEALS        (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-#define EACH_BYTE    0x0101010101010101ull
 
 static int map(struct counts *counts, int fd)
 {
@@ -88,20 +87,4 @@ void counts_begin(struct counts *counts, uint32_t id)
 uint64_t *counts_no_room(struct counts *counts, uint32_t id)
 {
     return counts->fd < 0 || id >= IDS_MAX ? NULL : &counts->array[id].no_room;
-}
-
-/* Eight bytes at a time, for all that all services print goes through here. */
-uint64_t counts_line_ends(const char *bytes, size_t count)
-{
-    uint64_t lines = 0, word;
-    for (; count >= sizeof word; count -= sizeof word, bytes += sizeof word) {
-        memcpy(&word, bytes, sizeof word);
-        word ^= EACH_BYTE * '\n';
-        /* The high bit of each byte that is 0, exactly: without a carry from one to the next. */
-        word = ~(((word & ~(EACH_BYTE << 7)) + ~(EACH_BYTE << 7)) | word | ~(EACH_BYTE << 7));
-        lines += (word >> 7) * EACH_BYTE >> 56;
-    }
-    for (; count; count--)
-        lines += *bytes++ == '\n';
-    return lines;
 }

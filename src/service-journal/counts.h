@@ -29,6 +29,3 @@ void counts_begin(struct counts *counts, uint32_t id);
 
 /* Where no_room is counted, or NULL. */
 uint64_t *counts_no_room(struct counts *counts, uint32_t id);
-
-/* The lines that end in these bytes. */
-uint64_t counts_line_ends(const char *bytes, size_t count);

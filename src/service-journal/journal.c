@@ -6,6 +6,7 @@
 #include "service-journal/journal.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "journal/lines.h"
 #include "journal/show.h"
 #include "log/console.h"
 #include "service-journal/intake.h"
@@ -285,7 +286,7 @@ void journal_write_block(struct journal *journal, struct service_pipe *pipe, con
                          size_t count)
 {
     struct journal_counts *counts = &pipe->service->live->counts;
-    counts->lines += counts_line_ends(bytes, count);
+    counts->lines += lines_count(bytes, count);
     counts->bytes += count;
     if (pipe->service->book->quota.rate_lines || pipe->dropping)
         write_limited(journal, pipe, bytes, count);

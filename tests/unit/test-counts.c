@@ -60,20 +60,3 @@ TEST(a_file_of_another_size_or_that_may_shrink_is_none)
     CHECK_NUMBER(counts_open(&counts, fd), 0);
     CHECK(ftruncate(fd, 0) < 0);
 }
-
-TEST(line_ends_are_counted_exactly)
-{
-    /* Bytes that differ from a line end by little, next to some: a carry would be seen. */
-    static const char some[] = {'\n', '\v', 9, 10, 11, (char)0x8a, 0, (char)0xff, (char)0x0a, 'x'};
-    char bytes[400];
-    srand(1);
-    for (int round = 0; round < 2000; round++) {
-        size_t count = (size_t)rand() % sizeof bytes, expected = 0;
-        for (size_t i = 0; i < count; i++) {
-            bytes[i] = some[(size_t)rand() % sizeof some];
-            expected += bytes[i] == '\n';
-        }
-        CHECK_NUMBER(counts_line_ends(bytes, count), expected);
-    }
-    CHECK_NUMBER(counts_line_ends(bytes, 0), 0);
-}
