@@ -11,7 +11,7 @@ PYTHON ?= python3
 WERROR := $(if $(CI),true,false)
 
 
-.PHONY: all compile help needs prefix small large test-build test test-fast storm run lint format bench \
+.PHONY: all compile help needs prefix small large test-build test test-fast storm fuzz run lint format bench \
 	install uninstall image create_disk package start_vm kill_vm sync clean
 
 all: small large ## build every program, static, into out/
@@ -67,6 +67,10 @@ test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
 storm: test-build all ## eight clients at once against both builds: SEED=… (the same requests again), REQUESTS=10000
 	@CONIT_STORM_SEED=$(or $(SEED),0) CONIT_STORM_REQUESTS=$(or $(REQUESTS),10000) \
 		tests/run -j 1 pidns -k test_storm
+
+fuzz: ## libFuzzer over tests/fuzz: TARGET=service-file (none: each), SECONDS=60; scripts/fuzz --help
+	@scripts/install-needs build fuzz
+	@JOBS=$(JOBS) scripts/fuzz --seconds $(or $(SECONDS),60) $(TARGET)
 
 run: ## boot a small machine in QEMU; ROOT=9p boots from a host folder
 	@scripts/install-needs build vm

@@ -15,8 +15,8 @@
 #define WORDS_MAX          32         /* of a table of words */
 #define SHOWN_BYTES        60         /* of a value, in a message */
 
-static bool noted(struct parse *p, const struct node *node, size_t at, const char *format,
-                  va_list arguments)
+__attribute__((format(printf, 4, 0))) static bool
+noted(struct parse *p, const struct node *node, size_t at, const char *format, va_list arguments)
 {
     unsigned line, column;
     p->failed = true;
@@ -393,8 +393,8 @@ static bool split_command(struct parse *p, const char *key, const struct node *v
         [WORDS_OPEN_SINGLE_QUOTE] =
             "in '%s' a ' is opened here and never closed: close it, or write \\' for the character",
         [WORDS_OPEN_DOUBLE_QUOTE] =
-            "in '%s' a \" is opened here and never closed: close it, or write \\\" for the "
-            "character",
+            ("in '%s' a \" is opened here and never closed: close it, or write \\\" for the "
+             "character"),
         [WORDS_LAST_BACKSLASH] =
             "'%s' ends in a backslash with nothing behind it: remove it, or write two",
     };

@@ -1,10 +1,8 @@
 /* Any bytes as what a client sends: however they are cut into reads the same messages come out,
  * none longer than allowed, and each is a call or is refused with a reason. As a reply they are
- * read or refused, and what is read is written again so that it says the same. With clang:
- * -fsanitize=fuzzer,address and this file; tests/fuzz/replay.c runs the corpus as a plain test. */
+ * read or refused. What our writer makes of any bytes is JSON, and says the same. */
+#include "demand.h"
 #include "protocol/varlink.h"
-
-#include "base/cleanup.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,25 +15,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count);
 
-static void require(bool condition)
-{
-    if (!condition)
-        abort();
-}
-
 /* What was seen: how many messages, and a sum over their bytes. */
 struct seen {
     size_t messages, sum;
     int end; /* 0, or -EMSGSIZE */
 };
 
-/* A text that jansson has written is read by it again as the same. */
 static void check_reply(const char *bytes, size_t count)
 {
     struct varlink_reply reply;
     if (varlink_reply_parse(&reply, bytes, count) < 0)
         return;
-    require(!reply.parameters || json_is_object(reply.parameters));
+    demand(!reply.parameters || json_is_object(reply.parameters), "parameters are an object");
+    demand(!reply.error || *reply.error, "an error has a name");
     varlink_reply_finish(&reply);
 }
 
@@ -45,10 +37,12 @@ static void check_call(const char *bytes, size_t count)
     char why[200] = "";
     int r = varlink_call_parse(&call, bytes, count, why, sizeof why);
 
-    require(r == 0 || (r == -EBADMSG && *why));
+    demand(r == 0 || (r == -EBADMSG && *why), "it is a call, or it is said why not");
     if (r < 0)
         return;
-    require(call.method && !(call.more && call.oneway));
+    demand(call.method && *call.method, "a call has a method");
+    demand(!call.parameters || json_is_object(call.parameters), "parameters are an object");
+    demand(!(call.more && call.oneway), "nobody waits for more of no reply");
     varlink_call_finish(&call);
 }
 
@@ -63,7 +57,7 @@ static void check_writer(const char *bytes, size_t count)
     json_put_bytes(&writer, bytes, count);
     json_end(&writer, ']');
     json_t *read = json_loadb(out.data, buffer_used(&out), JSON_ALLOW_NUL, NULL);
-    require(read && json_array_size(read) == 1);
+    demand(read && json_array_size(read) == 1, "what is written is JSON");
     json_decref(read);
     buffer_finish(&out);
 }
@@ -75,7 +69,7 @@ static void take_messages(struct varlink_input *input, struct seen *seen)
     int r;
 
     while ((r = varlink_input_next(input, MAX_BYTES, &message, &count)) > 0) {
-        require(count <= MAX_BYTES && !message[count]);
+        demand(count <= MAX_BYTES && !message[count], "a message ends, and is as long as it may");
         seen->messages++;
         for (size_t i = 0; i < count; i++)
             seen->sum = seen->sum * 31 + (unsigned char)message[i];
@@ -92,8 +86,8 @@ static struct seen read_all(const uint8_t *bytes, size_t count, size_t step)
     struct seen seen = {0};
     int fds[2];
 
-    require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
-    require(send(fds[0], bytes, count, MSG_DONTWAIT) == (ssize_t)count);
+    demand(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0, "there is a socket");
+    demand(send(fds[0], bytes, count, MSG_DONTWAIT) == (ssize_t)count, "it takes so much");
     close(fds[0]);
     while (!seen.end && varlink_input_receive(&input, fds[1], step) > 0)
         take_messages(&input, &seen);
@@ -110,7 +104,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
     struct seen parts = read_all(bytes, count, count / 7 + 1);
     /* One that is too long may be refused after fewer of the messages behind it were read, never
      * with other messages before it. */
-    require(whole.messages == parts.messages && whole.sum == parts.sum && whole.end == parts.end);
+    demand(whole.messages == parts.messages && whole.sum == parts.sum && whole.end == parts.end,
+           "the same messages come out");
     check_writer((const char *)bytes, count);
     return 0;
 }
