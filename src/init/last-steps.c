@@ -89,12 +89,14 @@ static char *next_line(char **at)
 
 int last_steps_parse_mount(char *line, char **ret_target, char **ret_type)
 {
-    char *target = line, *type = strstr(line, " - ");
+    char *target = line, *options, *type;
     for (int i = 0; i < 4 && target; i++) {
         target = strchr(target, ' ');
         target = target ? target + 1 : NULL;
     }
-    if (!target || !type || type <= target)
+    options = target ? strchr(target, ' ') : NULL;
+    type = options ? strstr(options + 1, " - ") : NULL;
+    if (!type)
         return -EINVAL;
     type += 3;
     size_t type_length = strcspn(type, " ");

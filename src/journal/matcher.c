@@ -145,7 +145,8 @@ static void end_run(struct matcher *matcher, struct literal_search *search)
 static void find_literal(struct matcher *matcher, struct literal_search *search, uint32_t number)
 {
     const struct matcher_tree *tree = &matcher->trees.nodes[number];
-    const struct matcher_set *set = &matcher->trees.sets[tree->set];
+    const struct matcher_set *set =
+        tree->kind == MATCHER_SET ? &matcher->trees.sets[tree->set] : NULL;
     unsigned found = 0, members = 0;
 
     if (tree->kind == MATCHER_BOTH) {
@@ -158,7 +159,7 @@ static void find_literal(struct matcher *matcher, struct literal_search *search,
         end_run(matcher, search);
         return;
     }
-    for (unsigned byte = 0; tree->kind == MATCHER_SET && byte < 256; byte++)
+    for (unsigned byte = 0; set && byte < 256; byte++)
         if (matcher_set_has(set, (unsigned char)byte)) {
             found = byte;
             members++;

@@ -25,20 +25,21 @@
 
 /* ---- where --------------------------------------------------------------------------------- */
 
-/* Reads a line of mountinfo: "ID PARENT DEV ROOT POINT OPTIONS … - TYPE SOURCE SUPER". Returns
- * whether it is a cgroup v2 mount; root and point then are parts of `line`. */
-static bool parse_mount(char *line, char **ret_root, char **ret_point)
+bool cgroup_parse_mount(char *line, char **ret_root, char **ret_point)
 {
     char *fields[6], *at = line;
     for (size_t i = 0; i < 6; i++) {
         fields[i] = at;
         at = strchr(at, ' ');
-        if (!at)
+        if (!at || at == fields[i])
             return false;
         *at++ = 0;
     }
-    char *type = strstr(at, "- ");
-    if (!type || !text_starts_with(type + 2, "cgroup2 ", NULL))
+    while (*at && !text_starts_with(at, "- ", NULL)) { /* fields that may be missing */
+        at += strcspn(at, " ");
+        at += *at == ' ';
+    }
+    if (!text_starts_with(at, "- cgroup2 ", NULL))
         return false;
     text_unescape(fields[3]);
     text_unescape(fields[4]);
@@ -80,7 +81,7 @@ static int find_own_folder(char *path, size_t size_bytes)
     while (result < 0 && fgets(line, sizeof line, file)) {
         char *root, *point;
         const char *rest;
-        if (!parse_mount(line, &root, &point))
+        if (!cgroup_parse_mount(line, &root, &point))
             continue;
         if (strcmp(root, "/") == 0)
             root[0] = 0;
@@ -141,7 +142,7 @@ int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes)
         return -errno;
     while (fgets(line, sizeof line, file)) {
         const char *rest;
-        if (!parse_mount(line, &root, &point) || strlen(point) < longest ||
+        if (!cgroup_parse_mount(line, &root, &point) || strlen(point) < longest ||
             !text_starts_with(path, point, &rest) || *rest != '/')
             continue;
         longest = strlen(point);

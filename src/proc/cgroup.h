@@ -20,6 +20,11 @@ int cgroup_create_folder(void);
  * file. -ENOENT: no mount shows it; -ENAMETOOLONG, or another -errno. */
 int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes);
 
+/* Takes a line of /proc/self/mountinfo apart in place ("ID PARENT DEV ROOT POINT OPTIONS … - TYPE
+ * SOURCE SUPER", proc_pid_mountinfo(5)). Returns whether it is a cgroup v2 mount; root and point
+ * then are parts of `line`. Pure. */
+bool cgroup_parse_mount(char *line, char **ret_root, char **ret_point);
+
 /* The path, as a file, of the cgroup with this id, by any descriptor (no O_PATH) of its file
  * system. Returns 0; -ESTALE when it is gone, -EPERM when we may not ask, or another -errno. */
 int cgroup_path_of_id(int folder_fd, uint64_t id, char *ret, size_t size_bytes);
