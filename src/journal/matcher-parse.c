@@ -332,7 +332,8 @@ static void take_bounds(struct parse *parse, struct matcher_tree *repeat)
     else if (repeat->most < repeat->least)
         refuse_at(parse, open, "the repeat {%u,%u} is the wrong way round", repeat->least,
                   repeat->most);
-    parse->at++;
+    else
+        parse->at++;
 }
 
 static uint32_t take_piece(struct parse *parse)

@@ -81,6 +81,7 @@ TEST(what_is_no_expression_is_refused_with_the_place)
     check_refused("^*", 2, "nothing to repeat");
     check_refused("a{", 2, "begins a repeat");
     check_refused("a{3", 2, "{1,3}");
+    check_refused("(a{3", 3, "{1,3}");
     check_refused("a{3,1}", 2, "wrong way round");
     check_refused("a{300}", 2, "255");
     check_refused("{1}", 1, "nothing to repeat");
