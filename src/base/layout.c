@@ -221,3 +221,22 @@ int layout_move(const struct layout_plan *plan, unsigned part, const void *sourc
     }
     return 0;
 }
+
+int layout_check(const struct layout *layout, unsigned part, const void *entry,
+                 const struct layout_field **ret_field)
+{
+    for (size_t i = 0; i < layout->field_count; i++) {
+        const struct layout_field *field = &layout->fields[i];
+        const char *at = (const char *)entry + field->offset;
+        if (field->part != part)
+            continue;
+        bool good = is_integer(field)
+                        ? can_hold(field, get_integer(at, field), field->kind == FIELD_SIGNED)
+                        : field->kind == FIELD_BYTES || memchr(at, 0, field->bytes);
+        if (!good) {
+            *ret_field = field;
+            return -EPROTO;
+        }
+    }
+    return 0;
+}

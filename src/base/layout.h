@@ -98,3 +98,8 @@ int layout_plan(struct layout_plan *plan, const struct layout *to, const struct 
  * `target`. Returns 0, or -EPROTO: *ret_field has a value that we cannot take. */
 int layout_move(const struct layout_plan *plan, unsigned part, const void *source, void *target,
                 const struct layout_field **ret_field);
+
+/* Whether one entry of ours holds only values that we could take, and texts that end. Returns 0, or
+ * -EPROTO: *ret_field is one that does not. */
+int layout_check(const struct layout *layout, unsigned part, const void *entry,
+                 const struct layout_field **ret_field);

@@ -5,8 +5,10 @@
 
 #include "base/text.h"
 #include "protocol/hand-over.h"
+#include "service/name.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -141,6 +143,38 @@ static int say_field(char *why, const struct layout_field *field, const char *na
     return -EPROTO;
 }
 
+/* Names become names of files. */
+static int check_name(const struct service_record *record, char *why)
+{
+    const char *problem = service_name_problem(record->name, strlen(record->name), NULL);
+    if (!record->name[0] || !problem)
+        return 0;
+    text_format(why, STATE_WHY_BYTES, "the name of a service %s", problem);
+    return -EPROTO;
+}
+
+/* What is used as it is, is looked at before: nothing that it says leads anywhere else. Of a record
+ * that is free, and of the half that does not count, nothing is used. */
+static int check(const struct state *state, char *why)
+{
+    const struct layout_field *bad;
+    if (layout_check(&state_layout, STATE_PART_HEADER, state->header, &bad) < 0)
+        return say_field(why, bad, "");
+    for (uint32_t slot = 0; slot < state->header->slots; slot++) {
+        const struct service_record *record = &state->records[slot];
+        if (!record->name[0])
+            continue;
+        if (layout_check(&state_layout, STATE_PART_RECORD, record, &bad) < 0)
+            return say_field(why, bad, "");
+        if (layout_check(&state_layout, STATE_PART_BODY, &record->body[record->live], &bad) < 0)
+            return say_field(why, bad, record->name);
+        int failed = check_name(record, why);
+        if (failed)
+            return failed;
+    }
+    return 0;
+}
+
 /* The half that does not count is not moved. */
 static int move_record(const struct layout_plan *plan, const char *from,
                        struct service_record *record, char *why)
@@ -155,7 +189,7 @@ static int move_record(const struct layout_plan *plan, const char *from,
     if (failed)
         return say_field(why, bad, record->name);
     record->live = 0;
-    return 0;
+    return check_name(record, why);
 }
 
 static int move(const struct former *former, struct state *state, char *why)
@@ -190,6 +224,8 @@ int state_open(struct state *state, int fd, bool copy, bool *ret_moved, char *wh
     } else {
         state->fd = fd;
         failed = map(state);
+        if (!failed)
+            failed = check(state, why);
     }
     if (former.bytes)
         munmap((void *)former.bytes, former.size);

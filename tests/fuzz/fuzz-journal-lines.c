@@ -1,6 +1,6 @@
 /* Any bytes as what a service prints, cut into blocks in two ways: both become the same journal;
  * each line of it is valid; and read and joined again they are the bytes, without the levels in
- * front. A byte 0xfe repeats the one before it as often as the byte behind it says, times 1000:
+ * front. A byte 0xfe repeats the one before it as often as the byte behind it says, times 300:
  * lines may be long. */
 #include "demand.h"
 #include "journal/joiner.h"
@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define TIME        "2026-11-22T13:14:00.123456Z"
-#define PRINTED_MAX (400u << 10)
+#define PRINTED_MAX (200u << 10)
 
 _Static_assert(sizeof TIME == JOURNAL_TIME_BYTES + 1, "it is as long as a time");
 
@@ -29,7 +29,7 @@ static void expand(struct buffer *out, const uint8_t *bytes, size_t count)
         uint8_t byte = bytes[i];
         if (byte == 0xfe && i && i + 1 < count) {
             byte = bytes[i - 1];
-            times = bytes[++i] * 1000u;
+            times = bytes[++i] * 300u;
         }
         while (times-- && buffer_used(out) < PRINTED_MAX)
             add(out, &byte, 1);
