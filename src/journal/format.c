@@ -115,7 +115,8 @@ bool journal_parse_next_line(struct journal_second *second, const char *line, si
 
     if (bytes < JOURNAL_TIME_BYTES + 2 || line[JOURNAL_TIME_BYTES] != ' ')
         return refuse_line(line, bytes, ret);
-    if (!memcmp(line, second->text, sizeof second->text) && line[JOURNAL_TIME_BYTES - 1] == 'Z' &&
+    if (second->ns && !memcmp(line, second->text, sizeof second->text) &&
+        line[JOURNAL_TIME_BYTES - 1] == 'Z' &&
         take_number(line + sizeof second->text, 6, 0, 999999, &micros)) {
         time_ns = second->ns + micros * 1000ull;
     } else {

@@ -288,3 +288,16 @@ TEST(what_could_not_be_written_goes_back_in_front_as_far_as_there_is_room)
     CHECK_NUMBER(backlog.used, sizeof big - 10);
     take_all(&backlog, &pool, kept);
 }
+
+/* As a file system leaves them in a file after a power cut. */
+TEST(zeros_in_place_of_a_second_are_no_time)
+{
+    struct journal_second second = {0};
+    struct journal_entry entry;
+    char line[] = "....................123456Z +info x";
+    memset(line, 0, sizeof second.text);
+    CHECK(!journal_parse_line(line, sizeof line - 1, &entry));
+    CHECK(!journal_parse_next_line(&second, line, sizeof line - 1, &entry));
+    CHECK_NUMBER(entry.mark, JOURNAL_OUTPUT);
+    CHECK_NUMBER(entry.bytes, sizeof line - 1);
+}
