@@ -192,6 +192,8 @@ static uint32_t take_list(struct parse *parse)
 
     parse->at += negated;
     for (; !parse->failed && *parse->at && (*parse->at != ']' || is_first); is_first = false) {
+        if (parse->at[0] == '-' && parse->at[1] && parse->at[1] != ']' && !is_first)
+            return refuse_at(parse, parse->at, "in a list a '-' is the first or the last");
         if (parse->at[0] == '[' && parse->at[1] == ':')
             take_class(parse, &set);
         else if (parse->at[0] == '[' && parse->at[1] && strchr(".=", parse->at[1]))

@@ -33,7 +33,8 @@ TEST(expressions_match_as_posix_says)
           matches("^a{2,}b", "aaaab"));
     CHECK(matches("(ab)+c", "ababc") && !matches("^(ab)+c", "abac") && matches("a(|b)c", "ac"));
     CHECK(matches("[]a]", "]") && matches("[^]a]", "b") && !matches("[^]a]", "]a"));
-    CHECK(matches("[a-]", "-") && matches("[[:digit:]x]{2}", "a1x") && matches("[]-]", "-"));
+    CHECK(matches("[a-]", "-") && matches("[--/]", ".") && matches("[---]", "-") &&
+          matches("[a-c-]", "-") && matches("[[:digit:]x]{2}", "a1x") && matches("[]-]", "-"));
     CHECK(matches("\\.\\[\\\\", "a.[\\") && matches("status=50[0-9]", "GET status=503 x"));
     CHECK(matches("a**", "") && matches("(a*)*b", "aab") && matches("()", "x"));
 }
@@ -75,6 +76,8 @@ TEST(what_is_no_expression_is_refused_with_the_place)
     check_refused("\xc3\xbc[a-", 2, "has no ']'");
     check_refused("[z-a]", 2, "write a-z");
     check_refused("x[[:digits:]]", 3, "no such class");
+    check_refused("[a-c-e]", 5, "first or the last");
+    check_refused("[[:digit:]-z]", 11, "first or the last");
     check_refused("[[.a.]]", 2, "not known");
     check_refused("*a", 1, "nothing to repeat");
     check_refused("a|+", 3, "nothing to repeat");
