@@ -11,6 +11,8 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#define CATCH_UP_TURNS 256
+
 /* ---- the heap ------------------------------------------------------------------------------ */
 
 /* Both are roots (no siblings); the later one becomes the first child of the earlier. */
@@ -182,7 +184,7 @@ static void run_timers(struct loop *loop)
     }
 }
 
-int loop_turn(struct loop *loop, bool wait)
+static int turn(struct loop *loop, bool wait)
 {
     arm(loop);
     int count = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS_MAX, wait ? -1 : 0);
@@ -194,13 +196,30 @@ int loop_turn(struct loop *loop, bool wait)
         struct loop_fd *source = event->data.ptr;
         if (!event->events)
             continue;
-        if (!source)
-            run_timers(loop);
-        else
+        if (source)
             source->on_event(source, event->events);
+        else if (!loop->timers_wait)
+            run_timers(loop);
     }
     loop->event_count = loop->next_event = 0;
-    return 0;
+    return count;
+}
+
+int loop_turn(struct loop *loop, bool wait)
+{
+    int count = turn(loop, wait);
+    return count < 0 ? count : 0;
+}
+
+int loop_catch_up(struct loop *loop)
+{
+    int count = 2;
+    loop->timers_wait = true;
+    /* One event may be the timers'. A source that is always ready must not keep us here. */
+    for (int i = 0; i < CATCH_UP_TURNS && count > 1; i++)
+        count = turn(loop, false);
+    loop->timers_wait = false;
+    return count < 0 ? count : 0;
 }
 
 int loop_run(struct loop *loop)

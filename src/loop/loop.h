@@ -30,6 +30,7 @@ struct loop {
     struct loop_timer *timers; /* the heap's root: the earliest */
     uint64_t armed_at_ns;      /* what timer_fd is set to; 0: nothing */
     bool stopped;
+    bool timers_wait; /* in loop_catch_up() */
     struct epoll_event events[LOOP_EVENTS_MAX];
     int next_event, event_count;
     /* Called at the end of each turn, before waiting; may be NULL. Returns true when there is
@@ -61,6 +62,10 @@ void loop_clear_timer(struct loop *loop, struct loop_timer *timer);
 /* Handles one batch of events; waits for the first of them when `wait` is true. Returns 0 or
  * -errno of epoll_wait (never -EINTR). */
 int loop_turn(struct loop *loop, bool wait);
+
+/* After a time in which nothing was looked at: what has happened meanwhile is handled before any
+ * timer, so that nobody is too late only because we were. Returns 0 or -errno. */
+int loop_catch_up(struct loop *loop);
 
 /* Turns until loop_stop(). Returns 0 or -errno. */
 int loop_run(struct loop *loop);

@@ -60,6 +60,32 @@ static int adopt(struct process *process, bool hook)
     return failed;
 }
 
+/* What cannot be opened now is tried again by its number, when it is watched. */
+static void open_recorded(struct pidref *which, int32_t pid)
+{
+    if (pid && !pidref_is_set(which) && pidref_open(pid, which) < 0)
+        *which = PIDREF_NONE;
+}
+
+void executor_open_recorded(struct executor *executor)
+{
+    struct manager *manager = &executor->launcher->manager;
+    for (uint32_t slot = 0; slot < manager->slots; slot++) {
+        const struct service *service = &manager->services[slot];
+        const struct service_record *record = &manager->records[slot];
+        bool any = record->main_pid || record->hook_pid || record->follower_pid;
+        struct process *process =
+            service->in_use && any ? executor_need_process(executor, slot) : NULL;
+        if (!process)
+            continue;
+        open_recorded(&process->hook, record->hook_pid);
+        open_recorded(&process->follower, record->follower_pid);
+        /* Else main_pid was the first process's, or is not believed yet. */
+        if (service_body(manager, service)->forked != FORK_LOOKING)
+            open_recorded(&process->main, record->main_pid);
+    }
+}
+
 static void open_service_cgroup(struct process *process)
 {
     struct executor *executor = process->executor;

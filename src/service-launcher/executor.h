@@ -49,6 +49,10 @@ void executor_definition_ends(struct executor *executor, struct service *service
 void executor_definition_begins(struct executor *executor, struct service *service,
                                 uint64_t changed);
 
+/* Opens every process that the state knows: from here on none of their numbers can become another's
+ * without our knowing. */
+void executor_open_recorded(struct executor *executor);
+
 /* Takes up every service of the state where a launcher that is gone left it. */
 void executor_recover(struct executor *executor);
 

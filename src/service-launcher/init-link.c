@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,15 +49,23 @@ static int flush(struct init_link *link)
     return 0;
 }
 
-static int enqueue(struct init_link *link, const struct hand_over_message *message, const int *fds,
-                   size_t fd_count)
+static struct queued *create_queued(const struct hand_over_message *message, size_t fd_count)
 {
     struct queued *queued = malloc(sizeof *queued + fd_count * sizeof(int));
     if (!queued)
-        return -ENOMEM;
+        return NULL;
     list_init(&queued->node);
     queued->message = *message;
     queued->fd_count = 0;
+    return queued;
+}
+
+static int enqueue(struct init_link *link, const struct hand_over_message *message, const int *fds,
+                   size_t fd_count)
+{
+    struct queued *queued = create_queued(message, fd_count);
+    if (!queued)
+        return -ENOMEM;
     for (size_t i = 0; i < fd_count; i++) {
         int copy = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
         if (copy < 0) {
@@ -120,6 +129,16 @@ static void take_ended(struct init_link *link, const struct hand_over_message *m
     send_or_queue(link, &seen, NULL, 0); /* one that is lost makes the pairs come again, no more */
 }
 
+static void take_upgraded(struct init_link *link, const struct hand_over_message *message)
+{
+    char text[sizeof message->text + 1];
+    memcpy(text, message->text, message->count);
+    text[message->count] = 0;
+    if (link->handlers->on_upgraded)
+        link->handlers->on_upgraded(link->context, (uint32_t)message->argument,
+                                    (uint32_t)message->status, text);
+}
+
 /* Init could not take the descriptors of a HELD: say so, as the contract asks. */
 static void refuse(struct init_link *link, const struct hand_over_message *message)
 {
@@ -139,7 +158,7 @@ static void take(struct init_link *link, const struct hand_over_message *message
         break;
     case HAND_OVER_HELD_DONE:
         if (handlers->on_held_done)
-            handlers->on_held_done(link->context);
+            handlers->on_held_done(link->context, message->argument != 0);
         break;
     case HAND_OVER_ENDED:
         take_ended(link, message);
@@ -151,6 +170,17 @@ static void take(struct init_link *link, const struct hand_over_message *message
     case HAND_OVER_REFUSED:
         if (handlers->on_refused)
             handlers->on_refused(link->context, message->keys, message->count);
+        break;
+    case HAND_OVER_YIELD:
+        if (handlers->on_yield)
+            handlers->on_yield(link->context);
+        break;
+    case HAND_OVER_RESUME:
+        if (handlers->on_resume)
+            handlers->on_resume(link->context);
+        break;
+    case HAND_OVER_UPGRADED:
+        take_upgraded(link, message);
         break;
     default: /* of a later version, or not for us: a STORE, whose descriptors are not wanted */
         for (size_t i = 0; message->type == HAND_OVER_STORE && i < message->count; i++)
@@ -205,6 +235,7 @@ int init_link_init(struct init_link *link, struct loop *loop, int socket,
 {
     *link = (struct init_link){.loop = loop, .handlers = handlers, .context = context};
     list_init(&link->queue);
+    list_init(&link->deferred);
     return loop_add(loop, &link->source, socket, EPOLLIN, on_event);
 }
 
@@ -214,7 +245,7 @@ void init_link_finish(struct init_link *link)
     if (!link || !link->loop)
         return;
     loop_remove(link->loop, &link->source);
-    while ((node = list_take(&link->queue)))
+    while ((node = list_take(&link->queue)) || (node = list_take(&link->deferred)))
         destroy_queued(container_of(node, struct queued, node));
     link->queued = 0;
 }
@@ -291,4 +322,77 @@ int init_link_shut_down(struct init_link *link, enum shut_down how, int status, 
                                         .argument = (int32_t)how | (force ? SHUT_DOWN_FORCE : 0),
                                         .status = status};
     return send_or_queue(link, &message, NULL, 0);
+}
+
+int init_link_upgrade(struct init_link *link, uint32_t parts)
+{
+    struct hand_over_message message = {.type = HAND_OVER_UPGRADE, .argument = (int32_t)parts};
+    return send_or_queue(link, &message, NULL, 0);
+}
+
+int init_link_upgraded_seen(struct init_link *link)
+{
+    struct hand_over_message message = {.type = HAND_OVER_UPGRADED_SEEN};
+    return send_or_queue(link, &message, NULL, 0);
+}
+
+int init_link_failed(struct init_link *link, const char *text)
+{
+    struct hand_over_message message = {.type = HAND_OVER_FAILED};
+    message.count = (uint32_t)strnlen(text, sizeof message.text);
+    memcpy(message.text, text, message.count);
+    return send_or_queue(link, &message, NULL, 0);
+}
+
+/* ---- standing still ------------------------------------------------------------------------ */
+
+/* A message that is to wait until we go on. Without memory it is lost, as it would be by a kill
+ * now: init sends again what matters. */
+static void defer(struct init_link *link, const struct hand_over_message *message, const int *fds,
+                  size_t fd_count)
+{
+    struct queued *queued = fd_count ? NULL : create_queued(message, 0);
+    for (size_t i = 0; i < fd_count; i++)
+        close(fds[i]);
+    if (queued)
+        list_append(&link->deferred, &queued->node);
+}
+
+static void take_deferred(struct init_link *link)
+{
+    struct list *node;
+    while (link->source.fd >= 0 && (node = list_take(&link->deferred))) {
+        struct queued *queued = container_of(node, struct queued, node);
+        take(link, &queued->message, NULL);
+        destroy_queued(queued);
+    }
+}
+
+int init_link_yield(struct init_link *link)
+{
+    struct hand_over_message message = {.type = HAND_OVER_YIELDED};
+    int fds[HAND_OVER_KEYS_MAX], result = send_or_queue(link, &message, NULL, 0);
+    size_t fd_count;
+
+    message.type = 0;
+    while ((result >= 0 || result == -EAGAIN || result == -EINTR || result == -EPROTO ||
+            result == -EMFILE) &&
+           message.type != HAND_OVER_RESUME) {
+        struct pollfd init = {.fd = link->source.fd,
+                              .events = (short)(POLLIN | (link->queued ? POLLOUT : 0))};
+        if (poll(&init, 1, -1) > 0 && init.revents & POLLOUT)
+            flush(link);
+        message.type = 0;
+        result = hand_over_receive(link->source.fd, &message, fds, &fd_count);
+        if (result == 0)
+            result = -EPIPE;
+        else if (result == 1 && message.type != HAND_OVER_RESUME)
+            defer(link, &message, fds, fd_count);
+    }
+    if (message.type != HAND_OVER_RESUME) {
+        lose(link, result);
+        return result;
+    }
+    take_deferred(link);
+    return 0;
 }

@@ -23,12 +23,21 @@ struct init_link_handlers {
     /* A descriptor kept from before this start; it is the handler's now, and close-on-exec. Init
      * holds its own copy under `key` until it is dropped. */
     void (*on_held)(void *context, uint32_t key, int fd);
-    void (*on_held_done)(void *context); /* no more on_held comes; nothing held: at once */
+    /* No more on_held comes; nothing held: at once. `beside`: a former launcher stands by, and goes
+     * on if this one does not get ready. */
+    void (*on_held_done)(void *context, bool beside);
     void (*on_ended)(void *context, pid_t pid, int status);     /* as waitpid(2) gives it */
     void (*on_signal)(void *context, int signal, pid_t sender); /* sender 0: the kernel */
     void (*on_refused)(void *context, const uint32_t *keys, size_t count); /* not held */
     /* There is room again after -EAGAIN, once for any number of them. */
     void (*on_room)(void *context);
+    /* A new launcher is to be tried beside this one, which answers with init_link_yield() or
+     * init_link_failed(), soon; or is no longer to do so. */
+    void (*on_yield)(void *context);
+    void (*on_resume)(void *context);
+    /* What became of an upgrade: bits of enum hand_over_part; a line "PART: why" for each of those
+     * that failed. It comes again until init_link_upgraded_seen(). */
+    void (*on_upgraded)(void *context, uint32_t done, uint32_t failed, const char *text);
     /* Init has gone (no child of init outlives it) or the socket failed. No handler is called
      * after this one. `error` is a -errno, 0 for the end of the stream. */
     void (*on_lost)(void *context, int error);
@@ -42,6 +51,7 @@ struct init_link {
     struct list queue; /* of messages not sent yet, the oldest first */
     size_t queued;     /* how many */
     bool room_wanted;
+    struct list deferred; /* of messages that came while we had yielded */
 };
 
 /* Begins to listen on `socket` (CHILD_FD_INIT), which stays open and the caller's. Returns 0 or
@@ -79,3 +89,17 @@ int init_link_progress(struct init_link *link, const char *text);
 /* The services are stopped: init is to end the rest. `status` is the exit status of a container's
  * init. `force`: they are not, and shall not be. The launcher is killed soon after. */
 int init_link_shut_down(struct init_link *link, enum shut_down how, int status, bool force);
+
+/* Has the files on disk taken for the parts (bits of enum hand_over_part; 0: all). */
+int init_link_upgrade(struct init_link *link, uint32_t parts);
+
+/* What on_upgraded said is where a crash cannot reach it. */
+int init_link_upgraded_seen(struct init_link *link);
+
+/* Why this launcher cannot take up the state, or cannot yield. */
+int init_link_failed(struct init_link *link, const char *text);
+
+/* Nothing is queued: tells init that this launcher stands still, and stands still, until init has
+ * it go on or ends it. What came meanwhile is told to the handlers before it returns. Returns 0, or
+ * -errno: then init is gone. */
+int init_link_yield(struct init_link *link);

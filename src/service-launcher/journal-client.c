@@ -66,6 +66,8 @@ static void on_retry(struct loop_timer *timer);
 static void flush(struct journal_client *client)
 {
     int failed = 0;
+    if (client->paused)
+        return;
     while (client->unsent != &client->queue) {
         struct queued *queued = container_of(client->unsent, struct queued, node);
         failed = send_one(client, queued);
@@ -223,6 +225,11 @@ void journal_client_flush(struct journal_client *client)
 {
     if (client->unsent != &client->queue && !(client->source.events & EPOLLOUT))
         flush(client);
+}
+
+bool journal_client_has_sent(const struct journal_client *client)
+{
+    return client->unsent == &client->queue;
 }
 
 void journal_client_event(struct journal_client *client, uint32_t id, uint32_t level,

@@ -42,6 +42,7 @@ struct journal_client {
     uint64_t lost_events; /* dropped and not reported yet */
     int counts_fd;        /* -1: not known yet */
     bool batching;        /* set by the owner: lines wait for journal_client_flush() */
+    bool paused;          /* set by the owner: so does everything */
     /* Set by the owner after init, each may be NULL. on_registered: the registration for which
      * journal_client_register() said -EAGAIN is in the kernel's queue now. on_note: a word of the
      * journal for the launcher's log. */
@@ -95,6 +96,9 @@ void journal_client_line(struct journal_client *client, uint32_t id, uint32_t le
 /* Sends what waits. With `batching` it is called once a turn: the journal then wakes up for a whole
  * batch and not for each line. Errors and worse, registrations and requests never wait. */
 void journal_client_flush(struct journal_client *client);
+
+/* Whether all is in the socket. */
+bool journal_client_has_sent(const struct journal_client *client);
 
 /* The run is over: its unfinished line is ended, after what it printed was read. 0 or -ENOMEM. */
 int journal_client_run_ended(struct journal_client *client, uint32_t id);

@@ -21,6 +21,7 @@ struct sources;
 struct state;
 struct switches;
 struct system_file;
+struct upgrade;
 struct watch;
 
 struct launcher_options {
@@ -49,6 +50,7 @@ struct launcher {
     struct reloads *reloads; /* puts in force what was read */
     struct watch *watch;     /* asks for that when files change */
     struct ending *ending;   /* of the machine */
+    struct upgrade *upgrade; /* of our own programs */
     int definitions_fd;      /* the memfd with the service files in force; -1: none yet */
     uint64_t started_at_ns;
     struct sources *templates; /* those in force, and names that are masked: templates.h */

@@ -15,10 +15,12 @@
 #include "service-launcher/reload.h"
 #include "service-launcher/shut-down.h"
 #include "service-launcher/state.h"
+#include "service-launcher/upgrade.h"
 #include "service-launcher/watch.h"
 
 #include "base/clock.h"
 #include "base/signals.h"
+#include "base/text.h"
 #include "config/switches.h"
 #include "config/system-file.h"
 #include "log/log.h"
@@ -46,6 +48,7 @@ static struct {
     } * pipes; /* from malloc; slots are counted on for what readiness needs */
     size_t pipe_count, pipe_room;
     bool done;
+    bool beside; /* a former launcher stands by: until we are ready nothing is changed or stored */
 } held = {.state = -1, .definitions = -1, .control = -1, .cgroup = -1, .follow = -1, .bell = -1};
 
 static struct launcher launcher = {.definitions_fd = -1};
@@ -53,17 +56,30 @@ static struct init_link init_link;
 static struct control_place control_place;
 static struct journal_client journal;
 static struct state state = {.fd = -1};
+static bool state_is_new; /* init has not got it yet */
+static bool said_ready;
 static struct system_file system_file;
 static struct switches switches;
 static struct reader reader;
 static struct reloads reloads;
 static struct watch watch;
 static struct ending ending;
+static struct upgrade upgrade;
 
-static void fail(const char *what, int failed)
+/* Init starts the next one, or has the former one go on and says there why. */
+static _Noreturn void fail_because(const char *what, const char *why)
 {
-    LOG(FATAL, what, TEXT("error", strerror(-failed)));
-    _exit(1); /* init starts the next one */
+    char text[512];
+    LOG(FATAL, what, TEXT("error", why));
+    text_format(text, sizeof text, "%s: %s", what, why);
+    if (held.beside)
+        init_link_failed(&init_link, text);
+    _exit(1);
+}
+
+static _Noreturn void fail(const char *what, int failed)
+{
+    fail_because(what, strerror(-failed));
 }
 
 /* ---- from init ----------------------------------------------------------------------------- */
@@ -100,10 +116,11 @@ static void on_held(void *context, uint32_t key, int fd)
         close(fd);
 }
 
-static void on_held_done(void *context)
+static void on_held_done(void *context, bool beside)
 {
     (void)context;
     held.done = true;
+    held.beside = beside;
     loop_stop(&launcher.loop);
 }
 
@@ -143,6 +160,18 @@ static void on_room(void *context)
     executor_on_room(launcher.executor);
 }
 
+static void on_yield(void *context)
+{
+    (void)context;
+    upgrade_yield(&upgrade);
+}
+
+static void on_resume(void *context)
+{
+    (void)context;
+    upgrade_resume(&upgrade);
+}
+
 static void on_lost(void *context, int error)
 {
     (void)context;
@@ -156,6 +185,8 @@ static const struct init_link_handlers handlers = {
     .on_signal = on_signal,
     .on_refused = on_refused,
     .on_room = on_room,
+    .on_yield = on_yield,
+    .on_resume = on_resume,
     .on_lost = on_lost,
 };
 
@@ -246,6 +277,7 @@ static bool on_turn(void *context)
     if (launcher.started_said && !said)
         give_back_memory();
     journal_client_flush(&journal);
+    more |= upgrade_turn(&upgrade);
     return more || launcher.manager.queue_count;
 }
 
@@ -327,24 +359,28 @@ static void store(uint32_t key, int fd)
             TEXT("error", strerror(-failed)));
 }
 
-/* Returns whether a state was found. One that cannot be read is said: then all begins anew. */
+/* Returns whether a state was found. One that cannot be read is said: where there is nobody to go
+ * on with it all begins anew. With a former launcher beside us we have a copy of our own. */
 static bool open_state(void)
 {
+    char why[STATE_WHY_BYTES] = "init holds none";
+    int failed = -ENOENT;
     if (held.state >= 0) {
-        char why[STATE_WHY_BYTES];
-        bool moved;
-        int failed = state_open(&state, held.state, false, &moved, why);
-        if (!failed && moved)
-            store(KEY_STATE, state.fd);
+        failed = state_open(&state, held.state, held.beside, &state_is_new, why);
         if (!failed)
             return true;
-        LOG(ERROR, "The state of the former launcher cannot be read: beginning anew",
-            TEXT("error", *why ? why : strerror(-failed)));
+        if (!*why)
+            text_format(why, sizeof why, "%s", strerror(-failed));
     }
-    int failed = state_create(&state);
+    if (held.beside)
+        fail_because("The state cannot be taken up", why);
+    if (held.state >= 0)
+        LOG(ERROR, "The state of the former launcher cannot be read: beginning anew",
+            TEXT("error", why));
+    failed = state_create(&state);
     if (failed)
         fail("Cannot make the state", failed);
-    store(KEY_STATE, state.fd);
+    state_is_new = true;
     return false;
 }
 
@@ -388,6 +424,8 @@ static void load(bool found)
     int failed = -ENOENT;
     if (found && held.definitions >= 0) {
         failed = launcher_load_again(&launcher, held.definitions);
+        if (failed && held.beside)
+            fail("The definitions in force cannot be read", failed);
         if (failed)
             LOG(ERROR, "The definitions in force cannot be read: reading the files",
                 TEXT("error", strerror(-failed)));
@@ -397,6 +435,21 @@ static void load(bool found)
     /* With no services there still is a control socket: a person can mend what is wrong. */
     if (failed)
         LOG(ERROR, "Cannot load services", TEXT("error", strerror(-failed)));
+}
+
+/* What runs and is described in words that this launcher does not understand would be out of
+ * anybody's hands. */
+static void check_definitions(void)
+{
+    char why[400];
+    for (uint32_t slot = 0; held.beside && slot < launcher.manager.slots; slot++) {
+        const struct service *service = &launcher.manager.services[slot];
+        if (!service->in_use || service->definition || !service->errors ||
+            machine_states[service_state(&launcher.manager, service)].idle)
+            continue;
+        text_format(why, sizeof why, "%.*s", (int)strcspn(service->errors, "\n"), service->errors);
+        fail_because("A service that runs has a definition this launcher cannot read", why);
+    }
 }
 
 static void go_on(void)
@@ -413,18 +466,8 @@ static void go_on(void)
         launcher_shut_down(&launcher, (enum shut_down)state.header->shut_down, false);
 }
 
-static void set_up(void)
+static void set_up_parts(void)
 {
-    struct rlimit nofile;
-    raise_descriptors(&nofile);
-    int init_fd = move_up(CHILD_FD_INIT), link_fd = move_up(CHILD_FD_LINK);
-    int failed = spawner_init();
-    if (!failed)
-        failed = loop_init(&launcher.loop);
-    if (!failed)
-        failed = init_link_init(&init_link, &launcher.loop, init_fd, &handlers, NULL);
-    if (failed)
-        fail("Cannot begin", failed);
     launcher.init_link = &init_link;
     launcher.journal = &journal;
     launcher.state = &state;
@@ -437,17 +480,55 @@ static void set_up(void)
     launcher.watch = &watch;
     ending_init(&ending, &launcher);
     launcher.ending = &ending;
-    receive_held();
+    upgrade_init(&upgrade, &launcher);
+    launcher.upgrade = &upgrade;
+}
 
-    bool found = open_state();
-    failed = journal_client_init(&journal, &launcher.loop, link_fd, &state.header->link_sequence);
+static int open_journal(int link_fd)
+{
+    int failed =
+        journal_client_init(&journal, &launcher.loop, link_fd, &state.header->link_sequence);
     journal.on_registered = on_registered;
     journal.on_match_taken = on_match_taken;
     journal.on_matched = on_matched;
     journal.on_new_journal = on_new_journal;
     journal.on_note = on_note;
     journal.batching = true;
+    journal.paused = held.beside;
     log_to_journal(&launcher);
+    return failed;
+}
+
+/* From here on what we do is in force, and a former launcher is ended. What is in init's hands
+ * first is the state: whoever comes after us finds what we have done. */
+static void take_over(void)
+{
+    if (held.beside)
+        init_link_ready(&init_link);
+    held.beside = journal.paused = false;
+    if (state_is_new)
+        store(KEY_STATE, state.fd);
+}
+
+static void set_up(void)
+{
+    struct rlimit nofile;
+    raise_descriptors(&nofile);
+    int init_fd = move_up(CHILD_FD_INIT), link_fd = move_up(CHILD_FD_LINK);
+    int failed = spawner_init();
+    if (!failed)
+        failed = loop_init(&launcher.loop);
+    if (!failed)
+        failed = init_link_init(&init_link, &launcher.loop, init_fd, &handlers, NULL);
+    if (failed)
+        fail("Cannot begin", failed);
+    set_up_parts();
+    receive_held();
+
+    bool found = open_state(), beside = held.beside;
+    if (!beside)
+        take_over();
+    failed = open_journal(link_fd);
     if (!failed)
         failed = executor_create(&launcher, &nofile, &launcher.executor);
     if (!failed)
@@ -455,13 +536,21 @@ static void set_up(void)
                               state.header->slots);
     if (failed)
         fail("Cannot begin", failed);
-    open_cgroups();
+    if (!beside)
+        open_cgroups();
     load(found);
+    check_definitions();
+    executor_open_recorded(launcher.executor);
+    if (beside) {
+        take_over();
+        open_cgroups();
+    }
     log_tell_settings(&launcher);
     if (found)
         go_on();
     if (!state.header->booted)
         launcher_boot(&launcher);
+    said_ready = beside;
 }
 
 int main(int argc, char **argv)
@@ -475,7 +564,8 @@ int main(int argc, char **argv)
     launcher.started_at_ns = clock_now_ns();
     set_up();
     control_place_open(&control_place, &launcher, held.control);
-    init_link_ready(&init_link);
+    if (!said_ready)
+        init_link_ready(&init_link);
     watch_update(&launcher);
     give_back_memory();
 

@@ -1,5 +1,6 @@
 /* The launcher's side of its pair with init: order, waiting for room, acknowledging. */
 #include "base/clock.h"
+#include "base/text.h"
 #include "service-launcher/init-link.h"
 #include "test.h"
 
@@ -14,7 +15,10 @@ static int pair[2]; /* 0: the launcher's, 1: init's */
 static int fds[HAND_OVER_KEYS_MAX];
 
 static struct {
-    int held, held_done, ended, signal, refused, room, lost;
+    int held, held_done, ended, signal, refused, room, lost, yield, resume;
+    uint32_t done, failed;
+    char text[100];
+    bool beside;
     uint32_t key;
     pid_t pid, sender;
     int status, error;
@@ -28,10 +32,11 @@ static void on_held(void *context, uint32_t key, int fd)
     close(fd);
 }
 
-static void on_held_done(void *context)
+static void on_held_done(void *context, bool beside)
 {
     (void)context;
     seen.held_done++;
+    seen.beside = beside;
 }
 
 static void on_ended(void *context, pid_t pid, int status)
@@ -62,6 +67,26 @@ static void on_room(void *context)
     seen.room++;
 }
 
+static void on_yield(void *context)
+{
+    (void)context;
+    seen.yield++;
+}
+
+static void on_resume(void *context)
+{
+    (void)context;
+    seen.resume++;
+}
+
+static void on_upgraded(void *context, uint32_t done, uint32_t failed, const char *text)
+{
+    (void)context;
+    seen.done = done;
+    seen.failed = failed;
+    CHECK(text_format(seen.text, sizeof seen.text, "%s", text));
+}
+
 static void on_lost(void *context, int error)
 {
     (void)context;
@@ -69,8 +94,18 @@ static void on_lost(void *context, int error)
     seen.error = error;
 }
 
-static const struct init_link_handlers handlers = {on_held,    on_held_done, on_ended, on_signal,
-                                                   on_refused, on_room,      on_lost};
+static const struct init_link_handlers handlers = {
+    .on_held = on_held,
+    .on_held_done = on_held_done,
+    .on_ended = on_ended,
+    .on_signal = on_signal,
+    .on_refused = on_refused,
+    .on_room = on_room,
+    .on_yield = on_yield,
+    .on_resume = on_resume,
+    .on_upgraded = on_upgraded,
+    .on_lost = on_lost,
+};
 
 static void begin(void)
 {
@@ -122,7 +157,15 @@ TEST(what_init_says_reaches_its_handler)
     struct hand_over_message held = {.type = HAND_OVER_HELD, .count = 2};
     memcpy(held.keys, keys, sizeof keys);
     send_message(held, sent, 2);
-    send_message((struct hand_over_message){.type = HAND_OVER_HELD_DONE}, NULL, 0);
+    send_message((struct hand_over_message){.type = HAND_OVER_HELD_DONE, .argument = 1}, NULL, 0);
+    send_message((struct hand_over_message){.type = HAND_OVER_YIELD}, NULL, 0);
+    send_message((struct hand_over_message){.type = HAND_OVER_RESUME}, NULL, 0);
+    send_message((struct hand_over_message){.type = HAND_OVER_UPGRADED,
+                                            .argument = PART_JOURNAL,
+                                            .status = PART_LAUNCHER,
+                                            .count = 4,
+                                            .text = "text and more"},
+                 NULL, 0);
     send_message((struct hand_over_message){.type = HAND_OVER_SIGNAL, .argument = 15, .status = 77},
                  NULL, 0);
     send_message((struct hand_over_message){.type = HAND_OVER_REFUSED, .count = 1, .keys = {9}},
@@ -131,6 +174,12 @@ TEST(what_init_says_reaches_its_handler)
     CHECK_NUMBER(loop_turn(&loop, true), 0);
     CHECK_NUMBER(seen.held, 2);
     CHECK_NUMBER(seen.held_done, 1);
+    CHECK(seen.beside);
+    CHECK_NUMBER(seen.yield, 1);
+    CHECK_NUMBER(seen.resume, 1);
+    CHECK_NUMBER(seen.done, PART_JOURNAL);
+    CHECK_NUMBER(seen.failed, PART_LAUNCHER);
+    CHECK_TEXT(seen.text, "text");
     CHECK_NUMBER(seen.signal, 15);
     CHECK_NUMBER(seen.sender, 77);
     CHECK_NUMBER(seen.refused, 1);
@@ -241,4 +290,58 @@ TEST(the_end_of_init_is_told_once_and_sending_is_an_error_afterwards)
     init_link_finish(&link_);
     loop_finish(&loop);
     close(pair[0]);
+}
+
+TEST(one_that_stands_still_acts_on_nothing_until_it_is_to_go_on)
+{
+    struct hand_over_message message = {.type = HAND_OVER_ENDED, .count = 1, .ended = {{100, 7}}};
+    struct hand_over_message held = {.type = HAND_OVER_HELD, .count = 1, .keys = {40}};
+    begin();
+    send_message(message, NULL, 0);
+    send_message(held, &pair[1], 1);
+    send_message((struct hand_over_message){.type = HAND_OVER_SIGNAL, .argument = 15}, NULL, 0);
+    int waits = dup(pair[1]);
+    CHECK_NUMBER(
+        hand_over_send(waits, &(struct hand_over_message){.type = HAND_OVER_RESUME}, NULL, 0), 0);
+    CHECK_NUMBER(init_link_yield(&link_), 0);
+    CHECK_NUMBER(seen.ended, 1);
+    CHECK_NUMBER(seen.status, 7);
+    CHECK_NUMBER(seen.signal, 15);
+    CHECK_NUMBER(seen.held, 0); /* nothing is given to one that has all it had */
+    CHECK_NUMBER(seen.resume, 0);
+    CHECK_NUMBER(receive(&message), 1);
+    CHECK_NUMBER(message.type, HAND_OVER_YIELDED);
+    CHECK_NUMBER(receive(&message), 1);
+    CHECK_NUMBER(message.type, HAND_OVER_ENDED_SEEN); /* when it had gone on, not before */
+    close(waits);
+    end();
+}
+
+TEST(one_that_stands_still_is_lost_with_init)
+{
+    begin();
+    CHECK_NUMBER(shutdown(pair[1], SHUT_WR), 0);
+    CHECK(init_link_yield(&link_) < 0);
+    CHECK_NUMBER(seen.lost, 1);
+    end();
+}
+
+TEST(why_something_failed_is_cut_to_what_a_message_holds)
+{
+    struct hand_over_message message;
+    char text[2000];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    begin();
+    CHECK_NUMBER(init_link_failed(&link_, text), 0);
+    CHECK_NUMBER(init_link_upgrade(&link_, PART_INIT), 0);
+    CHECK_NUMBER(init_link_upgraded_seen(&link_), 0);
+    CHECK_NUMBER(receive(&message), 1);
+    CHECK_NUMBER(message.type, HAND_OVER_FAILED);
+    CHECK_NUMBER(message.count, sizeof message.text);
+    CHECK_NUMBER(receive(&message), 1);
+    CHECK_NUMBER(message.argument, PART_INIT);
+    CHECK_NUMBER(receive(&message), 1);
+    CHECK_NUMBER(message.type, HAND_OVER_UPGRADED_SEEN);
+    end();
 }

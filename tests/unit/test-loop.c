@@ -95,3 +95,46 @@ TEST(a_timer_may_set_itself_again)
     CHECK_NUMBER(fired, 3);
     loop_finish(&loop);
 }
+
+static struct loop_timer too_late;
+static int times, events_before;
+
+static void on_time_after(struct loop_timer *timer)
+{
+    (void)timer;
+    times++;
+}
+
+static void on_event_before(struct loop_fd *source, uint32_t events)
+{
+    char byte;
+    (void)events;
+    CHECK_NUMBER(read(source->fd, &byte, 1), 1);
+    CHECK_NUMBER(times, 0);
+    if (++events_before == 100)
+        loop_clear_timer(&loop, &too_late);
+}
+
+/* More of them than one turn takes, and the timer was due before all. */
+TEST(what_happened_while_nobody_looked_comes_before_any_timer)
+{
+    static struct loop_fd sources[100];
+    int pipes[100][2];
+    CHECK_NUMBER(loop_init(&loop), 0);
+    loop_set_timer(&loop, &too_late, 1, on_time_after);
+    for (int i = 0; i < 100; i++) {
+        CHECK(pipe(pipes[i]) == 0 && write(pipes[i][1], "x", 1) == 1);
+        loop_add(&loop, &sources[i], pipes[i][0], EPOLLIN, on_event_before);
+    }
+    CHECK_NUMBER(loop_catch_up(&loop), 0);
+    CHECK_NUMBER(events_before, 100);
+    CHECK_NUMBER(times, 0);
+    loop_set_timer(&loop, &too_late, 1, on_time_after);
+    CHECK_NUMBER(loop_catch_up(&loop), 0);
+    CHECK_NUMBER(times, 0);
+    CHECK_NUMBER(loop_turn(&loop, true), 0); /* which has them in force again */
+    CHECK_NUMBER(times, 1);
+    loop_finish(&loop);
+    for (int i = 0; i < 200; i++)
+        close(pipes[i / 2][i % 2]);
+}
