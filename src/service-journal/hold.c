@@ -3,7 +3,19 @@
 #include "log/log.h"
 #include "protocol/hand-over.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
+
+#define WAITING_MOST 8 /* the journal's own memory */
+
+static bool waits;
+static struct {
+    uint32_t key;
+    int fd;
+} waiting[WAITING_MOST];
+static size_t waiting_count;
 
 static void tell(enum hand_over_type type, uint32_t key, const int *fds, size_t count)
 {
@@ -17,10 +29,36 @@ static void tell(enum hand_over_type type, uint32_t key, const int *fds, size_t 
 
 void hold_store(uint32_t key, int fd)
 {
-    tell(HAND_OVER_STORE, key, &fd, 1);
+    if (!waits) {
+        tell(HAND_OVER_STORE, key, &fd, 1);
+        return;
+    }
+    int copy = waiting_count < WAITING_MOST ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy < 0) {
+        LOG(ERROR, "Init will not hold our state", NUMBER("key", key),
+            TEXT("error", strerror(waiting_count < WAITING_MOST ? errno : EMFILE)));
+        return;
+    }
+    waiting[waiting_count].key = key;
+    waiting[waiting_count++].fd = copy;
 }
 
 void hold_drop(uint32_t key)
 {
     tell(HAND_OVER_DROP, key, NULL, 0);
+}
+
+void hold_wait(void)
+{
+    waits = true;
+}
+
+void hold_go_on(void)
+{
+    waits = false;
+    for (size_t i = 0; i < waiting_count; i++) {
+        hold_store(waiting[i].key, waiting[i].fd);
+        close(waiting[i].fd);
+    }
+    waiting_count = 0;
 }

@@ -1,8 +1,14 @@
 /* What init holds for the journal: descriptors that the next one gets back. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Says so in the log where it cannot be. The descriptor stays the caller's. */
 void hold_store(uint32_t key, int fd);
 void hold_drop(uint32_t key);
+
+/* While another journal may have to go on with what init holds, nothing is given to it: what is to
+ * be stored waits (a few descriptors; none may be dropped) for hold_go_on(). */
+void hold_wait(void);
+void hold_go_on(void);

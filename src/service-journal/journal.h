@@ -193,6 +193,9 @@ size_t journal_step_need(const struct service *service);
 /* on_drained is called when the drain is done, and when the disk hangs. */
 void journal_wait_for_drain(struct journal *journal, uint64_t number);
 
+/* Does what the writer asks for, and puts what it says into the journal. */
+void journal_hear_writer(struct journal *journal);
+
 /* The writer has moved: goes on with the pipes if there is room. */
 void journal_look_for_room(struct journal *journal);
 

@@ -4,6 +4,7 @@
  * that was killed goes on at once, whether the launcher runs or not. It ends only when init says
  * so, or is gone. */
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "log/console.h"
 #include "log/log.h"
 #include "protocol/hand-over.h"
@@ -11,6 +12,7 @@
 #include "service-journal/intake.h"
 #include "service-journal/journal.h"
 #include "service-journal/launcher-link.h"
+#include "service-journal/stand-still.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -34,12 +36,20 @@ struct program {
     enum log_level level;
     bool container;
     bool held_done;
+    bool beside; /* another journal stands still, and goes on unless we get ready */
     bool has_state, has_queue;
+    const char *state_problem; /* why the state is none of ours; NULL: it is, or there is none */
+    struct waiting_message *waiting; /* what init has sent while we stood still */
     struct {
         uint32_t id;
         int fd;
     } * held; /* the services' pipes that init held for us, until HELD_DONE */
     size_t held_count;
+};
+
+struct waiting_message {
+    struct waiting_message *next;
+    struct hand_over_message message;
 };
 
 static struct program program;
@@ -177,10 +187,20 @@ static void send_init(enum hand_over_type type)
         LOG(ERROR, "Could not tell init", TEXT("error", strerror(-failed)));
 }
 
+static void tell_failed(const char *why)
+{
+    struct hand_over_message message = {.type = HAND_OVER_FAILED};
+    message.count = (uint32_t)strnlen(why, sizeof message.text);
+    memcpy(message.text, why, message.count);
+    if (hand_over_send(CHILD_FD_INIT, &message, NULL, 0) < 0)
+        LOG(ERROR, "Could not tell init", TEXT("why", why));
+}
+
 static void take_state(int fd)
 {
     int failed = journal_state_open(&program.journal.state, fd);
     program.has_state = !failed;
+    program.state_problem = failed ? strerror(-failed) : NULL;
     if (failed)
         LOG(WARNING, "The journal's state is not ours", TEXT("error", strerror(-failed)));
 }
@@ -245,6 +265,63 @@ static void write_all_and_say_so(void)
         journal_drain(journal, program.container ? WRITER_SYNC_FILES : WRITER_SYNC_ALL);
 }
 
+/* ---- beside a new journal ------------------------------------------------------------------ */
+
+/* It is to be acted on when we go on. Without memory it is lost, as it is by a kill. */
+static void wait_with(const struct hand_over_message *message, const int *fds, size_t count)
+{
+    struct waiting_message **end = &program.waiting;
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]);
+    while (*end)
+        end = &(*end)->next;
+    *end = calloc(1, sizeof **end);
+    if (*end)
+        (*end)->message = *message;
+}
+
+static void wait_for_resume(void)
+{
+    struct hand_over_message message = {0};
+    struct pollfd init = {.fd = CHILD_FD_INIT, .events = POLLIN};
+    int fds[HAND_OVER_KEYS_MAX];
+    size_t count;
+    for (;;) {
+        if (poll(&init, 1, -1) < 0 && errno != EINTR)
+            return;
+        int got = hand_over_receive(CHILD_FD_INIT, &message, fds, &count);
+        if (got == 1 && message.type == HAND_OVER_RESUME)
+            return;
+        if (got == 1)
+            wait_with(&message, fds, count);
+        else if (got != -EAGAIN && got != -EINTR && got != -EPROTO && got != -EMFILE)
+            exit(0); /* the machine is over */
+    }
+}
+
+static void on_init_message(const struct hand_over_message *message, const int *fds, size_t count);
+
+/* A new journal is to be tried: it finds everything written. It ends us, or we go on. */
+static void stand_still(void)
+{
+    char why[STAND_STILL_WHY_BYTES];
+    if (journal_stand_still(&program.journal, why) < 0) {
+        LOG(ERROR, "Cannot make room for a new journal", TEXT("why", why));
+        tell_failed(why);
+        return;
+    }
+    send_init(HAND_OVER_YIELDED);
+    wait_for_resume();
+    journal_stand_no_more(&program.journal);
+    LOG(INFO, "No new journal takes over: going on");
+    while (program.waiting) {
+        struct waiting_message *first = program.waiting;
+        program.waiting = first->next;
+        on_init_message(&first->message, NULL, 0);
+        free(first);
+    }
+}
+
 static void on_init_message(const struct hand_over_message *message, const int *fds, size_t count)
 {
     switch (message->type) {
@@ -253,6 +330,10 @@ static void on_init_message(const struct hand_over_message *message, const int *
         break;
     case HAND_OVER_HELD_DONE:
         program.held_done = true;
+        program.beside = message->argument != 0;
+        break;
+    case HAND_OVER_YIELD:
+        stand_still();
         break;
     case HAND_OVER_DRAIN:
         write_all_and_say_so();
@@ -354,7 +435,6 @@ static int make_memory(void)
         hold_store(KEY_JOURNAL_STATE, journal->state.fd);
     }
     if (!has_both) {
-        journal_state_note(&journal->state)->active = 0;
         failed = queue_create(&journal->queue);
         if (failed)
             return failed;
@@ -410,6 +490,8 @@ static int restore(void)
     struct journal_state_record record;
     uint32_t slots = journal_state_slots(&journal->state), restored = 0;
 
+    if (!program.has_state || !program.has_queue) /* what it says is nowhere any more */
+        journal_state_note(&journal->state)->active = 0;
     journal_begin(journal);
     for (uint32_t slot = 0; slot < slots; slot++)
         if (journal_state_read(&journal->state, slot, &record))
@@ -433,6 +515,28 @@ static int restore(void)
     return failed;
 }
 
+/* The other journal has left queue and spool empty, so of these we may make others; what it knows
+ * of the services is in the state only. Nothing of what init holds is touched before READY. */
+static int begin_beside(void)
+{
+    if (!program.has_state) {
+        char why[200];
+        text_format(why, sizeof why, "its state cannot be taken up: %s",
+                    program.state_problem ? program.state_problem : "init holds none");
+        tell_failed(why);
+        exit(1);
+    }
+    hold_wait();
+    int failed = make_memory();
+    if (failed) {
+        tell_failed(strerror(-failed));
+        return failed;
+    }
+    send_init(HAND_OVER_READY);
+    hold_go_on();
+    return 0;
+}
+
 static int start(void)
 {
     struct journal *journal = &program.journal;
@@ -442,14 +546,14 @@ static int start(void)
     intake_init(&program.intake, journal, program.container);
     log_add_sink(journal_sink, journal, LOG_DEBUG);
     wait_for_held();
-    failed = make_memory();
+    failed = program.beside ? begin_beside() : make_memory();
     if (!failed)
         failed = restore();
     if (!failed)
         failed = launcher_link_init(&program.link, journal, CHILD_FD_LINK);
     if (!failed)
         failed = loop_add(&journal->loop, &program.init, CHILD_FD_INIT, EPOLLIN, on_init);
-    if (!failed)
+    if (!failed && !program.beside)
         send_init(HAND_OVER_READY);
     return failed;
 }

@@ -82,6 +82,13 @@ static void take_done(struct journal *journal)
     }
 }
 
+void journal_hear_writer(struct journal *journal)
+{
+    journal_look_for_room(journal);
+    take_words(journal);
+    take_done(journal);
+}
+
 static void on_writer(struct loop_fd *source, uint32_t events)
 {
     struct journal *journal = container_of(source, struct journal, writer_source);
@@ -90,9 +97,7 @@ static void on_writer(struct loop_fd *source, uint32_t events)
 
     if (read(source->fd, &rung, sizeof rung) < 0)
         return;
-    journal_look_for_room(journal);
-    take_words(journal);
-    take_done(journal);
+    journal_hear_writer(journal);
     if (journal->on_drained)
         journal->on_drained(journal->context);
     if (journal->on_all_drained && writer_drained(&journal->writer) >= journal->all_drained) {

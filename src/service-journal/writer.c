@@ -4,6 +4,7 @@
  * milliseconds, so that a chatty service costs no write and no wake-up a line. */
 #include "service-journal/writer.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "service-journal/writer-batch.h"
 
 #include <errno.h>
@@ -194,10 +195,23 @@ static bool fall_asleep(struct writer *writer)
     return head >= wake_at;
 }
 
+static void stand_still(struct writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    while (writer->stop) {
+        if (!atomic_exchange(&writer->is_stopped, true))
+            writer_ring(writer);
+        pthread_cond_wait(&writer->go, &writer->lock);
+    }
+    writer->is_stopped = false;
+    pthread_mutex_unlock(&writer->lock);
+}
+
 static bool on_turn(void *context)
 {
     struct writer *writer = context;
 
+    stand_still(writer);
     writer->wake_at = NEVER;
     writer->keeper.ending = writer->ending_machine;
     take_news(writer);
@@ -275,6 +289,7 @@ int writer_init(struct writer *writer, struct queue *queue, const char *logs, co
     list_init(&writer->news);
     list_init(&writer->done);
     pthread_mutex_init(&writer->lock, NULL);
+    pthread_cond_init(&writer->go, NULL);
     keeper_init(&writer->keeper, writer);
     sync_init(&writer->sync);
     writer->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -442,6 +457,33 @@ void writer_set_sync(struct writer *writer, uint32_t interval_ms)
 void writer_begin_end(struct writer *writer)
 {
     writer->ending_machine = true;
+}
+
+void writer_stop(struct writer *writer, bool stop)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->stop = stop;
+    pthread_cond_signal(&writer->go);
+    pthread_mutex_unlock(&writer->lock);
+    ring(writer->bell_fd);
+}
+
+bool writer_is_stopped(const struct writer *writer)
+{
+    return writer->is_stopped;
+}
+
+bool writer_keeps_lines(struct writer *writer, char *why, size_t size_bytes)
+{
+    pthread_mutex_lock(&writer->lock);
+    bool keeps = !list_empty(&writer->waiting);
+    if (keeps) {
+        const struct book *book = container_of(writer->waiting.next, struct book, waiting_node);
+        text_format(why, size_bytes, "lines of %s cannot be written (%s) and would be lost",
+                    book->name, strerror(-book->file.error));
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return keeps;
 }
 
 /* ---- our own lines ------------------------------------------------------------------------- */

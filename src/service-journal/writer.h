@@ -78,6 +78,9 @@ struct writer {
     struct backlog_pool pool;
     struct list waiting, news, done;
     bool fresh; /* there are backlogs that were not tried */
+    bool stop;  /* the thread is to stand still; it does */
+    _Atomic bool is_stopped;
+    pthread_cond_t go;
     char words[WRITER_WORDS_BYTES];
     size_t words_used;
 };
@@ -134,6 +137,13 @@ void writer_set_sync(struct writer *writer, uint32_t interval_ms);
 
 /* The machine goes down: nothing more is compressed. */
 void writer_begin_end(struct writer *writer);
+
+/* Has the thread stand still between two batches, or go on. It rings when it stands. */
+void writer_stop(struct writer *writer, bool stop);
+bool writer_is_stopped(const struct writer *writer);
+
+/* Whether there are lines in memory only, with the reason in words. */
+bool writer_keeps_lines(struct writer *writer, char *why, size_t size_bytes);
 
 /* ---- for both ---- */
 

@@ -21,6 +21,7 @@ WAIT = 20  # seconds; only an error takes that long
 # protocol/hand-over.h
 HAND_OVER = struct.Struct('=HHIIii960s')
 STORE, READY, DRAINED, HELD, HELD_DONE, DRAIN_ALL, LINE_OF_INIT = 1, 3, 7, 16, 17, 20, 21
+YIELDED, FAILED, YIELD, RESUME = 10, 11, 22, 23
 KEY_JOURNAL_STATE, KEY_SERVICE_FIRST = 8, 16
 OWNER_LAUNCHER, OWNER_JOURNAL = 1, 2
 
@@ -54,8 +55,8 @@ class Machine:
         self.process = None
         self.prefix = []
 
-    def start(self):
-        """Starts a journal as init does; returns when it is ready."""
+    def launch(self, beside=False, program=PROGRAM):
+        """Starts a journal as init does, and gives it what is held. `beside`: another one stands still."""
         def take_descriptors():
             os.dup2(self.init_child.fileno(), 103)
             os.dup2(self.link_child.fileno(), 104)
@@ -63,19 +64,32 @@ class Machine:
             os.dup2(104, 4)
             os.closerange(5, 200)
         self.process = subprocess.Popen(
-            [*self.prefix, PROGRAM, '--container', '--logs', self.logs, '--runtime', self.runtime,
+            [*self.prefix, program, '--container', '--logs', self.logs, '--runtime', self.runtime,
              *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             close_fds=False, preexec_fn=take_descriptors)
         for key, fd in self.held.items():
             self.say_init(HELD, [fd], count=1, keys=[key])
-        self.say_init(HELD_DONE)
+        self.say_init(HELD_DONE, argument=int(beside))
+
+    def keep(self, keys, fds):
+        for key, fd in zip(keys, fds):
+            if key in self.held:
+                os.close(self.held[key])
+            self.held[key] = fd
+
+    def start(self):
+        """Starts a journal; returns when it is ready."""
+        self.launch()
         while True:
             kind, keys, fds = self.hear_init()
             if kind == READY:
                 break
             if kind == STORE:
-                self.held.update(zip(keys, fds))
+                self.keep(keys, fds)
+        self.hear_hello()
+
+    def hear_hello(self):
         kind, _, sequence, _ = self.hear_link()
         while kind != HELLO:  # an answer to the journal before this one
             kind, _, sequence, _ = self.hear_link()
@@ -104,6 +118,8 @@ class Machine:
         wait_readable(self.init)
         data, fds, _, _ = socket.recv_fds(self.init, HAND_OVER.size, 253)
         _, kind, _, count, _, _, payload = HAND_OVER.unpack(data)
+        if kind == FAILED:
+            return kind, payload[:count].decode(), fds
         return kind, struct.unpack(f'={count}I', payload[:4 * count]) if fds else (), fds
 
     def say_link(self, kind, id=0, name=b'', text=b'', flags=0, level=INFO, quota=(0,) * 5, fd=None,
