@@ -14,6 +14,7 @@
 #define SERVICE_INTERFACE "org.varlink.service"
 #define PATTERNS_MAX      64   /* each is tried on every service's name */
 #define CANDIDATES_MAX    2000 /* names looked at for the nearest one */
+#define ID_MAX_BYTES      64
 #define TIMEOUT_MAX_MS    (49LL * 24 * 3600 * 1000)
 
 /* ---- parameters ----------------------------------------------------------------------------- */
@@ -128,6 +129,8 @@ static const char *read_arguments(struct arguments *arguments, const struct varl
         return "patterns";
     if (arguments->timeout_ms < -1 || arguments->timeout_ms > TIMEOUT_MAX_MS)
         return "timeout_ms";
+    if (arguments->id && (!*arguments->id || strlen(arguments->id) > ID_MAX_BYTES))
+        return "id";
     return NULL;
 }
 
@@ -374,6 +377,7 @@ static void handle_reload(struct connection *connection, const struct arguments 
 
 static void handle_shut_down(struct connection *connection, const struct arguments *arguments)
 {
+    struct launcher *launcher = connection->control->launcher;
     struct json_writer writer = connection_writer(connection);
     enum shut_down how = SHUT_DOWN_POWEROFF;
 
@@ -385,10 +389,13 @@ static void handle_shut_down(struct connection *connection, const struct argumen
     }
     LOG(INFO, "Asked to end the machine", TEXT("how", arguments->how),
         NUMBER("uid", connection->peer.uid));
+    /* Before it is answered: a launcher that is killed in between does not leave it undone. */
+    if (!launcher->manager.shutting_down)
+        launcher->manager.header->shut_down = how;
     varlink_begin_reply(&writer, false);
     connection_end_message(connection, &writer);
     connection_send(connection);
-    launcher_shut_down(connection->control->launcher, how, arguments->force);
+    launcher_shut_down(launcher, how, arguments->force);
 }
 
 static void handle_drain(struct connection *connection, const struct arguments *arguments)
@@ -461,7 +468,9 @@ static void reply_no_method(struct connection *connection, const char *name)
                             "method");
 }
 
-static void dispatch(struct connection *connection, const struct varlink_call *call)
+/* A call with an id is of a method that changes something: it outlives its connection. */
+static void dispatch(struct connection *connection, const struct varlink_call *call,
+                     const char *bytes, size_t count)
 {
     const struct method *method = find_method(call->method);
     struct arguments arguments;
@@ -475,9 +484,15 @@ static void dispatch(struct connection *connection, const struct varlink_call *c
         control_reply_error(connection, SERVICE_INTERFACE ".InvalidParameter", "parameter", wrong);
     } else if (method->needs_more && !call->more) {
         control_reply_error(connection, SERVICE_INTERFACE ".ExpectedMore", NULL, NULL);
-    } else {
+    } else if (connection->kept || !arguments.id ||
+               !kept_call(connection, call, arguments.id, bytes, count)) {
         method->handle(connection, &arguments);
     }
+}
+
+void control_dispatch(struct connection *connection, const struct varlink_call *call)
+{
+    dispatch(connection, call, NULL, 0);
 }
 
 void control_handle(struct connection *connection, const char *bytes, size_t count)
@@ -495,11 +510,12 @@ void control_handle(struct connection *connection, const char *bytes, size_t cou
         connection->failed = true;
         return;
     }
-    dispatch(connection, &call);
+    dispatch(connection, &call, bytes, count);
     if (call.oneway) {
         /* The output was empty before: a call is taken only then. */
         buffer_consume(&connection->output, buffer_used(&connection->output));
         control_end_call(connection);
+        kept_leave(connection);
     }
     varlink_call_finish(&call);
 }

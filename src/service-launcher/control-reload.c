@@ -3,6 +3,9 @@
 
 #include "config/keys.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 static void show_change(struct json_writer *writer, const struct reload_entry *entry)
 {
     static const char *const words[] = {
@@ -28,6 +31,19 @@ static void show_change(struct json_writer *writer, const struct reload_entry *e
     json_end(writer, '}');
 }
 
+void control_write_report(struct json_writer *writer, const struct reload_report *report)
+{
+    varlink_begin_reply(writer, false);
+    json_put_key(writer, "changes");
+    json_begin(writer, '[');
+    for (size_t i = 0; i < report->count; i++)
+        show_change(writer, &report->entries[i]);
+    json_end(writer, ']');
+    json_add_lines(writer, "warnings", report->warnings);
+    json_add_string(writer, "reading", NULL);
+    varlink_end(writer);
+}
+
 void control_reply_reload(struct connection *connection, const struct reload_report *report,
                           const char *why)
 {
@@ -36,15 +52,44 @@ void control_reply_reload(struct connection *connection, const struct reload_rep
         return;
     }
     struct json_writer writer = connection_writer(connection);
-    varlink_begin_reply(&writer, false);
-    json_put_key(&writer, "changes");
-    json_begin(&writer, '[');
-    for (size_t i = 0; i < report->count; i++)
-        show_change(&writer, &report->entries[i]);
-    json_end(&writer, ']');
-    json_add_lines(&writer, "warnings", report->warnings);
-    json_add_string(&writer, "reading", NULL);
-    connection_end_message(connection, &writer);
+    control_write_report(&writer, report);
+    connection->failed |= writer.failed;
+}
+
+/* What a reload's answer says of one service, as far as it is to be carried out. */
+static struct reload_entry entry_of(const json_t *change)
+{
+    static const struct {
+        const char *word;
+        enum reload_change change;
+    } rows[] = {{"new", RELOAD_NEW}, {"changed", RELOAD_CHANGED}, {"gone", RELOAD_GONE}};
+    const char *word = json_string_value(json_object_get(change, "change"));
+    struct reload_entry entry = {
+        .change = RELOAD_UNCHANGED,
+        .name = json_string_value(json_object_get(change, "name")),
+        .needs_restart = json_is_true(json_object_get(change, "needs_restart")),
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (word && !strcmp(rows[i].word, word))
+            entry.change = rows[i].change;
+    return entry;
+}
+
+void control_finish_reload(struct launcher *launcher, const char *answer, bool start)
+{
+    json_t *root = json_loads(answer, 0, NULL);
+    const json_t *changes = json_object_get(json_object_get(root, "parameters"), "changes");
+    size_t count = json_array_size(changes);
+    struct reload_report report = {.entries = calloc(count + 1, sizeof *report.entries)};
+
+    for (size_t i = 0; report.entries && i < count; i++) {
+        struct reload_entry entry = entry_of(json_array_get(changes, i));
+        if (entry.name)
+            report.entries[report.count++] = entry;
+    }
+    launcher_finish_reload(launcher, &report, start);
+    free(report.entries);
+    json_decref(root);
 }
 
 void control_reply_reading(struct connection *connection)

@@ -6,6 +6,7 @@
  * exception: they are written at once, because the state may be another one later; nothing is
  * closed there either. */
 #include "service-launcher/control.h"
+#include "service-launcher/request-store.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -140,7 +141,7 @@ static void put_result(struct show *show, const struct call *call, size_t index,
     json_add_string(show->writer, "state",
                     there ? service_state_shown(manager, service) : "stopped");
     if (item->outcome == OUTCOME_REFUSED)
-        put_refusal(show, there ? service : NULL, item->why);
+        put_refusal(show, there ? service : NULL, refusal_words(item->why));
     else if (there)
         show_reason(show, service);
     else /* an instance is forgotten once it has stopped */
@@ -218,9 +219,13 @@ static void call_sleep(struct call *call)
         loop_set_timer(loop_of(call), &call->timer, at, on_timer);
 }
 
-/* Progress is left out while the client has not read the last one. */
+/* Progress is left out while the client has not read the last one, and while there is none. */
 static void call_tell(struct call *call, uint64_t now)
 {
+    if (call->connection->kept && !kept_is_heard(call->connection->kept)) {
+        call->progress_at_ns = 0;
+        return;
+    }
     if (!buffer_used(&call->connection->output) && call->kind == CALL_RELOAD)
         control_reply_reading(call->connection);
     else if (!buffer_used(&call->connection->output))
@@ -337,6 +342,108 @@ static void log_request(const struct call *call, const json_t *names, const char
         NUMBER("services", count), NUMBER("uid", call->connection->peer.uid));
 }
 
+/* ---- a request that is kept ------------------------------------------------------------------ */
+
+static uint32_t standing_of(const struct request_item *item)
+{
+    return (uint32_t)item->outcome | (uint32_t)item->by << 8 | (uint32_t)item->why << 16 |
+           (uint32_t)item->taken_along << 24;
+}
+
+static void on_item(struct request *request, const struct request_item *item)
+{
+    struct call *call = container_of(request, struct call, request);
+    kept_note(call->connection, (size_t)(item - request->items), standing_of(item));
+}
+
+/* Notes that the manager has it, and what each service's part in it is. */
+static void note_begun(struct call *call)
+{
+    const struct request *request = &call->request;
+    struct request_item_record *records =
+        call->connection->kept ? calloc(request->count + 1, sizeof *records) : NULL;
+
+    for (size_t i = 0; records && i < request->count; i++) {
+        const struct request_item *item = &request->items[i];
+        records[i] = (struct request_item_record){.slot = item->slot,
+                                                  .serial = item->serial,
+                                                  .reload = item->reload,
+                                                  .standing = standing_of(item)};
+        text_format(records[i].name, sizeof records[i].name, "%s", call->names[i]);
+    }
+    if (records)
+        kept_begin(call->connection, records, request->count);
+    free(records);
+}
+
+/* An item as a former launcher noted it. A service that is not there any more has nothing to wait
+ * for. */
+static struct request_item item_of(const struct call *call,
+                                   const struct request_item_record *record)
+{
+    const struct manager *manager = manager_of(call);
+    struct request_item item = {.slot = record->slot,
+                                .serial = record->serial,
+                                .reload = record->reload,
+                                .outcome = (enum outcome)(record->standing & 0xff),
+                                .by = (enum request_verb)(record->standing >> 8 & 0xff),
+                                .why = (enum refusal)(record->standing >> 16 & 0xff),
+                                .taken_along = record->standing >> 24 & 1};
+    bool there = record->slot < manager->slots && manager->services[record->slot].in_use &&
+                 !strcmp(manager->records[record->slot].name, record->name);
+
+    if (item.outcome > OUTCOME_REFUSED || item.by >= REQUEST_VERBS || item.why >= REFUSALS)
+        item = (struct request_item){.slot = record->slot, .outcome = OUTCOME_FAILED};
+    if (!there && item.outcome == OUTCOME_PENDING)
+        item.outcome = call->request.verb == REQUEST_STOP ? OUTCOME_DONE : OUTCOME_FAILED;
+    if (!there)
+        item.slot = 0; /* put_result() sees by the name that it is not this one */
+    return item;
+}
+
+/* Fills in what a former launcher began. Returns 1, 0: it had begun nothing; or -errno. */
+static int take_up_items(struct call *call)
+{
+    struct request_item_record *records = NULL;
+    ssize_t count = kept_items(call->connection, &records);
+
+    if (count <= 0)
+        return (int)count;
+    call->request.items = calloc((size_t)count, sizeof *call->request.items);
+    call->names = calloc((size_t)count, sizeof *call->names);
+    for (ssize_t i = 0; call->request.items && call->names && i < count; i++) {
+        call->request.items[call->request.count++] = item_of(call, &records[i]);
+        if (!(call->names[call->name_count] = strdup(records[i].name)))
+            break;
+        call->name_count++;
+    }
+    free(records);
+    return call->name_count == (size_t)count ? 1 : -ENOMEM;
+}
+
+/* A former launcher may have carried out a part of it before it was killed: what it finds done may
+ * have been done by itself. */
+static void excuse_repetition(struct call *call)
+{
+    if (kept_again(call->connection) &&
+        (call->request.verb == REQUEST_STOP || call->request.verb == REQUEST_RESET))
+        for (size_t i = 0; i < call->request.count; i++)
+            if (call->request.items[i].outcome == OUTCOME_ALREADY)
+                call->request.items[i].outcome = OUTCOME_DONE;
+}
+
+void control_tell_soon(struct connection *connection)
+{
+    struct call *call = connection->call;
+
+    if (!call || (call->kind != CALL_REQUEST && call->kind != CALL_RELOAD))
+        return;
+    if (call->kind == CALL_REQUEST && list_empty(&call->link))
+        list_append(&connection->control->calls, &call->link);
+    call->progress_at_ns = clock_now_ns() + PROGRESS_LEAST_NS;
+    call_sleep(call);
+}
+
 /* Begins to wait for the request, which the manager has. */
 static void wait_for_request(struct call *call, const struct arguments *arguments)
 {
@@ -344,7 +451,8 @@ static void wait_for_request(struct call *call, const struct arguments *argument
     uint64_t now = clock_now_ns();
 
     if (arguments->timeout_ms >= 0)
-        call->give_up_at_ns = now + (uint64_t)arguments->timeout_ms * NS_PER_MS;
+        call->give_up_at_ns =
+            kept_asked_ns(call->connection) + (uint64_t)arguments->timeout_ms * NS_PER_MS;
     if (arguments->more) {
         list_append(&control->calls, &call->link);
         call->progress_at_ns = now + PROGRESS_LEAST_NS;
@@ -352,17 +460,40 @@ static void wait_for_request(struct call *call, const struct arguments *argument
     call_sleep(call);
 }
 
-void control_start_request(struct connection *connection, const struct arguments *arguments,
-                           enum request_verb verb)
+/* Has the manager begin the request. Returns 0, or -errno: it is answered. */
+static int begin_request(struct call *call, const struct arguments *arguments)
 {
     static const char *const words[REQUEST_VERBS] = {
         [REQUEST_START] = "Asked to start",     [REQUEST_STOP] = "Asked to stop",
         [REQUEST_RESTART] = "Asked to restart", [REQUEST_RELOAD] = "Asked to reload",
         [REQUEST_RESET] = "Asked to reset",
     };
-    struct call *call;
+    struct connection *connection = call->connection;
     const char *missing = NULL;
-    int r;
+    int r = call->request.verb == REQUEST_STOP ? 0 : make_instances(call, arguments->names);
+
+    if (r == 0)
+        r = fill_items(call, arguments->names, &missing);
+    if (r == 0) {
+        log_request(call, arguments->names, words[call->request.verb]);
+        manager_request(manager_of(call), &call->request);
+        r = keep_names(call);
+    }
+    if (r == -ENOENT)
+        control_reply_no_service(connection, missing);
+    else if (r < 0)
+        connection->failed = true;
+    if (r < 0)
+        return r;
+    excuse_repetition(call);
+    note_begun(call);
+    return 0;
+}
+
+void control_start_request(struct connection *connection, const struct arguments *arguments,
+                           enum request_verb verb)
+{
+    struct call *call;
 
     if (!json_array_size(arguments->names)) {
         control_reply_error(connection, "org.varlink.service.InvalidParameter", "parameter",
@@ -374,23 +505,17 @@ void control_start_request(struct connection *connection, const struct arguments
         return;
     call->request.verb = verb;
     call->request.on_done = on_request_done;
-    r = verb == REQUEST_STOP ? 0 : make_instances(call, arguments->names);
+    call->request.on_item = on_item;
+    int r = take_up_items(call);
     if (r == 0)
-        r = fill_items(call, arguments->names, &missing);
-    if (r == -ENOENT)
-        control_reply_no_service(connection, missing);
-    else if (r < 0)
+        r = begin_request(call, arguments);
+    else if (r > 0)
+        manager_resume(manager_of(call), &call->request);
+    else
         connection->failed = true;
     if (r < 0) {
         control_end_call(connection);
-        return;
-    }
-    log_request(call, arguments->names, words[verb]);
-    size_t pending = manager_request(manager_of(call), &call->request);
-    if (keep_names(call) < 0) {
-        connection->failed = true;
-        control_end_call(connection);
-    } else if (!pending || !arguments->wait || arguments->oneway) {
+    } else if (!call->request.pending || !arguments->wait || arguments->oneway) {
         reply_results(call, arguments->wait);
         control_end_call(connection);
     } else {
@@ -409,11 +534,46 @@ static void on_reloaded(struct reload_request *request, const struct reload_repo
     call->reload = NULL;
     control_reply_reload(connection, report, why);
     control_end_call(connection);
+    if (connection->kept) /* before anything else is put in force */
+        kept_flush(connection->kept);
     connection_wake(connection);
+}
+
+/* The answer is kept before what it says is done: from then on it stands or falls with that. */
+static void on_decided(struct reload_request *request, const struct reload_report *report,
+                       uint64_t number)
+{
+    struct call *call = request->context;
+    struct connection *connection = call->connection;
+    struct buffer answer = {0};
+    struct json_writer writer;
+
+    if (!connection->kept)
+        return;
+    json_writer_init(&writer, &answer);
+    control_write_report(&writer, report);
+    if (!writer.failed)
+        kept_prepare(connection, &answer, number);
+    buffer_finish(&answer);
+}
+
+/* A former launcher was killed in the middle of it. Returns whether what it read is in force: then
+ * the answer is in the output. */
+static bool finish_reload(struct connection *connection, const struct arguments *arguments)
+{
+    struct launcher *launcher = connection->control->launcher;
+
+    if (arguments->dry_run ||
+        kept_prepared(connection, launcher->definitions_number, &connection->output) < 0)
+        return false;
+    control_finish_reload(launcher, buffer_bytes(&connection->output), arguments->start);
+    return true;
 }
 
 void control_start_reload(struct connection *connection, const struct arguments *arguments)
 {
+    if (finish_reload(connection, arguments))
+        return;
     struct call *call = call_create(connection, CALL_RELOAD);
 
     if (!call)
@@ -427,6 +587,7 @@ void control_start_reload(struct connection *connection, const struct arguments 
         control_end_call(connection);
         return;
     }
+    call->reload->on_decided = on_decided;
     call->progress_at_ns = arguments->more ? clock_now_ns() + PROGRESS_EVERY_NS : 0;
     call_sleep(call);
 }

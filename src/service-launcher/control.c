@@ -51,6 +51,7 @@ static void connection_destroy(struct connection *connection)
     int fd = connection->source.fd;
 
     control_end_call(connection);
+    kept_leave(connection);
     count_buffers(connection, 0, 0);
     loop_clear_timer(loop_of(control), &connection->timer);
     loop_remove(loop_of(control), &connection->source);
@@ -63,9 +64,15 @@ static void connection_destroy(struct connection *connection)
     free(connection);
 }
 
+/* Whether it waits for the answer to a call. */
+static bool is_waiting(const struct connection *connection)
+{
+    return connection->call || connection->awaits;
+}
+
 static bool connection_idle(const struct connection *connection)
 {
-    return !connection->call && !buffer_used(&connection->output) &&
+    return !is_waiting(connection) && !buffer_used(&connection->output) &&
            !buffer_used(&connection->input.buffer);
 }
 
@@ -87,6 +94,10 @@ void connection_end_message(struct connection *connection, struct json_writer *w
 
 void connection_send(struct connection *connection)
 {
+    if (connection->kept) {
+        kept_flush(connection->kept);
+        return;
+    }
     while (buffer_used(&connection->output)) {
         ssize_t sent = send(connection->source.fd, buffer_bytes(&connection->output),
                             buffer_used(&connection->output), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -132,7 +143,7 @@ static void connection_serve(struct connection *connection)
     size_t count;
     int r;
 
-    if (connection->call || connection->closing || buffer_used(&connection->output))
+    if (is_waiting(connection) || connection->closing || buffer_used(&connection->output))
         return;
     r = varlink_input_next(&connection->input, VARLINK_CALL_MAX_BYTES, &bytes, &count);
     connection->hungry = r == 0;
@@ -206,7 +217,10 @@ static void on_timer(struct loop_timer *timer);
 
 void connection_wake(struct connection *connection)
 {
-    loop_set_timer(loop_of(connection->control), &connection->timer, clock_now_ns(), on_timer);
+    if (connection->kept)
+        kept_wake(connection->kept);
+    else
+        loop_set_timer(loop_of(connection->control), &connection->timer, clock_now_ns(), on_timer);
 }
 
 /* Watches for what can be used now, and for output that stalls. */
@@ -215,7 +229,7 @@ static void connection_watch(struct connection *connection)
     struct loop *loop = loop_of(connection->control);
     bool sending = buffer_used(&connection->output) > 0;
     bool receiving = connection->hungry && !connection->ended && !connection->closing &&
-                     !connection->call && !sending;
+                     !is_waiting(connection) && !sending;
     uint32_t events = (receiving ? EPOLLIN : 0) | (sending ? EPOLLOUT : 0);
 
     if (events != connection->source.events && loop_change(loop, &connection->source, events) < 0)
@@ -252,7 +266,8 @@ static void on_event(struct loop_fd *source, uint32_t events)
     struct connection *connection = container_of(source, struct connection, source);
 
     /* A client that is gone for good gets no answer; but what it sent before is done. */
-    if (events & (EPOLLHUP | EPOLLERR) && (connection->call || buffer_used(&connection->output)))
+    if (events & (EPOLLHUP | EPOLLERR) &&
+        (is_waiting(connection) || buffer_used(&connection->output)))
         connection->failed = true;
     else if (connection->hungry && !connection->ended)
         connection_receive(connection);
@@ -288,12 +303,12 @@ static bool make_room(struct control *control, const struct peer *for_whom)
     list_for_each(link, &control->connections)
     {
         struct connection *connection = connection_of(link);
-        bool unread = !connection->call && has_unread(connection);
+        bool unread = !is_waiting(connection) && has_unread(connection);
         if (connection_idle(connection) && !unread) {
             connection_destroy(connection);
             return true;
         }
-        if (!connection->call && !unread && !stuck)
+        if (!is_waiting(connection) && !unread && !stuck)
             stuck = connection;
         if (for_whom->may_change && !connection->peer.may_change && !lesser)
             lesser = connection;
@@ -321,6 +336,7 @@ static void add_client(struct control *control, int fd)
     connection->peer = peer;
     connection->sent_at_ns = clock_now_ns();
     connection->hungry = true;
+    list_init(&connection->kept_link);
     if (loop_add(loop_of(control), &connection->source, fd, EPOLLIN, on_event) < 0) {
         free(connection);
         refuse_client(fd);
@@ -406,6 +422,7 @@ int control_create(struct launcher *launcher, int listen_fd, struct control **re
     control->group = (gid_t)-1;
     list_init(&control->connections);
     list_init(&control->calls);
+    list_init(&control->kept);
     r = group_find(GROUP_FILE, CONTROL_GROUP, &control->group);
     if (r < 0 && r != -ENOENT)
         LOG(WARNING, "Cannot look up the group " CONTROL_GROUP, TEXT("error", strerror(-r)));
@@ -417,6 +434,7 @@ int control_create(struct launcher *launcher, int listen_fd, struct control **re
     }
     control->spare_fd = open_spare();
     *ret = control;
+    kept_take_up_all(control);
     return 0;
 }
 
@@ -441,6 +459,7 @@ void control_destroy(struct control *control)
     if (!control)
         return;
     list_for_each(link, &control->connections) connection_destroy(connection_of(link));
+    kept_destroy_all(control);
     fd = control->listener.fd;
     loop_clear_timer(loop_of(control), &control->pause);
     loop_remove(loop_of(control), &control->listener);

@@ -7,6 +7,7 @@
  *   control-show.c      services as JSON
  *   control-requests.c  calls that wait: start, stop, restart, reload, drain, monitor
  *   control-reload.c    what a reload found, as JSON
+ *   control-kept.c      requests with an id, which outlive their connection and the launcher
  *   control-signal.c    signals to services
  *   control-definition.c  definitions in force, as JSON
  *
@@ -37,6 +38,7 @@ int control_read_peer(int socket, gid_t group, struct peer *ret);
 /* ---- connections (control.c) ---------------------------------------------------------------- */
 
 struct call;
+struct kept;
 
 struct connection {
     struct loop_fd source;
@@ -47,6 +49,9 @@ struct connection {
     struct varlink_input input;
     struct buffer output;
     struct call *call;     /* the one that waits, NULL: none */
+    struct kept *awaits;   /* the kept request that it waits for, NULL: none */
+    struct kept *kept;     /* of the one without a socket: whose it is; else NULL */
+    struct list kept_link; /* in awaits->clients */
     uint64_t sent_at_ns;   /* when output last moved */
     size_t counted_input;  /* in control->input_bytes */
     size_t counted_output; /* in control->output_bytes */
@@ -54,6 +59,7 @@ struct connection {
     bool ended;            /* the client sends nothing more */
     bool closing;          /* to be closed once its output is sent */
     bool failed;           /* to be closed at once */
+    bool more, quiet;      /* while it awaits: it wants progress; it wants not even an answer */
 };
 
 struct control {
@@ -63,6 +69,7 @@ struct control {
     int spare_fd;            /* given up for a moment to refuse a client when none is left */
     gid_t group;
     struct list connections, calls; /* calls: those that follow changes of state */
+    struct list kept;               /* requests that are under way */
     size_t connection_count, input_bytes, output_bytes;
     struct buffer scratch;
 };
@@ -90,6 +97,9 @@ struct arguments {
     bool failed, wait, dry_run, start, force, initial, all, switches;
     bool more, oneway; /* of the call */
 };
+
+/* Carries out a call that was found to be in order, and may be made, on this connection. */
+void control_dispatch(struct connection *connection, const struct varlink_call *call);
 
 /* Carries out one call, and puts its reply, if it has one by now, into the output. */
 void control_handle(struct connection *connection, const char *bytes, size_t count);
@@ -147,6 +157,12 @@ ssize_t control_services_named(struct connection *connection, const json_t *name
 
 /* ---- a reload (control-reload.c) ------------------------------------------------------------ */
 
+/* The message that says what it found. */
+void control_write_report(struct json_writer *writer, const struct reload_report *report);
+
+/* Does the rest of a reload that a former launcher was killed in, by that message of it. */
+void control_finish_reload(struct launcher *launcher, const char *answer, bool start);
+
 /* The last reply: what it found, or `why` it failed. */
 void control_reply_reload(struct connection *connection, const struct reload_report *report,
                           const char *why);
@@ -167,3 +183,46 @@ void control_start_monitor(struct connection *connection, const struct arguments
 
 /* Ends the connection's call without a reply, if it has one. What a request began goes on. */
 void control_end_call(struct connection *connection);
+
+/* Has its progress told soon: somebody has come who wants it. */
+void control_tell_soon(struct connection *connection);
+
+/* ---- requests that are kept (control-kept.c) ------------------------------------------------- */
+
+struct request_item_record;
+
+/* Carries out a call with an id, or attaches the connection to what that id has begun. Returns
+ * false where it cannot be kept: then it is to be carried out as one without an id. */
+bool kept_call(struct connection *connection, const struct varlink_call *call, const char *id,
+               const char *bytes, size_t count);
+
+/* Goes on with what a former launcher had been asked and has not answered. */
+void kept_take_up_all(struct control *control);
+void kept_destroy_all(struct control *control);
+
+/* A client goes, or has its answer. */
+void kept_leave(struct connection *connection);
+
+/* Hands out what the output holds: now, or in the loop's next turn. */
+void kept_flush(struct kept *kept);
+void kept_wake(struct kept *kept);
+
+/* Whether one of its clients wants to know how it goes on. */
+bool kept_is_heard(const struct kept *kept);
+
+/* For handlers; on a connection of a client they do nothing. */
+bool kept_again(const struct connection *connection); /* a former launcher may have begun it */
+uint64_t kept_asked_ns(const struct connection *connection);
+
+/* From here on the request is not carried out again, but waited for. */
+void kept_begin(struct connection *connection, const struct request_item_record *items,
+                size_t count);
+/* What became of one item. */
+void kept_note(struct connection *connection, size_t index, uint32_t standing);
+/* The items of a request that a former launcher began, from malloc; 0: it did not; or -errno. */
+ssize_t kept_items(const struct connection *connection, struct request_item_record **ret);
+
+/* The answer that counts once the definitions with that number are in force. */
+void kept_prepare(struct connection *connection, const struct buffer *answer, uint64_t commit);
+/* Appends it to *ret, where it was prepared for that number. Returns 0; -ENOENT: it was not. */
+int kept_prepared(struct connection *connection, uint64_t commit, struct buffer *ret);

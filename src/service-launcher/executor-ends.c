@@ -139,14 +139,20 @@ void executor_main_gone(struct process *process)
         executor_set_time_out(process, STATUS_WAIT_MS);
 }
 
-static void end_hook(struct process *process, enum exit_kind kind, int value)
+void executor_release_hook(struct process *process)
 {
     process_record(process)->hook_pid = 0;
     if (pidref_is_set(&process->hook))
         pidref_reap(&process->hook);
     executor_forget_pid(process, &process->hook, &process->hook_source);
+}
+
+static void end_hook(struct process *process, enum exit_kind kind, int value)
+{
     bool cancelled = process->hook_cancelled;
     process->hook_cancelled = false;
+    if (process->sweeping || cancelled)
+        executor_release_hook(process);
     if (process->sweeping)
         executor_check_empty(process);
     else if (!cancelled)

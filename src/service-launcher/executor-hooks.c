@@ -105,6 +105,23 @@ enum service_event executor_next_hook(struct process *process)
     return EVENT_NONE;
 }
 
+static void note_end(struct process *process, struct service_body *body, enum exit_kind kind,
+                     int value)
+{
+    bool failed = kind != EXIT_CODE || value != 0;
+    body->hook++;
+    body->hook_ended = process_record(process)->hook_pid;
+    if (failed && body->state == STATE_PREPARING)
+        body->reason = (struct reason){
+            .code = REASON_HOOK_FAILED, .service = SLOT_NONE, .number = (int32_t)body->hook};
+    if (failed && body->state == STATE_RELOADING)
+        body->reason = (struct reason){.code = kind == EXIT_SIGNAL ? REASON_RELOAD_SIGNALED
+                                                                   : REASON_RELOAD_EXITED,
+                                       .service = SLOT_NONE,
+                                       .number = value};
+    manager_commit(manager_of(process), process_service(process), body);
+}
+
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value)
 {
     struct launcher *launcher = process->executor->launcher;
@@ -115,12 +132,17 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
 
     manager_edit(&launcher->manager, service, &body);
     if (body.state == STATE_STARTING) {
+        executor_release_hook(process);
         executor_ready_command_ended(process, !failed);
         return;
     }
     bool decides = failed && body.state == STATE_PREPARING;
+    argv_t command = executor_hook_command(process);
+    /* First into the record, so that it is not run again by a next launcher; then the zombie goes.
+     */
+    note_end(process, &body, kind, value);
+    executor_release_hook(process);
     if (failed && body.state != STATE_RELOADING) { /* that one's reason is told */
-        argv_t command = executor_hook_command(process);
         LOG(WARNING, "A hook failed", TEXT("service", name),
             TEXT("command", command ? command[0] : "?"),
             NUMBER(kind == EXIT_CODE ? "exit" : "signal", value));
@@ -128,16 +150,6 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
                              command ? command[0] : "?", kind == EXIT_CODE ? "exit" : "signal",
                              value);
     }
-    body.hook++;
-    if (decides)
-        body.reason = (struct reason){
-            .code = REASON_HOOK_FAILED, .service = SLOT_NONE, .number = (int32_t)body.hook};
-    if (failed && body.state == STATE_RELOADING)
-        body.reason = (struct reason){.code = kind == EXIT_SIGNAL ? REASON_RELOAD_SIGNALED
-                                                                  : REASON_RELOAD_EXITED,
-                                      .service = SLOT_NONE,
-                                      .number = value};
-    manager_commit(&launcher->manager, service, &body);
     enum service_event event = decides ? EVENT_HOOKS_FAILED : EVENT_HOOKS_OK;
     /* A stop that came while the hook ran goes on from its end, whatever is left in the list. */
     if (!decides && body.state != STATE_STOPPING && body.state != STATE_KILLING)

@@ -175,6 +175,9 @@ bool executor_begin_program(struct process *process);
 /* A hook has ended: the next one, or the event that ends the step. */
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value);
 
+/* Its number is nobody's any more, and its zombie, if it has one, goes. */
+void executor_release_hook(struct process *process);
+
 /* executor-limits.c: gives its cgroup the limits of its definition, unless it has them; and at once
  * when they are others now. */
 void executor_limit(struct process *process);

@@ -139,6 +139,10 @@ static enum service_event resume(struct process *process)
     }
     if (record->hook_pid && state != STATE_SWEEPING && state != STATE_KILLING)
         return EVENT_NONE;
+    if (state == STATE_PREPARING && !body->invocation[0] && !body->invocation[1])
+        return executor_act(launcher, service, ACTION_BEGIN_RUN | ACTION_HOOKS);
+    if (state == STATE_PREPARING && body->reason.code == REASON_HOOK_FAILED)
+        return EVENT_HOOKS_FAILED; /* its end was noted, and not yet acted on */
     /* A list of hooks goes on at its place, it does not begin again. */
     if (undone[state] == ACTION_HOOKS)
         return executor_next_hook(process);
@@ -215,6 +219,8 @@ static void recover_one(struct executor *executor, struct service *service)
     struct service_record *record = &manager->records[service->slot];
 
     record->spawning = 0;
+    if (record->hook_pid && record->hook_pid == body->hook_ended) /* only its zombie was left */
+        record->hook_pid = 0;
     if (machine_states[body->state].idle && body->state != STATE_BACKING_OFF && !record->hook_pid) {
         executor_rest(executor, service);
         return;

@@ -446,6 +446,19 @@ static int remake_cgroup(struct process *process, const struct spawn_failure *fa
 
 /* ---- one program --------------------------------------------------------------------------- */
 
+/* What the kernel names next may have the number of the one before it. */
+static void forget_hook_before(struct process *process)
+{
+    struct manager *manager = &process->executor->launcher->manager;
+    struct service *service = process_service(process);
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    if (!body.hook_ended)
+        return;
+    body.hook_ended = 0;
+    manager_commit(manager, service, &body);
+}
+
 static int spawn_prepared(struct process *process, struct spawn *spawn_, struct surroundings *s,
                           struct spawn_failure *failure)
 {
@@ -488,6 +501,8 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
         spawn_->parent_tid = &record->follower_pid;
         which = &process->follower;
     }
+    if (hook)
+        forget_hook_before(process);
     record->spawning = hook ? 2 : 1;
     int failed = spawn(spawn_, &which->fd, failure);
     if (failed && remake_cgroup(process, failure) == 0) {

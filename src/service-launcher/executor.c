@@ -266,7 +266,6 @@ static enum service_event act_begin_run(struct process *process)
     manager_edit(manager_of(process), service, &body);
     body.invocation[0] = executor_random_number(executor);
     body.invocation[1] = executor_random_number(executor);
-    body.hook = 0;
     body.pid_file = executor_stale_mark(service->definition);
     body.watchdog_ms = service->definition->watchdog_ms;
     process_record(process)->status[0] = 0;
@@ -279,10 +278,6 @@ static enum service_event act_begin_run(struct process *process)
 
 static enum service_event act_hooks(struct process *process)
 {
-    struct service_body body;
-    manager_edit(manager_of(process), process_service(process), &body);
-    body.hook = 0;
-    manager_commit(manager_of(process), process_service(process), &body);
     return executor_next_hook(process);
 }
 

@@ -17,6 +17,7 @@ struct init_link;
 struct journal_client;
 struct reader;
 struct reloads;
+struct request_store;
 struct sources;
 struct state;
 struct switches;
@@ -46,12 +47,14 @@ struct launcher {
     struct system_file *system_file; /* title, version, what to start */
     struct switches *switches;       /* what was switched on and off by hand */
     struct state *state;
-    struct reader *reader;   /* reads the files */
-    struct reloads *reloads; /* puts in force what was read */
-    struct watch *watch;     /* asks for that when files change */
-    struct ending *ending;   /* of the machine */
-    struct upgrade *upgrade; /* of our own programs */
-    int definitions_fd;      /* the memfd with the service files in force; -1: none yet */
+    struct request_store *requests; /* those with an id; NULL: they are not kept */
+    struct reader *reader;          /* reads the files */
+    struct reloads *reloads;        /* puts in force what was read */
+    struct watch *watch;            /* asks for that when files change */
+    struct ending *ending;          /* of the machine */
+    struct upgrade *upgrade;        /* of our own programs */
+    int definitions_fd;             /* the memfd with the service files in force; -1: none yet */
+    uint64_t definitions_number; /* of its inode: no other memfd has it while this one is there */
     uint64_t started_at_ns;
     struct sources *templates; /* those in force, and names that are masked: templates.h */
     bool started_said;         /* the line "Started" was logged */
@@ -105,6 +108,10 @@ struct reload_request {
     bool quiet;           /* whoever asks says what came of it */
     bool only_switches;   /* what was switched by hand, and nothing else */
     reload_done *on_done; /* NULL: nobody waits */
+    /* What it will bring is known, and is in force as soon as the definitions with this number are:
+     * the next thing that happens. NULL: nobody notes it. */
+    void (*on_decided)(struct reload_request *request, const struct reload_report *report,
+                       uint64_t number);
     void *context;
 };
 
@@ -117,6 +124,11 @@ struct reload_request *launcher_reload(struct launcher *launcher, bool dry_run, 
 /* Has only that read again which was switched on or off by hand. */
 struct reload_request *launcher_read_switches(struct launcher *launcher, reload_done *on_done,
                                               void *context);
+
+/* Does what is left of a reload whose texts are in force, and in the middle of which a former
+ * launcher was killed: `change`, `name` and `needs_restart` of the entries count. */
+void launcher_finish_reload(struct launcher *launcher, const struct reload_report *report,
+                            bool start);
 
 /* Nobody waits for it any more. What is asked for is done all the same, but for a dry run. */
 void launcher_reload_leave(struct reload_request *request);

@@ -9,6 +9,11 @@
 /* Keeps these sources in force, with init. Returns 0 or -errno. */
 int load_store_sources(struct launcher *launcher, const struct source *list, size_t count);
 
+/* The same in two steps. Writes them into a new memfd: returns it, with its number, or -errno. */
+int load_write_sources(const struct source *list, size_t count, uint64_t *ret_number);
+/* Gives it to init, which then forgets the old one; `fd` is taken. Returns 0 or -errno. */
+int load_hold_sources(struct launcher *launcher, int fd);
+
 /* Parses one source into a definition, or into the words of its errors (from malloc). Returns 0,
  * -EINVAL with *ret_errors, or -ENOMEM. */
 int load_parse(const struct source *source, struct definition **ret, char **ret_errors);

@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SLOTS_STEP 64
@@ -50,23 +51,45 @@ static void warn(void *context, const char *service, const char *text)
 
 /* ---- the texts in force -------------------------------------------------------------------- */
 
-/* Writes them into a new memfd and gives it to init, which then forgets the old one. */
-int load_store_sources(struct launcher *launcher, const struct source *list, size_t count)
+static uint64_t number_of(int fd)
 {
-    uint32_t key = KEY_DEFINITIONS;
+    struct stat stat;
+    return fstat(fd, &stat) < 0 ? 0 : stat.st_ino;
+}
+
+int load_write_sources(const struct source *list, size_t count, uint64_t *ret_number)
+{
     int fd = memfd_create("conit-definitions", MFD_CLOEXEC);
     int failed = fd < 0 ? -errno : sources_write(fd, list, count);
-    if (!failed)
-        failed = init_link_store_queued(launcher->init_link, OWNER_LAUNCHER, &key, &fd, 1);
     if (failed) {
         if (fd >= 0)
             close(fd);
         return failed;
     }
+    *ret_number = number_of(fd);
+    return fd;
+}
+
+int load_hold_sources(struct launcher *launcher, int fd)
+{
+    uint32_t key = KEY_DEFINITIONS;
+    int failed = init_link_store_queued(launcher->init_link, OWNER_LAUNCHER, &key, &fd, 1);
+    if (failed) {
+        close(fd);
+        return failed;
+    }
     if (launcher->definitions_fd >= 0)
         close(launcher->definitions_fd);
     launcher->definitions_fd = fd;
+    launcher->definitions_number = number_of(fd);
     return 0;
+}
+
+int load_store_sources(struct launcher *launcher, const struct source *list, size_t count)
+{
+    uint64_t number;
+    int fd = load_write_sources(list, count, &number);
+    return fd < 0 ? fd : load_hold_sources(launcher, fd);
 }
 
 /* ---- one service --------------------------------------------------------------------------- */
@@ -332,6 +355,7 @@ int launcher_load_again(struct launcher *launcher, int definitions_fd)
 {
     struct sources sources = {0};
     launcher->definitions_fd = definitions_fd;
+    launcher->definitions_number = number_of(definitions_fd);
     /* The records have names already: they are to be found while the texts are gone through. */
     int failed = load_resolve(launcher);
     if (!failed)

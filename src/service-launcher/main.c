@@ -13,6 +13,7 @@
 #include "service-launcher/options.h"
 #include "service-launcher/reader.h"
 #include "service-launcher/reload.h"
+#include "service-launcher/request-store.h"
 #include "service-launcher/shut-down.h"
 #include "service-launcher/state.h"
 #include "service-launcher/upgrade.h"
@@ -41,7 +42,7 @@
 
 /* What init has given us of the time before; -1: nothing. */
 static struct {
-    int state, definitions, control, cgroup, follow, bell;
+    int state, definitions, control, cgroup, follow, bell, requests;
     struct {
         uint32_t slot;
         int fd;
@@ -49,7 +50,13 @@ static struct {
     size_t pipe_count, pipe_room;
     bool done;
     bool beside; /* a former launcher stands by: until we are ready nothing is changed or stored */
-} held = {.state = -1, .definitions = -1, .control = -1, .cgroup = -1, .follow = -1, .bell = -1};
+} held = {.state = -1,
+          .definitions = -1,
+          .control = -1,
+          .cgroup = -1,
+          .follow = -1,
+          .bell = -1,
+          .requests = -1};
 
 static struct launcher launcher = {.definitions_fd = -1};
 static struct init_link init_link;
@@ -58,6 +65,7 @@ static struct journal_client journal;
 static struct state state = {.fd = -1};
 static bool state_is_new; /* init has not got it yet */
 static bool said_ready;
+static struct request_store requests = {.fd = -1};
 static struct system_file system_file;
 static struct switches switches;
 static struct reader reader;
@@ -106,6 +114,7 @@ static void on_held(void *context, uint32_t key, int fd)
                  : key == KEY_CGROUP         ? &held.cgroup
                  : key == KEY_FOLLOW         ? &held.follow
                  : key == KEY_FOLLOW_BELL    ? &held.bell
+                 : key == KEY_REQUESTS       ? &held.requests
                                              : NULL;
     (void)context;
     if (place)
@@ -384,6 +393,26 @@ static bool open_state(void)
     return false;
 }
 
+/* Without the state of which they speak, what a former launcher was asked is of no use. */
+static void open_requests(bool found)
+{
+    int failed =
+        found && held.requests >= 0 ? request_store_open(&requests, held.requests) : -ENOENT;
+    if (failed && held.requests >= 0)
+        LOG(ERROR, "What the former launcher was asked cannot be read: clients have to ask again",
+            TEXT("error", strerror(-failed)));
+    if (failed) {
+        failed = request_store_create(&requests);
+        if (!failed)
+            store(KEY_REQUESTS, requests.fd);
+    }
+    if (failed)
+        LOG(ERROR, "Requests are not kept: a crash of the launcher would lose them",
+            TEXT("error", strerror(-failed)));
+    else
+        launcher.requests = &requests;
+}
+
 static void open_cgroups(void)
 {
     int fd = held.cgroup;
@@ -545,6 +574,7 @@ static void set_up(void)
         take_over();
         open_cgroups();
     }
+    open_requests(found);
     log_tell_settings(&launcher);
     if (found)
         go_on();

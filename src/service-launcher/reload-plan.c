@@ -446,7 +446,7 @@ int plan_decide(struct plan *plan)
 
 /* ---- carrying out --------------------------------------------------------------------------- */
 
-static void set_gone(struct launcher *launcher, struct service *service, bool gone)
+void plan_set_gone(struct launcher *launcher, struct service *service, bool gone)
 {
     struct service_body body;
     manager_edit(&launcher->manager, service, &body);
@@ -499,7 +499,7 @@ static void put(struct plan *plan, struct planned *name)
     if (is_system(name) || name->template || !name->entry)
         return;
     if (service)
-        set_gone(plan->launcher, service, name->entry->change == RELOAD_GONE);
+        plan_set_gone(plan->launcher, service, name->entry->change == RELOAD_GONE);
     if (name->definition && name->entry->change != RELOAD_BROKEN)
         put_in_force(plan, name);
     else if (name->broken && name->parse)
@@ -516,24 +516,45 @@ static void put_made_meanwhile(struct plan *plan)
             templates_define(plan->launcher, &manager->services[i]);
 }
 
-static int want_fresh(struct plan *plan)
+static int want_fresh(struct launcher *launcher, uint32_t *slots, size_t count)
 {
-    struct manager *manager = &plan->launcher->manager;
-    const struct system_file *system_file = plan->launcher->system_file;
-    size_t count = 0;
+    struct manager *manager = &launcher->manager;
+    const struct system_file *system_file = launcher->system_file;
+    size_t enabled = 0;
     if (system_file->services_given || system_file->start_given)
         return 0;
-    for (size_t i = 0; i < plan->fresh_count; i++)
-        if (service_is_enabled(&manager->services[plan->fresh[i]]))
-            plan->fresh[count++] = plan->fresh[i];
-    return manager_want_gently(manager, plan->fresh, count);
+    for (size_t i = 0; i < count; i++)
+        if (service_is_enabled(&manager->services[slots[i]]))
+            slots[enabled++] = slots[i];
+    return manager_want_gently(manager, slots, enabled);
 }
 
-int plan_carry_out(struct plan *plan, bool start)
+int plan_want(struct launcher *launcher, uint32_t *slots, size_t count, bool start)
+{
+    int failed = start ? want_fresh(launcher, slots, count) : 0;
+    if (!failed)
+        failed = manager_want_again(&launcher->manager);
+    manager_keep_running(&launcher->manager);
+    return failed;
+}
+
+/* Whoever asked notes what will have been done once init holds the new texts, and not before. */
+static int store_texts(struct plan *plan, struct reload_request *request)
+{
+    uint64_t number = 0;
+    int fd = load_write_sources(plan->keep, plan->kept, &number);
+    if (fd < 0)
+        return fd;
+    if (request->on_done && request->on_decided)
+        request->on_decided(request, &plan->report, number);
+    return load_hold_sources(plan->launcher, fd);
+}
+
+int plan_carry_out(struct plan *plan, struct reload_request *request)
 {
     struct launcher *launcher = plan->launcher;
     manager_settle(&launcher->manager); /* what was before this is not to be taken for its doing */
-    int failed = load_store_sources(launcher, plan->keep, plan->kept);
+    int failed = store_texts(plan, request);
     if (failed)
         return failed;
     failed = templates_put_in_force(launcher, plan->keep, plan->kept);
@@ -557,11 +578,7 @@ int plan_carry_out(struct plan *plan, bool start)
         plan->old_count = 0;
         return 0;
     }
-    failed = start ? want_fresh(plan) : 0;
-    if (!failed)
-        failed = manager_want_again(&launcher->manager);
-    manager_keep_running(&launcher->manager);
-    if (failed)
+    if (plan_want(launcher, plan->fresh, plan->fresh_count, request->start))
         LOG(ERROR, "No memory to start what is new: reload again");
     return 0;
 }

@@ -66,7 +66,14 @@ int plan_look_at_names(struct plan *plan);
 /* Whether a service or template of that name is in the plan. */
 bool plan_has(const struct plan *plan, const char *name);
 
+/* Of what is up now, nothing is stopped by what `slots` (new services, which are started if they
+ * are enabled and `start` is set) and changed needs bring. */
+int plan_want(struct launcher *launcher, uint32_t *slots, size_t count, bool start);
+
+/* Notes that its file is gone, or is there again. */
+void plan_set_gone(struct launcher *launcher, struct service *service, bool gone);
+
 /* Returns 0, or -errno: then nothing was changed. */
-int plan_carry_out(struct plan *plan, bool start);
+int plan_carry_out(struct plan *plan, struct reload_request *request);
 
 void plan_finish(struct plan *plan);

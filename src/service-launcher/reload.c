@@ -6,6 +6,7 @@
  * each against what the one before it has put in force. A request whose client has gone is carried
  * out all the same, unless it was a dry run. */
 #include "service-launcher/reload.h"
+#include "service-launcher/load-internal.h"
 #include "service-launcher/reader.h"
 #include "service-launcher/watch.h"
 
@@ -60,7 +61,7 @@ static void end_request(struct reloads *reloads, struct reload_request *request,
     if (!failed)
         failed = plan_decide(&reloads->plan);
     if (!failed && !request->dry_run)
-        failed = plan_carry_out(&reloads->plan, request->start);
+        failed = plan_carry_out(&reloads->plan, request);
     reloads->planning = launcher->reloading = false;
     if (!failed)
         log_outcome(request, &reloads->plan.report);
@@ -176,6 +177,41 @@ struct reload_request *launcher_read_switches(struct launcher *launcher, reload_
     if (request)
         request->only_switches = request->quiet = true;
     return request;
+}
+
+/* What it was made of is another by now; of which, only the former launcher knew. */
+#define MADE_OF_SOMETHING_ELSE 1
+
+static void finish_one(struct launcher *launcher, const struct reload_entry *entry,
+                       struct service *service)
+{
+    struct service_body body;
+    plan_set_gone(launcher, service, entry->change == RELOAD_GONE);
+    manager_edit(&launcher->manager, service, &body);
+    if (entry->change != RELOAD_CHANGED || !entry->needs_restart || body.begun_as ||
+        machine_states[body.state].idle)
+        return;
+    body.begun_as = MADE_OF_SOMETHING_ELSE;
+    manager_commit(&launcher->manager, service, &body);
+}
+
+void launcher_finish_reload(struct launcher *launcher, const struct reload_report *report,
+                            bool start)
+{
+    uint32_t *fresh = calloc(report->count + 1, sizeof *fresh);
+    size_t count = 0;
+    for (size_t i = 0; fresh && i < report->count; i++) {
+        struct service *service = load_own_service(launcher, report->entries[i].name);
+        if (!service)
+            continue;
+        finish_one(launcher, &report->entries[i], service);
+        if (report->entries[i].change == RELOAD_NEW && service->definition)
+            fresh[count++] = service->slot;
+    }
+    LOG(INFO, "Does the rest of a reload that the former launcher had begun", NUMBER("new", count));
+    if (!fresh || plan_want(launcher, fresh, count, start))
+        LOG(ERROR, "No memory to start what is new: reload again");
+    free(fresh);
 }
 
 void launcher_reload_leave(struct reload_request *request)

@@ -41,6 +41,7 @@ static const struct layout_field fields[] = {
     HEADER(14, WORDS, upgrade_text),
     HEADER(15, WORDS, upgrade_from),
     HEADER(16, UNSIGNED, upgrade_at_ns),
+    HEADER(17, UNSIGNED, next_serial),
 
     RECORD(1, TEXT, name),
     RECORD_BELOW(2, live, 2),
@@ -49,6 +50,7 @@ static const struct layout_field fields[] = {
     RECORD(5, UNSIGNED, spawning),
     RECORD(6, SIGNED, follower_pid),
     RECORD(7, WORDS, status),
+    RECORD(8, UNSIGNED, asked),
 
     BODY_BELOW(1, state, SERVICE_STATES),
     BODY(2, UNSIGNED, wanted),
@@ -94,6 +96,9 @@ static const struct layout_field fields[] = {
     BODY(42, UNSIGNED, needs_from_ns),
     BODY(43, UNSIGNED, begun_as),
     BODY(44, UNSIGNED, down_from_ns),
+    BODY(45, UNSIGNED, reload_failed),
+    BODY(46, UNSIGNED, reloads),
+    BODY(47, SIGNED, hook_ended),
 };
 
 const struct layout state_layout = {

@@ -49,6 +49,9 @@ int manager_add_name(struct manager *manager, const struct service *service);
 void settle_wish(struct manager *manager, struct service *service);
 void settle_action(struct manager *manager, struct service *service);
 
+/* Gives an item of a pending request its outcome: manager-request.c. */
+void settle_item(struct request *request, struct request_item *item, enum outcome outcome);
+
 /* Looks whether pending requests are settled: manager-request.c. */
 void check_requests(struct manager *manager);
 

@@ -9,6 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- who asked last ------------------------------------------------------------------------- */
+
+/* In the record, so that a request which overtook another has done so for the next launcher too. */
+static uint32_t asked_serial(const struct manager *manager, const struct service *service)
+{
+    return (uint32_t)(manager->records[service->slot].asked >> 8);
+}
+
+static enum request_verb asked_verb(const struct manager *manager, const struct service *service)
+{
+    return (enum request_verb)(manager->records[service->slot].asked & 0xff);
+}
+
+static void note_asked(struct manager *manager, const struct service *service, uint32_t serial,
+                       enum request_verb verb)
+{
+    __atomic_store_n(&manager->records[service->slot].asked, (uint64_t)serial << 8 | verb,
+                     __ATOMIC_RELEASE);
+}
+
 /* ---- wanting up ---------------------------------------------------------------------------- */
 
 struct wave {
@@ -48,7 +68,8 @@ static bool win_conflict(struct wave *wave, struct service *service, struct serv
 {
     struct manager *manager = wave->manager;
     struct service_body body;
-    bool both = other->request_serial == wave->serial && service_body(manager, other)->wanted;
+    bool both =
+        asked_serial(manager, other) == wave->serial && service_body(manager, other)->wanted;
     struct service *loser = find_loser(wave, service, other, both);
     struct service *winner = loser == service ? other : service;
 
@@ -62,8 +83,7 @@ static bool win_conflict(struct wave *wave, struct service *service, struct serv
     if (is_idle(&body))
         body.reason = body.cause;
     manager_commit(manager, loser, &body);
-    loser->request_serial = wave->serial;
-    loser->request_verb = REQUEST_STOP;
+    note_asked(manager, loser, wave->serial, REQUEST_STOP);
     manager_mark_around(manager, loser);
     if ((both || loser == service) && (body.state == STATE_STOPPED || body.state == STATE_WAITING))
         manager_event(manager, loser, EVENT_BLOCKED);
@@ -105,10 +125,9 @@ static void start_afresh(struct manager *manager, struct service *service)
 
 static void push(struct wave *wave, struct service *service)
 {
-    if (service->request_serial == wave->serial)
+    if (asked_serial(wave->manager, service) == wave->serial)
         return;
-    service->request_serial = wave->serial;
-    service->request_verb = (uint8_t)wave->verb;
+    note_asked(wave->manager, service, wave->serial, wave->verb);
     wave->stack[wave->depth++] = service->slot;
 }
 
@@ -131,7 +150,7 @@ static void want(struct wave *wave, struct service *service)
     manager_commit(manager, service, &body);
     if (!win_conflicts(wave, service))
         return;
-    service->request_verb = (uint8_t)wave->verb; /* another of this wave may have stopped it */
+    note_asked(manager, service, wave->serial, wave->verb); /* another may have stopped it */
     if (kept && body.state == STATE_FAILED)
         manager_event(manager, service, EVENT_WAIT);
     if (wave->by_person)
@@ -159,7 +178,7 @@ static void run_wave(struct wave *wave)
 static int want_all(struct manager *manager, const uint32_t *slots, size_t count, bool gentle)
 {
     struct wave wave = {.manager = manager,
-                        .serial = ++manager->next_serial,
+                        .serial = ++manager->header->next_serial,
                         .verb = REQUEST_START,
                         .gentle = gentle,
                         .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
@@ -239,7 +258,7 @@ static void want_reload(struct manager *manager, struct service *service, struct
 {
     struct service_body body;
     manager_edit(manager, service, &body);
-    item->reload = service->reloads + (body.state == STATE_RELOADING ? 2 : 1);
+    item->reload = body.reloads + (body.state == STATE_RELOADING ? 2 : 1);
     body.reload = 1;
     manager_commit(manager, service, &body);
     manager_mark(manager, service);
@@ -277,7 +296,7 @@ static void take_along(struct manager *manager, struct request *request)
             struct service *service = &manager->services[edges[i].slot];
             const struct service_body *body = service_body(manager, service);
             if (edges[i].kind != EDGE_NEED || is_idle(body) || !body->wanted ||
-                service->item_serial == manager->next_serial)
+                service->item_serial == manager->header->next_serial)
                 continue;
             if (request->count == room) {
                 struct request_item *grown =
@@ -287,28 +306,46 @@ static void take_along(struct manager *manager, struct request *request)
                 request->items = grown;
                 room = room * 2 + 1;
             }
-            service->item_serial = service->request_serial = manager->next_serial;
-            service->request_verb = (uint8_t)request->verb;
+            service->item_serial = manager->header->next_serial;
+            note_asked(manager, service, manager->header->next_serial, request->verb);
             request->items[request->count++] = (struct request_item){
-                .slot = service->slot, .serial = manager->next_serial, .taken_along = true};
+                .slot = service->slot, .serial = manager->header->next_serial, .taken_along = true};
         }
     }
 }
 
-/* Why it cannot be told to read its own files again; NULL: it can. */
-static const char *why_no_reload(const struct manager *manager, const struct service *service)
+const char *refusal_words(enum refusal refusal)
+{
+    static const char *const words[REFUSALS] = {
+        [REFUSAL_NONE] = "",
+        [REFUSAL_GOING_DOWN] = "the system is going down",
+        [REFUSAL_BROKEN] = "its file does not load",
+        [REFUSAL_CYCLE] = "it is in a cycle",
+        [REFUSAL_GONE] = "its file is gone: it would not come back; put the file back and use "
+                         "`slc reload`, or use `slc stop`",
+        [REFUSAL_NO_RELOAD] = "its file does not say how: write `reload: signal HUP` or a command "
+                              "there, then `slc reload`; or use `slc restart`",
+        [REFUSAL_NOT_RUNNING] = "it does not run: use `slc start`",
+        [REFUSAL_STOPPING] = "it is being stopped",
+        [REFUSAL_ON_ITS_WAY] = "it is on its way, and reads its files by that",
+        [REFUSAL_NO_MEMORY] = "out of memory",
+    };
+    return words[refusal];
+}
+
+/* Why it cannot be told to read its own files again. */
+static enum refusal why_no_reload(const struct manager *manager, const struct service *service)
 {
     const struct service_body *body = service_body(manager, service);
     const struct definition *definition = service->definition;
 
     if (!definition->reload_signal && !definition->reload_command)
-        return "its file does not say how: write `reload: signal HUP` or a command there, then "
-               "`slc reload`; or use `slc restart`";
-    if (must_go(manager, body))
-        return is_idle(body) ? "it does not run: use `slc start`" : "it is being stopped";
+        return REFUSAL_NO_RELOAD;
     if (is_idle(body))
-        return "it does not run: use `slc start`";
-    return is_running(body) ? NULL : "it is on its way, and reads its files by that";
+        return REFUSAL_NOT_RUNNING;
+    if (must_go(manager, body))
+        return REFUSAL_STOPPING;
+    return is_running(body) ? REFUSAL_NONE : REFUSAL_ON_ITS_WAY;
 }
 
 /* Nothing that runs is in its way; what does not run cannot come back without a file. */
@@ -317,26 +354,20 @@ static bool would_need_file(const struct service_body *body, enum request_verb v
     return body->gone && (verb == REQUEST_RESTART || (verb == REQUEST_START && !is_running(body)));
 }
 
-static bool refuse(const struct manager *manager, const struct service *service,
-                   struct request_item *item, enum request_verb verb)
+static enum refusal why_refused(const struct manager *manager, const struct service *service,
+                                enum request_verb verb)
 {
     if (verb == REQUEST_RESET)
-        return false;
-    item->outcome = OUTCOME_REFUSED;
+        return REFUSAL_NONE;
     if (manager->shutting_down && verb != REQUEST_STOP)
-        item->why = "the system is going down";
-    else if (!service->definition && verb != REQUEST_STOP)
-        item->why = "its file does not load";
-    else if (service->cycle && verb != REQUEST_STOP)
-        item->why = "it is in a cycle";
-    else if (would_need_file(service_body(manager, service), verb))
-        item->why = "its file is gone: it would not come back; put the file back and use "
-                    "`slc reload`, or use `slc stop`";
-    else if (verb == REQUEST_RELOAD && why_no_reload(manager, service))
-        item->why = why_no_reload(manager, service);
-    else
-        item->outcome = OUTCOME_PENDING;
-    return item->outcome == OUTCOME_REFUSED;
+        return REFUSAL_GOING_DOWN;
+    if (!service->definition && verb != REQUEST_STOP)
+        return REFUSAL_BROKEN;
+    if (service->cycle && verb != REQUEST_STOP)
+        return REFUSAL_CYCLE;
+    if (would_need_file(service_body(manager, service), verb))
+        return REFUSAL_GONE;
+    return verb == REQUEST_RELOAD ? why_no_reload(manager, service) : REFUSAL_NONE;
 }
 
 static bool nothing_to_do(const struct service_body *body, enum request_verb verb)
@@ -354,14 +385,15 @@ static void begin(struct manager *manager, struct request *request, struct wave 
 {
     struct service *service = &manager->services[item->slot];
     item->serial = wave->serial;
-    if (refuse(manager, service, item, request->verb))
+    item->why = why_refused(manager, service, request->verb);
+    item->outcome = item->why ? OUTCOME_REFUSED : OUTCOME_PENDING;
+    if (item->why)
         return;
     if (nothing_to_do(service_body(manager, service), request->verb))
         item->outcome = OUTCOME_ALREADY;
     switch (request->verb) {
     case REQUEST_STOP:
-        service->request_serial = wave->serial;
-        service->request_verb = REQUEST_STOP;
+        note_asked(manager, service, wave->serial, REQUEST_STOP);
         want_down(manager, service);
         break;
     case REQUEST_RESTART:
@@ -385,22 +417,22 @@ static void begin(struct manager *manager, struct request *request, struct wave 
 }
 
 /* Of a request that came later: it is about whether the service is up, not about what it reads. */
-static bool is_overtaken(const struct service *service, const struct request_item *item,
-                         enum request_verb verb)
+static bool is_overtaken(const struct manager *manager, const struct service *service,
+                         const struct request_item *item, enum request_verb verb)
 {
-    bool newer = (int32_t)(service->request_serial - item->serial) > 0;
+    uint32_t serial = asked_serial(manager, service);
+    enum request_verb by = asked_verb(manager, service);
+
     if (verb == REQUEST_RELOAD)
-        return newer && service->request_verb != REQUEST_START;
-    return service->request_serial != item->serial &&
-           (service->request_verb == REQUEST_STOP) != (verb == REQUEST_STOP);
+        return (int32_t)(serial - item->serial) > 0 && by != REQUEST_START;
+    return serial != item->serial && (by == REQUEST_STOP) != (verb == REQUEST_STOP);
 }
 
-static enum outcome outcome_of_reload(const struct service *service,
-                                      const struct service_body *body,
+static enum outcome outcome_of_reload(const struct service_body *body,
                                       const struct request_item *item)
 {
-    if ((int32_t)(service->reloads - item->reload) >= 0)
-        return service->reload_failed ? OUTCOME_FAILED : OUTCOME_DONE;
+    if ((int32_t)(body->reloads - item->reload) >= 0)
+        return body->reload_failed ? OUTCOME_FAILED : OUTCOME_DONE;
     return is_running(body) ? OUTCOME_PENDING : OUTCOME_FAILED;
 }
 
@@ -413,12 +445,12 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
 
     if (!service->in_use) /* it was stopped, and its file is gone */
         return verb == REQUEST_STOP ? OUTCOME_DONE : OUTCOME_FAILED;
-    if (is_overtaken(service, item, verb)) {
-        item->by = (enum request_verb)service->request_verb;
+    if (is_overtaken(manager, service, item, verb)) {
+        item->by = asked_verb(manager, service);
         return OUTCOME_OVERTAKEN;
     }
     if (verb == REQUEST_RELOAD)
-        return outcome_of_reload(service, body, item);
+        return outcome_of_reload(body, item);
     if (verb == REQUEST_STOP) {
         bool down = is_idle(body) && (item->taken_along || body->state != STATE_DONE);
         return down && body->state != STATE_WAITING ? OUTCOME_DONE : OUTCOME_PENDING;
@@ -438,6 +470,14 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
     return OUTCOME_FAILED;
 }
 
+void settle_item(struct request *request, struct request_item *item, enum outcome outcome)
+{
+    bool news = item->outcome != outcome;
+    item->outcome = outcome;
+    if (news && request->on_item)
+        request->on_item(request, item);
+}
+
 /* When a stop was overtaken before it began, what it would have taken along goes on. */
 static void let_go_on(const struct manager *manager, struct request *request)
 {
@@ -446,8 +486,8 @@ static void let_go_on(const struct manager *manager, struct request *request)
         const struct service_body *body = service_body(manager, &manager->services[item->slot]);
         if (item->outcome != OUTCOME_PENDING || must_go(manager, body))
             continue;
-        item->outcome = OUTCOME_OVERTAKEN;
         item->by = REQUEST_START;
+        settle_item(request, item, OUTCOME_OVERTAKEN);
         request->pending--;
     }
 }
@@ -459,7 +499,7 @@ static void check_request(struct manager *manager, struct request *request)
     for (size_t i = 0; i < request->count; i++) {
         struct request_item *item = &request->items[i];
         if (item->outcome == OUTCOME_PENDING)
-            item->outcome = outcome_of(manager, item, request->verb);
+            settle_item(request, item, outcome_of(manager, item, request->verb));
         request->pending += item->outcome == OUTCOME_PENDING;
         named += item->outcome == OUTCOME_PENDING && !item->taken_along;
     }
@@ -470,7 +510,7 @@ static void check_request(struct manager *manager, struct request *request)
 size_t manager_request(struct manager *manager, struct request *request)
 {
     struct wave wave = {.manager = manager,
-                        .serial = ++manager->next_serial,
+                        .serial = ++manager->header->next_serial,
                         .verb = request->verb,
                         .by_person = true,
                         .stack = calloc(manager->slots + 1, sizeof *wave.stack)};
@@ -485,13 +525,24 @@ size_t manager_request(struct manager *manager, struct request *request)
         item->outcome = OUTCOME_PENDING;
         if (!wave.stack) {
             item->outcome = OUTCOME_REFUSED;
-            item->why = "out of memory";
+            item->why = REFUSAL_NO_MEMORY;
         } else if (!item->taken_along) {
             begin(manager, request, &wave, item);
         }
         request->pending += item->outcome == OUTCOME_PENDING;
     }
     free(wave.stack);
+    if (request->pending)
+        list_append(&manager->requests, &request->link);
+    return request->pending;
+}
+
+size_t manager_resume(struct manager *manager, struct request *request)
+{
+    list_init(&request->link);
+    request->pending = 0;
+    for (size_t i = 0; i < request->count; i++)
+        request->pending += request->items[i].outcome == OUTCOME_PENDING;
     if (request->pending)
         list_append(&manager->requests, &request->link);
     return request->pending;

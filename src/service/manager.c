@@ -116,7 +116,8 @@ static void settle_forgotten(struct manager *manager, uint32_t slot)
         for (size_t i = 0; i < request->count; i++) {
             struct request_item *item = &request->items[i];
             if (item->slot == slot && item->outcome == OUTCOME_PENDING)
-                item->outcome = request->verb == REQUEST_STOP ? OUTCOME_DONE : OUTCOME_FAILED;
+                settle_item(request, item,
+                            request->verb == REQUEST_STOP ? OUTCOME_DONE : OUTCOME_FAILED);
         }
     }
 }
@@ -316,8 +317,8 @@ static void end_reload(struct service *service, struct service_body *body, unsig
         body->reason = reason_of(service->definition->reload_signal ? REASON_RELOAD_NOT_READY
                                                                     : REASON_RELOAD_TIME_OUT,
                                  SLOT_NONE, (int32_t)service->definition->start_timeout_ms);
-    service->reloads++;
-    service->reload_failed =
+    body->reloads++;
+    body->reload_failed =
         body->reason.code != REASON_NONE && body->reason.code != REASON_WAITS_TO_END;
 }
 
@@ -353,6 +354,7 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.ready_met = body.told = body.extended = 0;
         body.ready_ns = 0;
         body.ended = 0;
+        body.invocation[0] = body.invocation[1] = 0; /* the run is not prepared yet */
         body.forked = FORK_FIRST;
         body.session = 0;
         body.by_mark = 0;
@@ -360,6 +362,8 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.needs_from_ns = body.begun_as = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }
+    if (actions & ACTION_HOOKS) /* with the state: else a next launcher would think them done */
+        body.hook = 0;
     if (actions & ACTION_FAILED_START)
         body.failed_start = 1;
     if (actions & ACTION_TIMED_OUT && before != STATE_RELOADING)

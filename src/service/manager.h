@@ -36,14 +36,10 @@ struct service {
     bool dirty, due, in_use;             /* dirty: in manager->queue; due: in manager->due */
     const struct definition *definition; /* NULL while broken */
     const char *errors;       /* broken: its errors, one a line; owned by the launcher; else NULL */
-    uint32_t request_serial;  /* of the newest request that named it */
     uint32_t item_serial;     /* of the newest request that has it as an item */
     const char *cycle;        /* "in a cycle: …" while it is in one; else NULL; the manager's */
     const char *missing_need; /* the first of its needs that names nothing; NULL: none */
-    uint8_t request_verb;     /* of that request: enum request_verb */
     uint8_t switched;         /* enum switched; the launcher's */
-    bool reload_failed;       /* the last reload that has ended; why is the reason */
-    uint32_t reloads;         /* that have ended while it ran on, since this launcher began */
     bool from_template;       /* an instance without a file of its own */
     bool named;               /* an instance that others name: it stays though it is stopped */
 };
@@ -84,13 +80,31 @@ enum outcome {
     OUTCOME_REFUSED,   /* not even begun: `why` says it */
 };
 
+/* Why one was not even begun: refusal_words() has it in words. The numbers are in the record of
+ * requests (docs/state.md), so they are never reused. */
+enum refusal {
+    REFUSAL_NONE,
+    REFUSAL_GOING_DOWN,
+    REFUSAL_BROKEN,
+    REFUSAL_CYCLE,
+    REFUSAL_GONE,
+    REFUSAL_NO_RELOAD,
+    REFUSAL_NOT_RUNNING,
+    REFUSAL_STOPPING,
+    REFUSAL_ON_ITS_WAY,
+    REFUSAL_NO_MEMORY,
+    REFUSALS
+};
+
+const char *refusal_words(enum refusal refusal);
+
 struct request_item {
     uint32_t slot;
     uint32_t serial;
     uint32_t reload; /* RELOAD: it is done when so many have ended */
     enum outcome outcome;
     enum request_verb by;
-    const char *why;  /* REFUSED: a constant */
+    enum refusal why; /* REFUSED */
     bool taken_along; /* not named by the client: it needs, or is needed by, one that was */
 };
 
@@ -104,6 +118,9 @@ struct request {
     size_t count, pending;
     void (*on_done)(struct request *request); /* all items are settled; never called from inside
                                                  manager_request() */
+    /* An item has settled, after manager_request(); NULL: nobody notes it. Nothing may be asked of
+     * the manager in there. */
+    void (*on_item)(struct request *request, const struct request_item *item);
     void *context;
 };
 
@@ -134,7 +151,6 @@ struct manager {
     uint32_t *due; /* slots whose wish is settled and that may have to act; such a ring too */
     uint32_t due_begin, due_count;
     struct list requests;
-    uint32_t next_serial;
     bool shutting_down;
 };
 
@@ -233,6 +249,10 @@ void manager_keep_running(struct manager *manager);
 /* Begins a request about the services of its items. Actions follow in the next manager_settle().
  * Returns how many items are pending: with 0 the request is settled, and on_done is not called. */
 size_t manager_request(struct manager *manager, struct request *request);
+
+/* Waits for the rest of a request that a former launcher began: items have all that was known of
+ * them. Returns as manager_request(). */
+size_t manager_resume(struct manager *manager, struct request *request);
 
 /* Forgets a pending request: what it began goes on. */
 void manager_cancel(struct manager *manager, struct request *request);

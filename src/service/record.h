@@ -106,31 +106,34 @@ enum fork_stage {
 };
 
 struct service_body {
-    uint8_t state;        /* enum service_state */
-    uint8_t wanted;       /* 1: to be up */
-    uint8_t by_hand;      /* a person stopped it: stays down until a person starts it */
-    uint8_t blocked;      /* kept or taken down by a need: comes back with it */
-    uint8_t restarting;   /* goes down to come up again */
-    uint8_t exit_kind;    /* how the last run ended */
-    uint8_t failed_start; /* this run's start failed or timed out */
-    uint8_t timed_out;    /* enum timed_out */
-    uint8_t gone;         /* its definition is gone: forgotten when it has stopped */
-    uint8_t retry;        /* this run's failure is one that may pass (no memory, no pids) */
-    uint8_t asked;        /* this run was told to stop: its end is no failure */
-    uint8_t reload;       /* a reload of this run was asked for and has not begun */
-    uint8_t forked;       /* enum fork_stage: of a service that forks, whom main_pid names */
-    uint8_t by_mark;      /* its follower was killed: it is followed by its mark */
-    uint8_t ready_met;    /* what `ready` asks for has been seen in this run */
-    uint8_t told;         /* enum told */
-    uint8_t extended;     /* 1 + the state whose deadline the service has put off; 0: none */
-    uint8_t type;         /* enum service_type of this run, whatever its file says by now */
+    uint8_t state;         /* enum service_state */
+    uint8_t wanted;        /* 1: to be up */
+    uint8_t by_hand;       /* a person stopped it: stays down until a person starts it */
+    uint8_t blocked;       /* kept or taken down by a need: comes back with it */
+    uint8_t restarting;    /* goes down to come up again */
+    uint8_t exit_kind;     /* how the last run ended */
+    uint8_t failed_start;  /* this run's start failed or timed out */
+    uint8_t timed_out;     /* enum timed_out */
+    uint8_t gone;          /* its definition is gone: forgotten when it has stopped */
+    uint8_t retry;         /* this run's failure is one that may pass (no memory, no pids) */
+    uint8_t asked;         /* this run was told to stop: its end is no failure */
+    uint8_t reload;        /* a reload of this run was asked for and has not begun */
+    uint8_t forked;        /* enum fork_stage: of a service that forks, whom main_pid names */
+    uint8_t by_mark;       /* its follower was killed: it is followed by its mark */
+    uint8_t ready_met;     /* what `ready` asks for has been seen in this run */
+    uint8_t told;          /* enum told */
+    uint8_t extended;      /* 1 + the state whose deadline the service has put off; 0: none */
+    uint8_t type;          /* enum service_type of this run, whatever its file says by now */
+    uint8_t reload_failed; /* the last reload that has ended; why is the reason */
     int32_t exit_value;
     struct reason reason;   /* of the state, for people */
     struct reason cause;    /* why it is kept or taken down, while it is; of LIMIT: the last end */
     uint32_t restarts;      /* since a person last started it */
     uint32_t in_row;        /* restarts since it was last up for reset-after */
     uint32_t hook;          /* which hook of this step runs */
+    int32_t hook_ended;     /* hook_pid of one whose end is noted: `hook` is beyond it already */
     uint32_t ended;         /* 1: this run's main process has ended: it has run, once */
+    uint32_t reloads;       /* that have ended while it ran on */
     uint64_t since_ns;      /* the state began */
     uint64_t ready_ns;      /* this run got ready; 0: has not */
     uint64_t deadline_ns;   /* the state's timer; 0: none */
@@ -152,6 +155,7 @@ struct service_record {
     uint32_t spawning;    /* 1: main, 2: hook: set before clone3, cleared when it is settled */
     int32_t follower_pid; /* its follow-forks, written by the kernel; 0: none */
     uint32_t reserved;
+    uint64_t asked; /* the newest request that named it: its number << 8 | enum request_verb */
     struct service_body body[2];
     char status[STATUS_BYTES]; /* what it said last; its first byte is written last */
 };
@@ -175,10 +179,10 @@ struct state_header {
     uint32_t shut_down;  /* enum shut_down: the machine is on its way down */
     int32_t exit_status; /* of the essential service that caused it */
     uint32_t essential_slot;
-    uint64_t link_sequence; /* of journal-link.h */
-    uint64_t generation;    /* how many launchers have had this state */
-    uint32_t booted;        /* the boot's services were told to start */
-    uint32_t reserved[1];
+    uint64_t link_sequence;      /* of journal-link.h */
+    uint64_t generation;         /* how many launchers have had this state */
+    uint32_t booted;             /* the boot's services were told to start */
+    uint32_t next_serial;        /* the number of the newest request */
     uint64_t realtime_offset_ns; /* with which times are shown: CLOCK_REALTIME minus BOOTTIME */
     uint32_t reserved_too[2];
     /* The newest upgrade. */

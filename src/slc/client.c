@@ -80,6 +80,13 @@ static int say_reload_failed(const struct client *client, const struct varlink_r
     return SLC_FAILED;
 }
 
+static int say_not_kept(const struct client *client, const struct varlink_reply *reply)
+{
+    slc_complain(client->slc->verb->name,
+                 "the launcher was restarted, and what came of this is not known: see `slc list`");
+    return SLC_FAILED;
+}
+
 static int say_denied(const struct client *client, const struct varlink_reply *reply)
 {
     return say_not_permitted(client);
@@ -113,6 +120,7 @@ static int say_error(const struct client *client, const struct varlink_reply *re
         {CLIENT_INTERFACE "ShuttingDown", say_shutting_down},
         {CLIENT_INTERFACE "ReloadFailed", say_reload_failed},
         {CLIENT_INTERFACE "TooManyConnections", say_busy},
+        {CLIENT_INTERFACE "AnswerNotKept", say_not_kept},
         {"org.varlink.service.PermissionDenied", say_denied},
         {"org.varlink.service.InvalidParameter", say_unknown},
         {"org.varlink.service.MethodNotFound", say_unknown},

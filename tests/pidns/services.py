@@ -44,6 +44,10 @@ def shell(text):
     return words('/bin/sh', '-c', text)
 
 
+def shell_list(text):
+    return [shell(text)]
+
+
 def booted(machine):
     machine.boot()
     machine.wait_booted()

@@ -6,7 +6,7 @@ import signal
 
 from harness import Machine, stat_of, until
 from services import (booted, booting, define, events, held_back, kill, look, outer_pid, printed,
-                      shell, sleeps, wait)
+                      shell, shell_list, sleeps, wait)
 
 KEPT = ('name', 'state', 'type', 'pid', 'since', 'restarts', 'exit', 'reason', 'description')
 
@@ -169,10 +169,6 @@ def test_a_start_a_stop_and_a_back_off_go_on_under_the_next_launcher():
         assert look(machine, 'stubborn')['exit'] == {'signal': 'SIGKILL'}
         assert look(machine, 'soon')['restarts'] == 2
         assert (machine.folder / 'flag.after').read_text() == 'after\n'
-
-
-def shell_list(text):
-    return [shell(text)]
 
 
 def test_kills_while_a_hundred_start_start_each_once_and_forget_none():

@@ -1,7 +1,10 @@
 /* A launcher that is made up, around the real control socket. */
 #include "fake-launcher.h"
 
+#include "service-launcher/request-store.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -57,12 +60,18 @@ struct reload_request *launcher_reload(struct launcher *l, bool dry_run, bool st
 }
 
 bool switches_read_again;
+size_t finished_entries;
 
 struct reload_request *launcher_read_switches(struct launcher *l, reload_done *on_done,
                                               void *context)
 {
     switches_read_again = true;
     return launcher_reload(l, false, false, on_done, context);
+}
+
+void launcher_finish_reload(struct launcher *l, const struct reload_report *report, bool start)
+{
+    finished_entries = report->count;
 }
 
 void launcher_reload_leave(struct reload_request *request)
@@ -130,6 +139,7 @@ static void on_changed(void *context, struct service *service, enum service_stat
 /* ---- a launcher and its clients ------------------------------------------------------------- */
 
 static char socket_path[64];
+static struct request_store requests;
 
 /* Both the fake kernel and the launcher have the manager inside them: it moves. */
 static void move_manager(struct manager *to, struct manager *from)
@@ -140,11 +150,32 @@ static void move_manager(struct manager *to, struct manager *from)
         list_append(&to->requests, link);
 }
 
-void begin(void)
+static void serve(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
+    text_format(socket_path, sizeof socket_path, "/tmp/test-control-%d", getpid());
+    unlink(socket_path);
+    text_format(address.sun_path, sizeof address.sun_path, "%s", socket_path);
+    CHECK_NUMBER(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    CHECK_NUMBER(chmod(socket_path, 0666), 0);
+    CHECK_NUMBER(listen(fd, 4096), 0);
+    CHECK_NUMBER(control_create(&launcher, fd, &launcher.control), 0);
+}
+
+void begin_again(void)
+{
+    int fd = fcntl(requests.fd, F_DUPFD_CLOEXEC, 3);
+
+    control_destroy(launcher.control);
+    request_store_finish(&requests);
+    CHECK_NUMBER(request_store_open(&requests, fd), 0);
+    serve();
+}
+
+void begin(void)
+{
     fake_init(&fake);
     fake_add(&fake, "web", TYPE_DAEMON);
     fake_add(&fake, "b", TYPE_DAEMON);
@@ -157,18 +188,15 @@ void begin(void)
     launcher = (struct launcher){.options = {.runtime = "/run/x", .logs = "/var/log/x"}};
     move_manager(&launcher.manager, &fake.manager);
     CHECK_NUMBER(loop_init(&launcher.loop), 0);
-    text_format(socket_path, sizeof socket_path, "/tmp/test-control-%d", getpid());
-    unlink(socket_path);
-    text_format(address.sun_path, sizeof address.sun_path, "%s", socket_path);
-    CHECK_NUMBER(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-    CHECK_NUMBER(chmod(socket_path, 0666), 0);
-    CHECK_NUMBER(listen(fd, 4096), 0);
-    CHECK_NUMBER(control_create(&launcher, fd, &launcher.control), 0);
+    CHECK_NUMBER(request_store_create(&requests), 0);
+    launcher.requests = &requests;
+    serve();
 }
 
 void end(void)
 {
     control_destroy(launcher.control);
+    request_store_finish(&requests);
     loop_finish(&launcher.loop);
     move_manager(&fake.manager, &launcher.manager);
     fake_finish(&fake);

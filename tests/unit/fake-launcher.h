@@ -26,10 +26,15 @@ extern bool asked_force, reload_dry, reload_start;
 extern bool reply_was_sent; /* to watched_client, when the machine was told to end */
 extern int watched_client;
 extern bool switches_read_again;
+extern size_t finished_entries;      /* of a report by which a reload was finished */
 extern int sent_signal, sent_to_all; /* to a service */
 
 void begin(void);
 void end(void);
+
+/* The launcher is killed, and another takes up what it was asked; clients lose their connection.
+ * Services, and what the manager wants of them, stay as they are. */
+void begin_again(void);
 
 /* Lets the services come to where they are going. */
 void run_services(void);

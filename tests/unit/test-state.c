@@ -187,11 +187,11 @@ TEST(each_byte_of_the_records_is_a_fields_or_known_to_be_none)
 {
     static const size_t unused[STATE_PARTS] = {
         /* magic, version, record_bytes; reserved, reserved_too */
-        [STATE_PART_HEADER] = 16 + 4 + 8,
+        [STATE_PART_HEADER] = 16 + 8,
         /* body, reserved */
         [STATE_PART_RECORD] = 2 * sizeof(struct service_body) + 4,
         /* between type and exit_value; behind session */
-        [STATE_PART_BODY] = 2 + 4,
+        [STATE_PART_BODY] = 1 + 4,
     };
     for (unsigned part = 0; part < STATE_PARTS; part++) {
         char used[2048] = "";
