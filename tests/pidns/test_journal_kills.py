@@ -1,10 +1,12 @@
 """The whole machine: the journal is killed while services print, again and again."""
 import os
 import pathlib
+import re
 import signal
 import subprocess
 
-from harness import BUILD, Machine, children_of, until
+from harness import BUILD, Machine, below, children_of, until
+from services import booted, define, shell
 
 KILLS = 20
 
@@ -54,3 +56,46 @@ def test_kills_of_the_journal_touch_no_service_and_keep_lines_in_order():
         numbers = [int(line) for line in printed.split(b'\n')[:-1]]
         wrong = [(a, b) for a, b in zip(numbers, numbers[1:]) if b != a + 1]
         assert not wrong, f'lost, twice or torn: {wrong[:5]}'
+
+
+SERVICES, MANY_KILLS = 200, 50
+# A flag instead of a signal, and no process but a sleep a second: 200 of them print side by side.
+PRINTS = '''i=0
+while ! test -e %(flag)s; do
+  n=0
+  while test $n -lt 50; do echo $i; i=$((i+1)); n=$((n+1)); done
+  sleep 1
+done
+echo end $i
+exec sleep 100000'''
+
+
+def test_two_hundred_services_that_a_broken_pipe_would_end_notice_none_of_fifty_kills():
+    with Machine() as machine:
+        flag = machine.folder / 'flag'
+        for number in range(SERVICES):
+            define(machine, f's{number:03}', exec=shell(PRINTS % {'flag': flag}), restart='never')
+        booted(machine)
+        before = {service['name']: service['pid'] for service in machine.json('list')}
+        ignored = {int(re.search(r'^SigIgn:\s+(\w+)', (pathlib.Path('/proc') / str(pid) / 'status')
+                                 .read_text(encoding='ascii'), re.M).group(1), 16)
+                   for pid, (name, _, _) in below(machine.pid).items() if name == 'sh'}
+        assert not any(mask >> (signal.SIGPIPE - 1) & 1 for mask in ignored), ignored
+        for _ in range(MANY_KILLS):
+            pid = journal_of(machine)
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: journal_of(machine) != pid, 'a new journal')
+        flag.touch()
+        texts = {}
+        for name in before:
+            def ended():
+                texts[name] = machine.slc('journal', name, '-o', 'cat').stdout
+                return '\nend ' in texts[name]
+            until(ended, f'{name} has printed its last line', interval=0.2)
+        for name, text in texts.items():
+            *lines, last = text.splitlines()
+            assert last == f'end {len(lines)}' and lines == [str(i) for i in range(len(lines))], \
+                (name, last, len(lines))
+        for service in machine.json('list'):
+            assert (service['pid'], service['restarts'], service['state']) == \
+                (before[service['name']], 0, 'running'), service
