@@ -16,14 +16,18 @@ union control {
     struct cmsghdr align;
 };
 
+size_t journal_link_bytes(const struct journal_link_message *message)
+{
+    size_t bytes = HEADER_BYTES + strnlen(message->text, sizeof message->text);
+    return bytes < sizeof *message ? bytes + 1 : bytes; /* the NUL */
+}
+
 int journal_link_send(int socket, struct journal_link_message *message, int fd)
 {
     union control control = {0};
-    struct iovec piece = {message, HEADER_BYTES + strnlen(message->text, sizeof message->text)};
+    struct iovec piece = {message, journal_link_bytes(message)};
     struct msghdr header = {.msg_iov = &piece, .msg_iovlen = 1};
 
-    if (piece.iov_len < sizeof *message)
-        piece.iov_len++; /* the NUL */
     message->version = JOURNAL_LINK_VERSION;
     if (fd >= 0) {
         header.msg_control = control.bytes;

@@ -110,6 +110,9 @@ _Static_assert(sizeof(struct journal_counts) == 32, "no padding");
 int journal_link_send(int socket, struct journal_link_message *message, int fd);
 int journal_link_receive(int socket, struct journal_link_message *message, int *ret_fd);
 
+/* How many bytes of the socket a message takes. */
+size_t journal_link_bytes(const struct journal_link_message *message);
+
 /* The same, but the message stays in the socket until it is dropped: a journal that is killed
  * before it has carried a message out leaves it to the next. The descriptor is a new one. */
 int journal_link_peek(int socket, struct journal_link_message *message, int *ret_fd);

@@ -15,7 +15,6 @@
 #include "protocol/hand-over.h"
 #include "service-journal/hold.h"
 #include "service-journal/journal.h"
-#include "service-journal/sender.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +111,8 @@ static void resolve(struct dev_log *dev_log, size_t number, bool fresh)
     }
     datagram->pid = sender.pid;
     datagram->uid = (int32_t)sender.uid;
-    datagram->target = sender_find(dev_log->feeds->journal, &dev_log->cgroups, sender.pid, pidfd);
+    datagram->target = sender_find(dev_log->feeds->journal, &dev_log->cgroups, sender.pid, pidfd,
+                                   &datagram->sender);
     __atomic_store_n(&datagram->resolved, 1, __ATOMIC_SEQ_CST);
     if (pidfd >= 0)
         close(pidfd);
@@ -130,8 +130,6 @@ static int pour_datagram(struct dev_log *dev_log, size_t number)
     datagram->real_bytes = (uint32_t)bytes;
     if (bytes > sizeof datagram->bytes)
         bytes = sizeof datagram->bytes;
-    if (!datagram->resolved) /* the journal was killed just after it was received */
-        resolve(dev_log, number, false);
     struct feed *feed = feed_get(dev_log->feeds, datagram->target);
     if (!feed) { /* no descriptor for another pipe */
         datagram->target = JOURNAL_SYSLOG_ID;
@@ -153,20 +151,43 @@ static int pour_datagram(struct dev_log *dev_log, size_t number)
 
 /* ---- receiving ----------------------------------------------------------------------------- */
 
+/* Finds the service of a sender that none is known of. A program is executed when its service has
+ * been told of; so what the launcher has said by now is heard before it is taken for nobody's.
+ * Returns 1 when something was heard, and all may be different; 0; or -EAGAIN: this cannot be
+ * known yet. */
+static int look_again(struct dev_log *dev_log, struct intake_datagram *datagram)
+{
+    struct journal *journal = dev_log->feeds->journal;
+
+    if (datagram->target != JOURNAL_SYSLOG_ID || !sender_may_be_known(&datagram->sender))
+        return 0;
+    datagram->target = sender_find_again(journal, &datagram->sender);
+    if (datagram->target != JOURNAL_SYSLOG_ID)
+        return 0;
+    return journal->hear ? journal->hear(journal->context) : -EAGAIN;
+}
+
 /* Carries out what was received. Returns -EAGAIN when some of it has to wait. */
 static int pour_all(struct dev_log *dev_log)
 {
     struct intake_state *state = dev_log->feeds->state;
     uint64_t *at = &state->at[INTAKE_DEV_LOG];
 
-    for (uint64_t number = INTAKE_ITEM(*at);
-         number < INTAKE_DATAGRAMS && state->headers[number].msg_len != INTAKE_NONE; number++) {
-        int failed = pour_datagram(dev_log, number);
+    for (;;) {
+        const uint64_t number = INTAKE_ITEM(*at);
+        if (number >= INTAKE_DATAGRAMS || state->headers[number].msg_len == INTAKE_NONE)
+            return 0;
+        if (!state->datagrams[number].resolved) /* killed just after it was received */
+            resolve(dev_log, number, false);
+        int failed = look_again(dev_log, &state->datagrams[number]);
+        if (failed > 0) /* the end of a run may have had us take more */
+            continue;
+        if (!failed)
+            failed = pour_datagram(dev_log, number);
         if (failed)
             return failed;
         *at = INTAKE_AT(number + 1);
     }
-    return 0;
 }
 
 /* Descriptors that came along are nobody's. */
@@ -243,8 +264,10 @@ void dev_log_drain(struct dev_log *dev_log)
     for (int i = 0; i < DRAIN_MOST; i++) {
         const uint64_t before = dev_log->feeds->state->at[INTAKE_DEV_LOG];
         int failed = pour_all(dev_log);
-        if (failed && dev_log->feeds->state->at[INTAKE_DEV_LOG] == before)
-            return; /* nothing can be written */
+        if (failed && dev_log->feeds->state->at[INTAKE_DEV_LOG] == before) {
+            wait_for_room(dev_log); /* nothing can be written */
+            return;
+        }
         if (!failed && !receive(dev_log))
             return;
     }

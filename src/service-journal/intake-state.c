@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #define MAGIC      0x6b74696e6f63ull /* "conitk" */
-#define VERSION    3
+#define VERSION    4
 #define PAGE_BYTES 4096 /* no kernel has smaller ones */
 
 static int map(struct intake_state **ret, int fd)

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "protocol/journal-link.h"
+#include "service-journal/sender.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,7 @@ struct intake_datagram {
     uint32_t resolved;
     int32_t pid, uid; /* of the sender; pid 0: not known */
     uint32_t real_bytes, unused;
+    struct sender sender; /* where the target is nobody's: it may be a service's all the same */
     _Alignas(16) char control[INTAKE_CONTROL_BYTES];
     char bytes[INTAKE_DATAGRAM_BYTES];
 };

@@ -81,6 +81,7 @@ struct journal {
     struct list matched;                   /* struct match: MATCHED is to be said */
     void (*on_matched)(void *context);     /* there is one more; NULL: nobody to tell yet */
     void (*on_drained)(void *context);     /* a drain may be done, or in vain */
+    int (*hear)(void *context);            /* launcher-link.c's; NULL: there is no link yet */
     void *context;
     void (*on_all_drained)(void *context); /* the one with a sync is; NULL: none is asked for */
     uint64_t all_drained;                  /* its number */

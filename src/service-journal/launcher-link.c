@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define MESSAGES_A_TURN   64
@@ -210,7 +211,9 @@ static bool take_message(struct launcher_link *link)
     if (got < 0)
         return false;
     if (message.sequence > journal_state_sequence(&journal->state)) {
+        link->carrying_bytes = journal_link_bytes(&message);
         carry_out(link, &message, fd);
+        link->carrying_bytes = 0;
         journal_state_set_sequence(&journal->state, message.sequence);
     } else {
         if (fd >= 0)
@@ -237,6 +240,23 @@ void launcher_link_drain(struct launcher_link *link)
     send_answers(link);
 }
 
+/* Carries out what was said by now. Returns 1 when there was something, 0, or -EAGAIN when there is
+ * something behind a message that is being carried out, or more than can be answered now. */
+static int hear(void *context)
+{
+    struct launcher_link *link = context;
+    int waiting = 0, taken = 0;
+
+    if (ioctl(link->source.fd, FIONREAD, &waiting) < 0)
+        return 0;
+    if (link->carrying_bytes)
+        return (size_t)waiting > link->carrying_bytes ? -EAGAIN : 0;
+    while (taken < MESSAGES_A_TURN && take_message(link))
+        taken++;
+    send_answers(link);
+    return taken ? 1 : waiting ? -EAGAIN : 0;
+}
+
 static void on_answer(void *context)
 {
     send_answers(context);
@@ -246,6 +266,7 @@ int launcher_link_init(struct launcher_link *link, struct journal *journal, int 
 {
     *link = (struct launcher_link){.counts_due = true, .journal = journal};
     journal->on_matched = journal->on_drained = on_answer;
+    journal->hear = hear;
     journal->context = link;
     int failed = loop_add(&journal->loop, &link->source, fd, EPOLLIN, on_event);
     if (!failed)

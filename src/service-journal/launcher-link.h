@@ -14,8 +14,9 @@ struct launcher_link {
         uint32_t token;
     } tokens[LAUNCHER_LINK_TOKENS_MAX]; /* DRAINED not sent yet, oldest first */
     size_t token_count;
-    bool greeted;    /* HELLO was sent */
-    bool counts_due; /* COUNTS is to be sent */
+    size_t carrying_bytes; /* of the message that is being carried out; 0: none is */
+    bool greeted;          /* HELLO was sent */
+    bool counts_due;       /* COUNTS is to be sent */
 };
 
 /* Says HELLO and begins to take messages. `fd` stays the caller's. Returns 0 or -errno. */

@@ -20,12 +20,11 @@
 #define CGROUP_BYTES 8192
 #define PARENTS_MOST 16
 
-static uint32_t find_by_name(const struct journal *journal, const char *name, size_t bytes)
+static uint32_t find_by_name(const struct journal *journal, const char *name)
 {
     for (uint32_t i = 0; i < journal->service_count; i++) {
         const struct service *service = journal->services[i];
-        if (service && strncmp(service->book->name, name, bytes) == 0 &&
-            !service->book->name[bytes])
+        if (service && strcmp(service->book->name, name) == 0)
             return service->id;
     }
     return JOURNAL_SYSLOG_ID;
@@ -33,14 +32,16 @@ static uint32_t find_by_name(const struct journal *journal, const char *name, si
 
 /* Of a path below the folder of services' cgroups: "/service-NAME", and its end, what is below it,
  * or the word " (deleted)". */
-static uint32_t find_by_rest(const struct journal *journal, const char *rest)
+static uint32_t find_by_rest(const struct journal *journal, const char *rest, struct sender *sender)
 {
-    return text_starts_with(rest, "/" CGROUP_SERVICE_PREFIX, &rest)
-               ? find_by_name(journal, rest, strcspn(rest, "/ \n"))
-               : JOURNAL_SYSLOG_ID;
+    if (!text_starts_with(rest, "/" CGROUP_SERVICE_PREFIX, &rest))
+        return JOURNAL_SYSLOG_ID;
+    text_format(sender->service, sizeof sender->service, "%.*s", (int)strcspn(rest, "/ \n"), rest);
+    return find_by_name(journal, sender->service);
 }
 
-static uint32_t find_by_number(const struct journal *journal, const char *cgroup, pid_t pid)
+static uint32_t find_by_number(const struct journal *journal, const char *cgroup, pid_t pid,
+                               struct sender *sender)
 {
     char path[40], lines[CGROUP_BYTES];
     size_t bytes = strcspn(cgroup, "\n");
@@ -52,13 +53,13 @@ static uint32_t find_by_number(const struct journal *journal, const char *cgroup
     if (!line)
         return JOURNAL_SYSLOG_ID;
     line += (*line == '\n') + strlen("0::");
-    return strncmp(line, cgroup, bytes) == 0 ? find_by_rest(journal, line + bytes)
+    return strncmp(line, cgroup, bytes) == 0 ? find_by_rest(journal, line + bytes, sender)
                                              : JOURNAL_SYSLOG_ID;
 }
 
 /* Knows those, too, that are gone. Returns false where the kernel cannot tell. */
 static bool find_by_pidfd(const struct journal *journal, const struct sender_cgroups *cgroups,
-                          int pidfd, uint32_t *ret)
+                          int pidfd, struct sender *sender, uint32_t *ret)
 {
     char path[CGROUP_BYTES];
     const char *folder = strchr(cgroups->path, '\n');
@@ -70,14 +71,15 @@ static bool find_by_pidfd(const struct journal *journal, const struct sender_cgr
     if (failed && failed != -ESTALE)
         return false;
     size_t bytes = strlen(++folder);
-    *ret = failed == 0 && strncmp(path, folder, bytes) == 0 ? find_by_rest(journal, path + bytes)
-                                                            : JOURNAL_SYSLOG_ID;
+    *ret = failed == 0 && strncmp(path, folder, bytes) == 0
+               ? find_by_rest(journal, path + bytes, sender)
+               : JOURNAL_SYSLOG_ID;
     return true;
 }
 
 /* ---- where no service has a cgroup --------------------------------------------------------- */
 
-static uint32_t find_by_inode(const struct journal *journal, unsigned long inode)
+static uint32_t find_by_inode(const struct journal *journal, uint64_t inode)
 {
     for (uint32_t i = 0; i < journal->service_count; i++) {
         const struct service *service = journal->services[i];
@@ -90,7 +92,16 @@ static uint32_t find_by_inode(const struct journal *journal, unsigned long inode
     return JOURNAL_SYSLOG_ID;
 }
 
-static uint32_t find_by_output(const struct journal *journal, pid_t pid)
+static void remember(struct sender *sender, uint64_t inode)
+{
+    size_t i = 0;
+    while (i < SENDER_PIPES && sender->pipes[i] && sender->pipes[i] != inode)
+        i++;
+    if (i < SENDER_PIPES)
+        sender->pipes[i] = inode;
+}
+
+static uint32_t find_by_output(const struct journal *journal, pid_t pid, struct sender *sender)
 {
     uint32_t found = JOURNAL_SYSLOG_ID;
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO && found == JOURNAL_SYSLOG_ID; fd++) {
@@ -99,17 +110,19 @@ static uint32_t find_by_output(const struct journal *journal, pid_t pid)
         text_format(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
         ssize_t bytes = readlink(path, target, sizeof target - 1);
         target[bytes < 0 ? 0 : bytes] = 0;
-        if (sscanf(target, "pipe:[%lu]", &inode) == 1)
-            found = find_by_inode(journal, inode);
+        if (sscanf(target, "pipe:[%lu]", &inode) != 1)
+            continue;
+        remember(sender, inode);
+        found = find_by_inode(journal, inode);
     }
     return found;
 }
 
-static uint32_t find_by_family(const struct journal *journal, pid_t pid)
+static uint32_t find_by_family(const struct journal *journal, pid_t pid, struct sender *sender)
 {
     struct process_stat stat;
     for (int i = 0; i < PARENTS_MOST && pid > 1; i++) {
-        uint32_t found = find_by_output(journal, pid);
+        uint32_t found = find_by_output(journal, pid, sender);
         if (found != JOURNAL_SYSLOG_ID)
             return found;
         pid = process_read_stat(pid, &stat) == 0 ? stat.parent : 0;
@@ -118,14 +131,28 @@ static uint32_t find_by_family(const struct journal *journal, pid_t pid)
 }
 
 uint32_t sender_find(const struct journal *journal, const struct sender_cgroups *cgroups, pid_t pid,
-                     int pidfd)
+                     int pidfd, struct sender *ret)
 {
     uint32_t found;
+    memset(ret, 0, sizeof *ret);
     if (pid <= 1)
         return JOURNAL_SYSLOG_ID;
     if (!*cgroups->path)
-        return find_by_family(journal, pid);
-    return find_by_pidfd(journal, cgroups, pidfd, &found)
+        return find_by_family(journal, pid, ret);
+    return find_by_pidfd(journal, cgroups, pidfd, ret, &found)
                ? found
-               : find_by_number(journal, cgroups->path, pid);
+               : find_by_number(journal, cgroups->path, pid, ret);
+}
+
+bool sender_may_be_known(const struct sender *sender)
+{
+    return *sender->service || sender->pipes[0];
+}
+
+uint32_t sender_find_again(const struct journal *journal, const struct sender *sender)
+{
+    uint32_t found = *sender->service ? find_by_name(journal, sender->service) : JOURNAL_SYSLOG_ID;
+    for (size_t i = 0; i < SENDER_PIPES && sender->pipes[i] && found == JOURNAL_SYSLOG_ID; i++)
+        found = find_by_inode(journal, sender->pipes[i]);
+    return found;
 }

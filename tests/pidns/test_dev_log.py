@@ -5,13 +5,14 @@ import os
 import re
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 
-from test_journal import FORGET, STORE, machine
+from test_journal import EVENT, FORGET, RUN_ENDED, STORE, machine
 
-from harness import Machine, Skip, until
+from harness import Machine, Skip, hold, until
 from services import booted, both_ways, define, need_cgroup, shell, wait
 
 SYSTEM = 9  # protocol/journal-link.h
@@ -215,8 +216,10 @@ def test_kills_lose_no_datagram_and_double_none():
 def saying(path, out):
     """A program that says something, and stays until it is left."""
     code = ('import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); '
-            's.connect(sys.argv[1]); s.send(b"<12>web: said"); sys.stdin.read()')
-    return subprocess.Popen([sys.executable, '-c', code, path], stdin=subprocess.PIPE, stdout=out)
+            's.connect(sys.argv[1]); s.send(b"<12>web: said"); '
+            'print("said", file=sys.stderr, flush=True); sys.stdin.read()')
+    return subprocess.Popen([sys.executable, '-c', code, path], stdin=subprocess.PIPE, stdout=out,
+                            stderr=subprocess.PIPE)
 
 
 def test_the_sender_is_found_by_its_output_where_there_are_no_cgroups():
@@ -226,6 +229,36 @@ def test_the_sender_is_found_by_its_output_where_there_are_no_cgroups():
             until((l.machine.logs / 'web/current').exists, 'it is there')
         assert l.lines('web') == [('', 'warning', b'web: said')]
         os.close(out)
+
+
+def says_before_it_is_heard_of(before):
+    """A service says something while the journal stands still, and has not heard of it yet: there is
+    more on the link than it takes at once, and before that what `before` says."""
+    with log(cgroup=b'') as l:
+        other = l.machine.service(3, 'other')
+        l.machine.wait_done()
+        hold(l.machine.process.pid)
+        before(l.machine)
+        for _ in range(100):
+            l.machine.say_link(EVENT, 3, text=b'happened')
+        out = l.machine.service(4, 'web')
+        with saying(l.path, out) as said:
+            assert said.stderr.readline() == b'said\n'
+            os.kill(l.machine.process.pid, signal.SIGCONT)
+            assert l.lines('web') == [('', 'warning', b'web: said')]
+            said.stdin.close()
+        assert len(l.lines('other')) == 100
+        assert not (l.machine.logs / 'syslog').exists()
+        os.close(out)
+        os.close(other)
+
+
+def test_the_first_message_of_a_service_waits_until_it_is_heard_of():
+    says_before_it_is_heard_of(lambda machine: None)
+
+
+def test_it_waits_also_when_it_is_found_at_the_end_of_another_ones_run():
+    says_before_it_is_heard_of(lambda machine: machine.say_link(RUN_ENDED, 3))
 
 
 def pipes_of(pid):
@@ -309,15 +342,10 @@ def test_a_program_that_has_ended_is_still_known_by_its_cgroup():
     with Machine(before=OWN_DEV) as machine:
         need_cgroup(machine)
         machine.config.write_text('log: {dev-log: yes}\n')
-        # Before it has printed anything the journal may not have heard of it yet.
-        os.mkfifo(machine.folder / 'go')
+        # From the first moment of its first run.
         define(machine, 'job', type='task', exec=shell(
-            f'echo here; read x <{machine.folder}/go; '
             'i=0; while [ $i -lt 50 ]; do logger -t job "line $i"; i=$((i+1)); done'))
-        machine.boot()
-        until(lambda: lines_of(machine, 'job') == ['info here'], 'the journal knows it')
-        (machine.folder / 'go').write_text('\n')
+        booted(machine)
         wait(machine, 'job', 'done')
         found = lines_of(machine, 'job'), lines_of(machine, 'syslog')
-        assert found[0] == ['info here', *(f'notice job: line {i}' for i in range(50))], found
-        assert lines_of(machine, 'syslog') == []
+        assert found == ([f'notice job: line {i}' for i in range(50)], []), found
