@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "slc/client.h"
 #include "slc/log-boot.h"
+#include "slc/log-drain.h"
 #include "slc/log-follow.h"
 #include "slc/log-show.h"
 #include "slc/pager.h"
@@ -176,26 +177,20 @@ static bool is_elsewhere(const struct slc *slc, const char *logs)
 /* Has everything written, and learns where. Without a launcher there is nothing to learn. */
 static bool drain(struct journal *journal)
 {
-    const struct varlink_reply *reply;
-    struct client client;
-    bool answered;
+    char *logs;
+    bool drained;
 
-    client_begin(&client, journal->slc, "DrainJournal", false);
-    answered = client_ask_quietly(&client, &reply) == SLC_DONE;
-    if (answered) {
-        const char *logs = json_string_value(json_object_get(reply->parameters, "logs"));
-        if (is_elsewhere(journal->slc, logs)) {
-            answered = false;
-            journal->runtime = NULL;
-        } else {
-            journal->logs = logs ? strdup(logs) : NULL;
-        }
-        if (answered && !json_is_true(json_object_get(reply->parameters, "drained")))
-            slc_complain("journal",
-                         "the journal is slow to write: the newest lines may be missing");
+    if (!log_drain(journal->slc, &logs, &drained))
+        return false;
+    if (is_elsewhere(journal->slc, logs)) {
+        free(logs);
+        journal->runtime = NULL;
+        return false;
     }
-    client_finish(&client);
-    return answered;
+    journal->logs = logs;
+    if (!drained)
+        log_drain_complain("journal");
+    return true;
 }
 
 /* Learns the folder of the journal of this service, NULL: of all. One that the launcher does not

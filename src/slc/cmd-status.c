@@ -1,9 +1,11 @@
 /* slc status [NAME…]: services in detail, with the last lines of their journals, which slc reads
  * from the files itself. */
 #include "slc/client.h"
+#include "slc/log-drain.h"
 #include "slc/log-lines.h"
 #include "slc/render.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define LOG_LINES 10
@@ -205,11 +207,26 @@ static int print(const struct slc *slc, const json_t *services)
     return status;
 }
 
+/* The last lines are those that were printed by now. */
+static void drain(const struct slc *slc)
+{
+    char *logs = NULL;
+    bool drained;
+
+    if (slc->options.quiet || !log_drain(slc, &logs, &drained))
+        return;
+    if (!drained)
+        log_drain_complain("status");
+    free(logs);
+}
+
 static int run(struct slc *slc)
 {
     const struct varlink_reply *reply;
     struct client client;
     int status;
+
+    drain(slc);
 
     client_begin(&client, slc, "Status", false);
     client_add_words(&client, "names");

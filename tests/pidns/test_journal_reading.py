@@ -15,8 +15,9 @@ import subprocess
 import tempfile
 import termios
 
-from harness import BUILD, DEADLINE, Machine, until
+from harness import BUILD, DEADLINE, Machine, asleep, hold, until
 from services import booted, define, shell
+from test_journal_kills import journal_of
 
 SLC = str(BUILD / 'slc')
 DAY = datetime.datetime(2020, 2, 29, 12, tzinfo=datetime.timezone.utc)
@@ -462,6 +463,40 @@ def test_status_shows_the_last_lines_each_cut_at_the_edge_of_a_terminal():
         [red] = [found for found in text.decode().splitlines() if '\x1b[31m' in found and ' err ' in found]
         shown = red.replace('\x1b[31m', '').replace('\x1b[0m', '').rstrip('\r')
         assert len(shown) == 80 and shown.endswith('…'), red
+
+
+@contextlib.contextmanager
+def printed_while_the_journal_stands_still():
+    """A machine, and its journal's pid: what `web` has printed is in its pipe."""
+    with Machine() as machine:
+        go, done = machine.folder / 'go', machine.folder / 'done'
+        os.mkfifo(go)
+        define(machine, 'web', exec=shell(f'read x <{go}; echo new; : >{done}; exec sleep 100000'))
+        booted(machine)
+        journal = journal_of(machine)
+        hold(journal)
+        go.write_text('\n')
+        until(done.exists, 'it is printed')
+        yield machine, journal
+
+
+def test_status_shows_what_was_printed_by_now_also_where_the_journal_is_behind():
+    with printed_while_the_journal_stands_still() as (machine, journal):
+        with subprocess.Popen([SLC, '--runtime', machine.runtime, 'status', 'web'],
+                              stdout=subprocess.PIPE, text=True) as status:
+            until(lambda: status.poll() is not None or asleep([status.pid]), 'it waits for the journal')
+            os.kill(journal, signal.SIGCONT)
+            text = status.communicate(timeout=DEADLINE)[0]
+        assert re.search(r' info new$', text, re.M), text
+
+
+def test_status_does_not_wait_for_ever_for_a_journal_that_does_not_answer():
+    with printed_while_the_journal_stands_still() as (machine, journal):
+        done = machine.slc('status', 'web')
+        os.kill(journal, signal.SIGCONT)
+        assert 'state  running' in done.stdout and ' info new' not in done.stdout, done
+        assert 'the newest lines may be missing' in done.stderr, done
+        assert machine.slc('-q', 'status', 'web').stdout == ''
 
 
 def test_a_boot_is_marked_once_and_is_found_when_the_machine_is_down():
