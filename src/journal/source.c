@@ -5,18 +5,17 @@
 #include "base/text.h"
 #include "journal/ahead.h"
 #include "journal/seek-table.h"
+#include "journal/stream.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <zstd.h>
 
-#define FRAME_MOST_BYTES (4u << 20)   /* of text; with larger ones a file is decompressed whole */
-#define WHOLE_MOST_BYTES (1ull << 32) /* of a file that is decompressed as a whole */
-#define READ_BYTES       131072
-#define IN_ORDER_LEAST   3 /* frames read one after the other, and more will follow */
+#define FRAME_MOST_BYTES                                                                           \
+    (4u << 20) /* of text; with larger ones a file is read as one without a table */
+#define FRAMES_MOST    (1u << 20) /* a table of more is none: it would be of no file of ours */
+#define IN_ORDER_LEAST 3          /* frames read one after the other, and more will follow */
 
 static ssize_t read_exactly(int fd, void *bytes, size_t count, uint64_t at)
 {
@@ -72,7 +71,7 @@ static int read_table(struct journal_source *source, uint64_t size)
     const uint64_t frames = le32toh(end.frames);
     const size_t stride = sizeof(struct seek_table_entry) + (end.descriptor ? sizeof(uint32_t) : 0);
     const uint64_t bytes = frames * stride;
-    if (sizeof head + bytes + sizeof end > size)
+    if (frames > FRAMES_MOST || sizeof head + bytes + sizeof end > size)
         return -EPROTO;
     const uint64_t at = size - sizeof end - bytes - sizeof head;
     failed = (int)read_exactly(source->fd, &head, sizeof head, at);
@@ -89,84 +88,12 @@ static int read_table(struct journal_source *source, uint64_t size)
     return failed ? failed : take_entries(source, entries, stride, at);
 }
 
-/* ---- files without one --------------------------------------------------------------------- */
-
-struct whole {
-    int from, to;
-    uint64_t written;
-    char in[READ_BYTES], out[READ_BYTES];
-};
-
-static int put(struct whole *whole, const char *bytes, size_t count)
-{
-    if (whole->written + count > WHOLE_MOST_BYTES)
-        return -EFBIG;
-    while (count) {
-        ssize_t done = write(whole->to, bytes, count);
-        if (done < 0)
-            return -errno;
-        bytes += done;
-        count -= (size_t)done;
-        whole->written += (uint64_t)done;
-    }
-    return 0;
-}
-
-/* Returns 0 at the end of the file, -EPROTO where it is damaged, or another -errno. */
-static int decompress_whole(struct whole *whole, ZSTD_DStream *stream)
-{
-    size_t hint = 0; /* 0: between two frames */
-    for (;;) {
-        ssize_t got = read(whole->from, whole->in, sizeof whole->in);
-        if (got <= 0)
-            return got < 0 ? -errno : hint ? -EPROTO : 0;
-        ZSTD_inBuffer in = {whole->in, (size_t)got, 0};
-        bool more = true;
-        while (in.pos < in.size || more) {
-            ZSTD_outBuffer out = {whole->out, sizeof whole->out, 0};
-            hint = ZSTD_decompressStream(stream, &out, &in);
-            if (ZSTD_isError(hint))
-                return -EPROTO;
-            int failed = put(whole, whole->out, out.pos);
-            if (failed)
-                return failed;
-            more = out.pos == out.size && hint; /* 0: all of the frame is out */
-        }
-    }
-}
-
-/* Puts what comes out of the file in its place. */
-static int read_whole(struct journal_source *source)
-{
-    static const char damaged[] = "\ndamaged: the rest of this file cannot be decompressed\n";
-    AUTO_FREE struct whole *whole = malloc(sizeof *whole);
-    AUTO_CLOSE int to = memfd_create("journal", MFD_CLOEXEC);
-    ZSTD_DStream *stream = ZSTD_createDStream();
-    int failed = -ENOMEM;
-
-    if (to < 0)
-        failed = -errno;
-    else if (whole && stream) {
-        whole->from = source->fd;
-        whole->to = to;
-        whole->written = 0;
-        failed = lseek(source->fd, 0, SEEK_SET) < 0 ? -errno : decompress_whole(whole, stream);
-        if (failed == -EPROTO || failed == -EFBIG)
-            failed = write(to, damaged, sizeof damaged - 1) < 0 ? -errno : 0;
-    }
-    ZSTD_freeDStream(stream);
-    if (failed)
-        return failed;
-    close(source->fd);
-    source->fd = take_fd(&to);
-    return 0;
-}
-
 /* ---- reading ------------------------------------------------------------------------------- */
 
 static void drop_table(struct journal_source *source)
 {
     journal_ahead_destroy(source->ahead);
+    journal_stream_destroy(source->stream);
     free(source->frames);
     free(source->text);
     *source = (struct journal_source){.fd = source->fd};
@@ -181,7 +108,7 @@ int journal_source_open(struct journal_source *source, int fd, bool packed)
     int failed = fstat(fd, &stat) < 0 ? -errno : read_table(source, (uint64_t)stat.st_size);
     if (failed == -EPROTO) {
         drop_table(source);
-        failed = read_whole(source);
+        failed = journal_stream_create(&source->stream, fd);
     }
     if (failed)
         journal_source_close(source);
@@ -267,6 +194,8 @@ ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t c
 {
     if (source->fd < 0)
         return 0;
+    if (source->stream)
+        return journal_stream_read(source->stream, bytes, count, (uint64_t)at);
     if (!source->frames) {
         ssize_t got = pread(source->fd, bytes, count, at);
         return got < 0 ? -errno : got;
@@ -290,6 +219,8 @@ off_t journal_source_size(const struct journal_source *source)
     struct stat stat;
     if (source->frames)
         return (off_t)source->frames[source->frame_count].text_at;
+    if (source->stream)
+        return (off_t)journal_stream_size(source->stream);
     if (source->fd < 0)
         return 0;
     return fstat(source->fd, &stat) < 0 ? -errno : stat.st_size;

@@ -1,7 +1,7 @@
 /* One file of a journal as bytes at places, whether it is compressed or not.
  *
- * A compressed file that ends with a seek table is read frame by frame; any other is decompressed
- * as a whole, into memory that has no name. What cannot be decompressed is one line that says so,
+ * A compressed file that ends with a seek table is read frame by frame; any other as far as it
+ * is read (stream.h). What cannot be decompressed is one line that says so,
  * and line ends up to where the next frame begins. */
 #pragma once
 
@@ -12,13 +12,14 @@
 
 struct journal_source {
     int fd;                       /* -1: closed */
-    struct journal_frame *frames; /* frame_count, and the end; NULL: the file is plain */
+    struct journal_frame *frames; /* frame_count, and the end; NULL: it has no table */
     size_t frame_count;
     char *text; /* one frame, decompressed; behind it room to read one */
     size_t text_room, packed_room;
-    size_t text_frame; /* which one; frame_count: none */
-    size_t in_order;   /* so many were read one after the other */
-    bool reads_ahead;  /* the owner's to set: a thread may decompress the next one meanwhile */
+    size_t text_frame;             /* which one; frame_count: none */
+    size_t in_order;               /* so many were read one after the other */
+    struct journal_stream *stream; /* NULL: it is plain, or has a table */
+    bool reads_ahead; /* the owner's to set: a thread may decompress the next one meanwhile */
     struct journal_ahead *ahead; /* NULL: none does. While it is there the source must not move */
 };
 

@@ -8,7 +8,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <zstd.h>
 
 #define OLDER "20261122T135400.123456Z.log"
 #define TIME  "2026-11-22T13:54:00.123456Z"
@@ -287,6 +290,140 @@ TEST(a_damaged_compressed_file_hurts_what_is_damaged_only)
     check_numbers(0, 0, 200);
     write_text(PACKED, "no such thing");
     check_damage("damaged: the rest of this file cannot be decompressed");
+    finish();
+}
+
+/* ---- compressed by somebody else ----------------------------------------------------------- */
+
+/* One frame of `blocks` times the text, with a window of so many bits; there is no seek table. */
+static void write_stream(const char *leaf, const char *text, size_t bytes, unsigned blocks,
+                         int window_log)
+{
+    static char packed[1 << 20];
+    ZSTD_CCtx *context = ZSTD_createCCtx();
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, 1);
+    ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log);
+    for (unsigned i = 0; i < blocks; i++) {
+        ZSTD_inBuffer in = {text, bytes, 0};
+        bool last = i + 1 == blocks;
+        size_t left = 1;
+        while (last ? left : in.pos < in.size) {
+            ZSTD_outBuffer out = {packed, sizeof packed, 0};
+            left = ZSTD_compressStream2(context, &out, &in, last ? ZSTD_e_end : ZSTD_e_continue);
+            CHECK(!ZSTD_isError(left));
+            write_file(leaf, packed, out.pos);
+        }
+    }
+    ZSTD_freeCCtx(context);
+}
+
+#define LONG_BYTES 60000
+
+/* Lines with numbers, of LONG_BYTES each, in `*ret_bytes`. */
+static char *make_long_lines(int count, size_t *ret_bytes)
+{
+    char *text = malloc((size_t)count * LONG_BYTES + 1);
+    for (int i = 0; i < count; i++)
+        snprintf(text + (size_t)i * LONG_BYTES, LONG_BYTES + 1, TIME " info %-*d\n",
+                 LONG_BYTES - 34, i);
+    *ret_bytes = (size_t)count * LONG_BYTES;
+    return text;
+}
+
+/* The newest `count` of lines with numbers, the last of which is `until` - 1. */
+static void check_long(uint64_t count, int until)
+{
+    struct journal_reader reader = open_reader();
+    struct journal_entry entry;
+    CHECK_NUMBER(journal_reader_seek_last(&reader, count), 0);
+    for (int i = until - (int)count; i < until; i++) {
+        CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
+        CHECK_NUMBER(strtol(entry.text, NULL, 10), i);
+        CHECK_NUMBER(entry.bytes, LONG_BYTES - 34);
+    }
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    journal_reader_close(&reader);
+}
+
+TEST(a_file_without_a_seek_table_is_read_from_both_ends)
+{
+    size_t bytes;
+    char *text = make_long_lines(500, &bytes); /* 30 MB: more than is kept of it */
+    begin();
+    write_stream(PACKED, text, bytes, 1, 20);
+    check_long(500, 500);
+    check_long(1, 500);
+    check_long(400, 500); /* backwards, past what is kept */
+    finish();
+    begin();
+    write_stream(PACKED, text, bytes / 2, 1, 20); /* two frames */
+    write_stream(PACKED, text + bytes / 2, bytes / 2, 1, 20);
+    check_long(500, 500);
+    check_long(300, 500);
+    free(text);
+    finish();
+}
+
+static long memory_kib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* In a child that cannot write files, not even ones without a name. Status 0: it reads all, and
+ * takes little memory. */
+static void read_all(void)
+{
+    const struct rlimit limit = {0, 0};
+    struct journal_reader reader;
+    struct journal_entry entry;
+    long before = memory_kib();
+
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (journal_reader_open(&reader, folder) < 0)
+        _exit(1);
+    uint64_t bytes = 0;
+    while (journal_reader_next(&reader, &entry) > 0)
+        bytes += entry.bytes;
+    journal_reader_close(&reader);
+    _exit(bytes < 250 << 20 ? 2 : memory_kib() - before > 64 << 10 ? 3 : 0);
+}
+
+TEST(a_file_that_decompresses_to_very_much_takes_little_memory)
+{
+    struct stat stat_;
+    size_t bytes;
+    int status;
+    char *text = make_long_lines(100, &bytes);
+    begin();
+    write_stream(PACKED, text, bytes, 60, 20); /* 360 MB */
+    free(text);
+    snprintf(path, sizeof path, "%s/%s", folder, PACKED);
+    CHECK(stat(path, &stat_) == 0 && stat_.st_size < 4 << 20);
+    pid_t pid = fork();
+    if (pid == 0)
+        read_all();
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK_NUMBER(status, 0);
+    CHECK_TEXT(read_last(1, false), "left out: this file has no seek table, and more than 256 MiB "
+                                    "of text; zstdcat shows it\n");
+    finish();
+}
+
+TEST(a_window_that_would_take_much_memory_is_damage)
+{
+    size_t bytes;
+    char *text = make_long_lines(20, &bytes);
+    begin();
+    write_stream(PACKED, text, bytes, 2, 27);
+    write_numbers("current", 0, 200);
+    check_damage("damaged: the rest of this file cannot be decompressed");
+    finish();
+    begin();
+    write_stream(PACKED, text, bytes, 2, 23);
+    CHECK(strstr(read_last(0, false), "damaged") == NULL);
+    free(text);
     finish();
 }
 
