@@ -8,7 +8,9 @@
         machine.wait_end()
 
 Nothing here sleeps: every wait is for an event (text on the console, the end of QEMU) with a
-deadline, after which Timeout is raised with the console's last lines.
+deadline, after which Timeout is raised with the console's last lines. Time in which QEMU would have
+run and this machine's processors were others' does not count: a boot is some three seconds of
+processor time, which is a minute where twenty others want to run.
 """
 import contextlib
 import ctypes
@@ -32,6 +34,7 @@ APPEND = ('console=ttyS0 loglevel=3 norandmaps cryptomgr.notests=1 random.trust_
 BOOT_TIMEOUT = 90  # seconds; a boot takes 2 to 4 on an idle machine without KVM
 COMMAND_TIMEOUT = 60
 END_TIMEOUT = 60
+STRETCH = 4  # a deadline gets no longer than so many times itself
 TAIL_LINES = 40
 PR_SET_PDEATHSIG = 1
 LOG_LINE = re.compile(r'(?:DEBG|INFO|WARN|ERRO|FATL)\[\d{4,}\.\d{3}\] [^\n]*\n')
@@ -148,22 +151,56 @@ class Machine:
     def tail(self):
         return '\n'.join('    ' + line for line in self.text.splitlines()[-TAIL_LINES:])
 
+    def waited(self):
+        """{thread: seconds in which it was ready to run, and others ran}, of QEMU's threads."""
+        found = {}
+        with contextlib.suppress(OSError):
+            folder = f'/proc/{self.qemu.pid}/task'
+            for thread in os.listdir(folder):
+                with contextlib.suppress(OSError), \
+                        open(f'{folder}/{thread}/schedstat', encoding='ascii') as file:
+                    found[thread] = int(file.read().split()[1]) / 1e9
+        return found
+
+    def deadline(self, timeout):
+        """A function that gives the seconds that are left of so many."""
+        begin, before = time.monotonic(), self.waited()
+
+        def left():
+            waited = max((seconds - before.get(thread, 0)
+                          for thread, seconds in self.waited().items()), default=0)
+            return begin + min(timeout + waited, timeout * STRETCH) - time.monotonic()
+        return left
+
+    def silence(self):
+        """Where nothing was said at all: what QEMU's processor does, for it may not have got to the
+        kernel, whose addresses are ffffffff8…; our programs' are below 7fff…."""
+        if self.text or self.ended:
+            return ''
+        try:
+            found = self.monitor('info status') + self.monitor('info registers')
+        except OSError as error:
+            return f'\n    QEMU does not answer: {error}'
+        words = re.findall(r'VM status: [^\r\n]*|\b[RE]IP=\w+|\bCR[03]=\w+|\bHLT=\d', found)
+        return f'\n    it has said nothing at all; {"; ".join(words)}'
+
     def expect(self, pattern, timeout=COMMAND_TIMEOUT, flags=re.M, anywhere=False):
         """Waits until the pattern stands in what has come since the last match; the match.
         `anywhere`: in all that has come; later matches go on from where they were."""
         compiled = re.compile(pattern, flags)
-        deadline = time.monotonic() + timeout
+        time_left = self.deadline(timeout)
         with self.changed:
             while True:
                 match = compiled.search(self.text, 0 if anywhere else self.seen)
                 if match:
                     self.seen = self.seen if anywhere else match.end()
                     return match
-                left = deadline - time.monotonic()
+                left = time_left()
                 if self.ended or left <= 0:
                     what = 'the machine ended' if self.ended else f'not within {timeout} s'
                     kind = MachineError if self.ended else Timeout
-                    raise kind(f'waiting for {pattern!r}: {what}; the console:\n{self.tail()}')
+                    raise kind(f'waiting for {pattern!r}: {what}; the console:\n{self.tail()}'
+                               f'{self.silence()}')
                 self.changed.wait(left)
 
     def send(self, text, end='\n'):
@@ -209,7 +246,15 @@ class Machine:
         """One command to QEMU's monitor."""
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as channel:
             channel.settimeout(COMMAND_TIMEOUT)
-            channel.connect(self.monitor_path)
+            time_left = self.deadline(COMMAND_TIMEOUT)
+            while True:  # QEMU makes it soon after it has started
+                try:
+                    channel.connect(self.monitor_path)
+                    break
+                except (FileNotFoundError, ConnectionRefusedError):
+                    if self.ended or time_left() <= 0:
+                        raise
+                    time.sleep(0.02)
             self._until_prompt(channel)
             channel.sendall(command.encode() + b'\n')
             return self._until_prompt(channel)
@@ -226,10 +271,10 @@ class Machine:
 
     def wait_end(self, timeout=END_TIMEOUT):
         """Waits until QEMU ends by itself: a power-off, or a reboot, which is an end here."""
-        deadline = time.monotonic() + timeout
+        time_left = self.deadline(timeout)
         with self.changed:
             while not self.ended:
-                left = deadline - time.monotonic()
+                left = time_left()
                 if left <= 0:
                     raise Timeout(f'the machine runs on after {timeout} s; the console:\n'
                                   f'{self.tail()}')
