@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "journal/folder.h"
+#include "journal/rotation.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -110,15 +111,15 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
 
 /* ---- what the quota allows ----------------------------------------------------------------- */
 
-static bool is_too_old(int folder, const struct journal_sealed *sealed, uint64_t max_age_s,
-                       uint64_t now_ns)
+/* When it was written last. One that cannot be looked at is as new as can be. */
+static uint64_t written_s(int folder, const struct journal_sealed *sealed)
 {
     char name[JOURNAL_SEALED_BYTES];
     struct stat stat;
     journal_sealed_name(name, sealed->time_ns,
                         sealed->forms & JOURNAL_PLAIN ? JOURNAL_PLAIN : JOURNAL_PACKED);
-    return max_age_s && fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 &&
-           (uint64_t)stat.st_mtim.tv_sec + max_age_s <= now_ns / NS_PER_SEC;
+    return fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)stat.st_mtim.tv_sec
+                                                                  : UINT32_MAX;
 }
 
 static void add_work(struct journal_work *work, const struct journal_sealed *sealed)
@@ -136,7 +137,8 @@ static void tidy_folder(int folder, const struct journal_list *list, const struc
     for (size_t i = 0; i < list->count; i++) {
         const struct journal_sealed *sealed = &list->files[i];
         bool litter = journal_sealed_is_litter(sealed);
-        if (litter || whole > quota->keep || is_too_old(folder, sealed, quota->max_age_s, now_ns)) {
+        uint64_t when_s = quota->max_age_s && !litter ? written_s(folder, sealed) : 0;
+        if (litter || rotation_removes(quota, whole, when_s, now_ns / NS_PER_SEC)) {
             store_remove_sealed(folder, sealed);
             whole -= !litter;
         } else {
@@ -154,7 +156,7 @@ bool journal_store_is_old(struct journal_store *store, struct journal_file *file
         return false;
     AUTO_CLOSE int folder = store_open_hard(store, path, O_RDONLY | O_DIRECTORY);
     return folder >= 0 && read_first_time(folder, &first_ns) &&
-           first_ns + file->quota.max_age_s * NS_PER_SEC <= now_ns;
+           rotation_is_old(&file->quota, first_ns, now_ns);
 }
 
 void journal_store_tidy(struct journal_store *store, struct journal_file *file, uint64_t now_ns,

@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/group.h"
 #include "base/text.h"
+#include "journal/rotation.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -288,41 +289,6 @@ static void settle_descriptors(struct journal_store *store, struct journal_file 
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-/* How many of the first `done` bytes of the pieces are whole lines. */
-static size_t whole_lines(const struct iovec *pieces, int count, size_t done)
-{
-    size_t before = 0, whole = 0;
-    for (int i = 0; i < count && before < done; i++) {
-        size_t here = done - before < pieces[i].iov_len ? done - before : pieces[i].iov_len;
-        const char *end = memrchr(pieces[i].iov_base, '\n', here);
-        if (end)
-            whole = before + (size_t)(end - (const char *)pieces[i].iov_base) + 1;
-        before += here;
-    }
-    return whole;
-}
-
-/* Up to the first line end, or all. */
-static size_t first_line(const struct iovec *pieces, int count)
-{
-    size_t before = 0;
-    for (int i = 0; i < count; i++) {
-        const char *end = memchr(pieces[i].iov_base, '\n', pieces[i].iov_len);
-        if (end)
-            return before + (size_t)(end - (const char *)pieces[i].iov_base) + 1;
-        before += pieces[i].iov_len;
-    }
-    return before;
-}
-
-static size_t total_of(const struct iovec *pieces, int count)
-{
-    size_t total = 0;
-    for (int i = 0; i < count; i++)
-        total += pieces[i].iov_len;
-    return total;
-}
-
 /* The byte at a place before the end of the pieces. */
 static char byte_at(const struct iovec *pieces, size_t at)
 {
@@ -337,7 +303,7 @@ static char byte_at(const struct iovec *pieces, size_t at)
  * would be left. */
 static size_t write_some(struct journal_file *file, const struct iovec *pieces, int count)
 {
-    size_t wanted = total_of(pieces, count);
+    size_t wanted = rotation_total(pieces, count);
     ssize_t done = writev(file->fd, pieces, count);
     if (done < 0) {
         file->error = -errno;
@@ -346,7 +312,7 @@ static size_t write_some(struct journal_file *file, const struct iovec *pieces, 
     size_t kept = (size_t)done;
     if (kept < wanted) {
         file->error = -ENOSPC; /* what cuts a write to a file short, but for a signal */
-        kept = whole_lines(pieces, count, kept);
+        kept = rotation_whole_lines(pieces, count, kept);
         if (kept < (size_t)done && ftruncate(file->fd, (off_t)(file->size_bytes + kept)) < 0)
             kept = (size_t)done;
     }
@@ -441,19 +407,10 @@ static struct iovec *skip_pieces(struct iovec *pieces, int *count, size_t bytes)
     return pieces;
 }
 
-/* How much of the pieces `current` may still get: whole lines, as far as they fit; or what ends a
- * line that has begun, or is longer than a file. 0: it has to be sealed first. */
 static size_t fitting(const struct journal_file *file, const struct iovec *pieces, int count)
 {
-    const uint64_t most = file->quota.max_size_bytes;
-    const uint64_t room = file->size_bytes < most ? most - file->size_bytes : 0;
-    size_t total = total_of(pieces, count);
-    if (total <= room)
-        return total;
-    size_t fit = whole_lines(pieces, count, (size_t)room);
-    if (!fit && file->size_bytes && !file->mid_line)
-        return 0;
-    return fit ? fit : first_line(pieces, count);
+    return rotation_fitting(file->size_bytes, file->mid_line, file->quota.max_size_bytes, pieces,
+                            count);
 }
 
 /* Writes some of the pieces, into a new file where `current` is full. When that cannot be put aside
@@ -473,7 +430,7 @@ static size_t write_next(struct journal_store *store, struct journal_file *file,
             return 0;
         fit = sealed ? fitting(file, pieces, count) : 0;
     }
-    cut_pieces(some, &count, fit ? fit : total_of(pieces, count));
+    cut_pieces(some, &count, fit ? fit : rotation_total(pieces, count));
     return write_some(file, some, count);
 }
 
