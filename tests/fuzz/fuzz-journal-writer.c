@@ -1,6 +1,6 @@
 /* Any bytes as what a service prints, cut anywhere, with events, ends of runs and time that passes
- * in between: what of it is taken (the rate), what lines become of it (the splitter, the format), and
- * in which files they are (the rotation). Each is compared with what it is to be, found in the
+ * in between: what of it is taken (the rate), what lines become of it (the splitter, the format),
+ * and in which files they are (the rotation). Each is compared with what it is to be, found in the
  * simplest way: line by line, with all of it in memory. */
 #include "base/clock.h"
 #include "demand.h"
@@ -120,8 +120,8 @@ static void tidy(struct writer *writer)
     while (writer->first < writer->last) {
         size_t whole = writer->last - writer->first;
         const struct file *oldest = &writer->files[writer->first];
-        bool removes = rotation_removes(&writer->quota, whole, oldest->written_s,
-                                        writer->now_ns / NS_PER_SEC);
+        bool removes =
+            rotation_removes(&writer->quota, whole, oldest->written_s, writer->now_ns / NS_PER_SEC);
         bool old = writer->quota.max_age_s &&
                    writer->now_ns / NS_PER_SEC >= oldest->written_s + writer->quota.max_age_s;
         demand(removes == (whole > writer->quota.keep || old), "too many or too old go, no others");
@@ -138,7 +138,8 @@ static void write_bytes(struct writer *writer, const char *bytes, size_t count)
         struct file *current = &writer->files[writer->last];
         size_t size = current->end - current->begin, half = count / 2;
         struct iovec pieces[] = {{(char *)bytes, half}, {(char *)bytes + half, count - half}};
-        size_t fit = rotation_fitting(size, writer->mid_line, writer->quota.max_size_bytes, pieces, 2);
+        size_t fit =
+            rotation_fitting(size, writer->mid_line, writer->quota.max_size_bytes, pieces, 2);
         demand(fit <= count, "no more than there is");
         if (!fit) {
             demand(size > 0, "into an empty file something always goes");
@@ -151,8 +152,8 @@ static void write_bytes(struct writer *writer, const char *bytes, size_t count)
         add(&writer->written, bytes, fit);
         current->end += fit;
         current->written_s = writer->now_ns / NS_PER_SEC;
-        demand(current->end - current->begin <= writer->quota.max_size_bytes + JOURNAL_LINE_BYTES +
-                                                    JOURNAL_PREFIX_BYTES,
+        demand(current->end - current->begin <=
+                   writer->quota.max_size_bytes + JOURNAL_LINE_BYTES + JOURNAL_PREFIX_BYTES,
                "a file is longer than it may be by one line at most");
         writer->mid_line = bytes[fit - 1] != '\n';
         bytes += fit;
