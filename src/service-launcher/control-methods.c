@@ -375,6 +375,19 @@ static void handle_reload(struct connection *connection, const struct arguments 
                             shut_down_name(how));
 }
 
+static void handle_upgrade(struct connection *connection, const struct arguments *arguments)
+{
+    enum shut_down how = shutting_down(connection->control);
+
+    if (arguments->id && strlen(arguments->id) >= UPGRADE_ID_BYTES)
+        control_reply_error(connection, SERVICE_INTERFACE ".InvalidParameter", "parameter", "id");
+    else if (how == SHUT_DOWN_NONE)
+        control_start_upgrade(connection, arguments);
+    else
+        control_reply_error(connection, CONTROL_INTERFACE ".ShuttingDown", "how",
+                            shut_down_name(how));
+}
+
 static void handle_shut_down(struct connection *connection, const struct arguments *arguments)
 {
     struct launcher *launcher = connection->control->launcher;
@@ -433,6 +446,7 @@ static const struct method {
      HAS(NAMES) | HAS(SIGNAL), true, false, control_send_signal},
     {CONTROL_INTERFACE ".Reload", HAS(DRY_RUN) | HAS(START) | HAS(SWITCHES) | HAS(ID), 0, true,
      false, handle_reload},
+    {CONTROL_INTERFACE ".Upgrade", HAS(ID), 0, true, false, handle_upgrade},
     {CONTROL_INTERFACE ".ShutDown", HAS(HOW) | HAS(FORCE) | HAS(ID), HAS(HOW), true, false,
      handle_shut_down},
     {CONTROL_INTERFACE ".DrainJournal", 0, 0, false, false, handle_drain},

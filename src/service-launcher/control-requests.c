@@ -23,7 +23,7 @@
 #define DRAIN_MAX_NS       (4 * NS_PER_SEC) /* then the client reads what there is */
 #define EVENTS_MAX_BYTES   (4u << 20)       /* not yet read by a client that monitors */
 
-enum call_kind { CALL_REQUEST, CALL_DRAIN, CALL_MONITOR, CALL_RELOAD };
+enum call_kind { CALL_REQUEST, CALL_DRAIN, CALL_MONITOR, CALL_RELOAD, CALL_UPGRADE };
 
 struct call {
     enum call_kind kind;
@@ -228,6 +228,8 @@ static void call_tell(struct call *call, uint64_t now)
     }
     if (!buffer_used(&call->connection->output) && call->kind == CALL_RELOAD)
         control_reply_reading(call->connection);
+    else if (!buffer_used(&call->connection->output) && call->kind == CALL_UPGRADE)
+        control_reply_upgrading(call->connection);
     else if (!buffer_used(&call->connection->output))
         reply_progress(call);
     call->changed = false;
@@ -255,6 +257,8 @@ static void on_timer(struct loop_timer *timer)
     if (call->done || (call->give_up_at_ns && now >= call->give_up_at_ns)) {
         if (call->kind == CALL_DRAIN)
             reply_drain(call);
+        else if (call->kind == CALL_UPGRADE)
+            control_reply_upgraded(connection);
         else
             reply_results(call, true);
         control_end_call(connection);
@@ -592,6 +596,43 @@ void control_start_reload(struct connection *connection, const struct arguments 
     call_sleep(call);
 }
 
+/* ---- upgrade -------------------------------------------------------------------------------- */
+
+void control_start_upgrade(struct connection *connection, const struct arguments *arguments)
+{
+    struct control *control = connection->control;
+    int r = launcher_upgrade(control->launcher, arguments->id ? arguments->id : "",
+                             connection->peer.uid);
+    struct call *call;
+
+    if (r < 0) {
+        control_reply_error(connection, CONTROL_INTERFACE ".UpgradeUnderWay", NULL, NULL);
+        return;
+    }
+    call = call_create(connection, CALL_UPGRADE);
+    if (!call)
+        return;
+    list_append(&control->calls, &call->link);
+    call->done = r > 0;
+    call->progress_at_ns = arguments->more ? clock_now_ns() + PROGRESS_EVERY_NS : 0;
+    if (call->done)
+        call_wake(call);
+    else
+        call_sleep(call);
+}
+
+void control_upgrade_ended(struct control *control)
+{
+    list_for_each(link, &control->calls)
+    {
+        struct call *call = container_of(link, struct call, link);
+        if (call->kind != CALL_UPGRADE)
+            continue;
+        call->done = true;
+        call_wake(call);
+    }
+}
+
 /* ---- drain ---------------------------------------------------------------------------------- */
 
 static void on_drained(struct journal_drain *drain)
@@ -699,7 +740,8 @@ void control_service_changed(struct control *control, struct service *service,
             call_sleep(call);
             continue;
         }
-        if (!shown || !control_lets_through(control, call->patterns, service))
+        if (call->kind != CALL_MONITOR || !shown ||
+            !control_lets_through(control, call->patterns, service))
             continue;
         if (!written) {
             buffer_consume(&control->scratch, buffer_used(&control->scratch));

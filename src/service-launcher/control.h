@@ -5,7 +5,8 @@
  *   control-peer.c      who is on the other side, and what that one may do
  *   control-methods.c   the method table: from a call to its handler
  *   control-show.c      services as JSON
- *   control-requests.c  calls that wait: start, stop, restart, reload, drain, monitor
+ *   control-requests.c  calls that wait: start, stop, restart, reload, drain, monitor, upgrade
+ *   control-upgrade.c   what came of an upgrade, as JSON
  *   control-reload.c    what a reload found, as JSON
  *   control-kept.c      requests with an id, which outlive their connection and the launcher
  *   control-signal.c    signals to services
@@ -170,6 +171,12 @@ void control_reply_reload(struct connection *connection, const struct reload_rep
 /* Progress: what is being read. */
 void control_reply_reading(struct connection *connection);
 
+/* ---- an upgrade (control-upgrade.c) --------------------------------------------------------- */
+
+/* The last reply, from the state; and that it goes on. */
+void control_reply_upgraded(struct connection *connection);
+void control_reply_upgrading(struct connection *connection);
+
 /* ---- calls that wait (control-requests.c) --------------------------------------------------- */
 
 /* Handlers of the methods; they reply, or leave connection->call set. */
@@ -177,6 +184,7 @@ void control_start_request(struct connection *connection, const struct arguments
                            enum request_verb verb);
 void control_start_drain(struct connection *connection);
 void control_start_reload(struct connection *connection, const struct arguments *arguments);
+void control_start_upgrade(struct connection *connection, const struct arguments *arguments);
 void control_show_definitions(struct connection *connection, const struct arguments *arguments);
 void control_send_signal(struct connection *connection, const struct arguments *arguments);
 void control_start_monitor(struct connection *connection, const struct arguments *arguments);

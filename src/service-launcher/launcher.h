@@ -139,6 +139,12 @@ const char *launcher_reload_where(const struct launcher *launcher);
 /* Begins to end the machine: services in order (none with `force`), then init does the rest. */
 void launcher_shut_down(struct launcher *launcher, enum shut_down how, bool force);
 
+/* Has init take the programs that are on the disk now for our own. `id` is the request's, "" for
+ * none (less than UPGRADE_ID_BYTES). Returns 0: control_upgrade_ended() will be called; 1: that
+ * request has its answer already; -EBUSY: there is another one. What came of it is in the state's
+ * header. */
+int launcher_upgrade(struct launcher *launcher, const char *id, uint32_t uid);
+
 /* The processes of a service, by its cgroup, else its main process and hook: pids in `pids`;
  * returns how many there are, of which at most `room` were stored. */
 size_t executor_processes(struct executor *executor, uint32_t slot, int32_t *pids, size_t room);
@@ -199,6 +205,9 @@ void control_destroy(struct control *control);
 /* Serves this listening socket in place of the former one, of which nobody knows the way any more.
  * It is the control socket's from here on, also on failure. Returns 0 or -errno. */
 int control_listen(struct control *control, int listen_fd);
+
+/* An upgrade has ended: for those who wait for it. */
+void control_upgrade_ended(struct control *control);
 
 /* A service's state has changed: for clients that follow events. Cheap when nobody does. */
 void control_service_changed(struct control *control, struct service *service,

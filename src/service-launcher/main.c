@@ -181,6 +181,12 @@ static void on_resume(void *context)
     upgrade_resume(&upgrade);
 }
 
+static void on_upgraded(void *context, uint32_t done, uint32_t failed, const char *text)
+{
+    (void)context;
+    upgrade_ended(&upgrade, done, failed, text);
+}
+
 static void on_lost(void *context, int error)
 {
     (void)context;
@@ -196,6 +202,7 @@ static const struct init_link_handlers handlers = {
     .on_room = on_room,
     .on_yield = on_yield,
     .on_resume = on_resume,
+    .on_upgraded = on_upgraded,
     .on_lost = on_lost,
 };
 
@@ -489,6 +496,7 @@ static void go_on(void)
     launcher.gone_services = true; /* whether there are any is seen in the first turn */
     take_pipes();
     executor_recover(launcher.executor);
+    upgrade_go_on(&upgrade);
     LOG(INFO, "Took up where the former launcher was",
         NUMBER("generation", state.header->generation), NUMBER("active", launcher.manager.active));
     if (state.header->shut_down)

@@ -13,9 +13,16 @@ struct upgrade {
     struct launcher *launcher;
     bool yield_wanted;
     struct loop_timer patience; /* until what has to be sent before is given up */
+    struct loop_timer answer;   /* until init is no longer waited for */
 };
 
 void upgrade_init(struct upgrade *upgrade, struct launcher *launcher);
+
+/* Goes on with an upgrade that a former launcher was asked for. */
+void upgrade_go_on(struct upgrade *upgrade);
+
+/* What became of it, from init: bits of enum hand_over_part, and why, a line "PART: why" each. */
+void upgrade_ended(struct upgrade *upgrade, uint32_t done, uint32_t failed, const char *text);
 
 /* Init wants this launcher to stand still; or, before it could, no longer. */
 void upgrade_yield(struct upgrade *upgrade);

@@ -162,7 +162,8 @@ struct service_record {
 
 enum upgrade_stage {
     UPGRADE_NONE,
-    UPGRADE_ASKED, /* of init */
+    UPGRADE_ASKING, /* init may not have heard of it */
+    UPGRADE_ASKED,
     UPGRADE_ENDED, /* the answer is here */
     UPGRADE_STAGES
 };

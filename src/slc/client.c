@@ -98,6 +98,13 @@ static int say_busy(const struct client *client, const struct varlink_reply *rep
     return SLC_FAILED;
 }
 
+static int say_upgrading(const struct client *client, const struct varlink_reply *reply)
+{
+    slc_complain(client->slc->verb->name,
+                 "another upgrade is under way: try again when it is over");
+    return SLC_FAILED;
+}
+
 static int say_unknown(const struct client *client, const struct varlink_reply *reply)
 {
     const char *word = parameter(reply, "parameter");
@@ -119,6 +126,7 @@ static int say_error(const struct client *client, const struct varlink_reply *re
         {CLIENT_INTERFACE "NoSuchService", say_no_service},
         {CLIENT_INTERFACE "ShuttingDown", say_shutting_down},
         {CLIENT_INTERFACE "ReloadFailed", say_reload_failed},
+        {CLIENT_INTERFACE "UpgradeUnderWay", say_upgrading},
         {CLIENT_INTERFACE "TooManyConnections", say_busy},
         {CLIENT_INTERFACE "AnswerNotKept", say_not_kept},
         {"org.varlink.service.PermissionDenied", say_denied},

@@ -45,10 +45,7 @@ static void print_all(void)
     }
     printf("\nOptions:\n");
     print_options(slc_options);
-    printf("\nNot built yet:");
-    for (const char *const *later = slc_later_verbs; *later; later++)
-        printf("%s %s", later == slc_later_verbs ? "" : ",", *later);
-    printf("\n\nExit: 0 done, 1 failed, 2 wrong usage, 3 not running (status), 4 no such service,\n"
+    printf("\nExit: 0 done, 1 failed, 2 wrong usage, 3 not running (status), 4 no such service,\n"
            "5 no launcher answers, 6 not permitted. `slc help VERB` tells more.\n");
 }
 

@@ -200,9 +200,6 @@ int slc_no_such_verb(const char *name)
     const char *names[64], *near = NULL;
     size_t count = 0;
 
-    for (const char *const *later = slc_later_verbs; *later; later++)
-        if (!strcmp(*later, name))
-            return slc_usage(name, "is not built yet");
     for (const struct verb *const *verb = slc_verbs; *verb; verb++)
         names[count++] = (*verb)->name;
     for (size_t i = 0; i < sizeof foreign_verbs / sizeof *foreign_verbs; i++)

@@ -75,9 +75,8 @@ struct slc {
     size_t word_count;
 };
 
-/* All verbs that are built, NULL-terminated, and the names of those that are not yet. */
+/* All verbs, NULL-terminated. */
 extern const struct verb *const slc_verbs[];
-extern const char *const slc_later_verbs[];
 extern const struct option_row slc_options[];
 
 /* The verb of that name, or NULL. */
@@ -101,5 +100,5 @@ int slc_read_time(const char *option, const char *text, int64_t *ret_ms);
 /* The rows of the verbs, each in its cmd-VERB.c. */
 extern const struct verb verb_check, verb_events, verb_halt, verb_help, verb_journal, verb_kexec,
     verb_disable, verb_enable, verb_show, verb_list, verb_poweroff, verb_reboot, verb_reload,
-    verb_reset, verb_restart, verb_signal, verb_start, verb_status, verb_stop, verb_version,
-    verb_wait;
+    verb_reset, verb_restart, verb_signal, verb_start, verb_status, verb_stop, verb_upgrade,
+    verb_version, verb_wait;

@@ -2,13 +2,11 @@
 #include "slc/slc.h"
 
 const struct verb *const slc_verbs[] = {
-    &verb_list,   &verb_status, &verb_show,    &verb_start,    &verb_stop,   &verb_restart,
-    &verb_reload, &verb_enable, &verb_disable, &verb_signal,   &verb_reset,  &verb_journal,
-    &verb_events, &verb_wait,   &verb_check,   &verb_poweroff, &verb_reboot, &verb_halt,
-    &verb_kexec,  &verb_help,   &verb_version, NULL,
+    &verb_list,   &verb_status,  &verb_show,    &verb_start,    &verb_stop,   &verb_restart,
+    &verb_reload, &verb_enable,  &verb_disable, &verb_signal,   &verb_reset,  &verb_journal,
+    &verb_events, &verb_wait,    &verb_check,   &verb_poweroff, &verb_reboot, &verb_halt,
+    &verb_kexec,  &verb_upgrade, &verb_help,    &verb_version,  NULL,
 };
-
-const char *const slc_later_verbs[] = {"upgrade", NULL};
 
 #define FIELD(name) offsetof(struct options, name)
 

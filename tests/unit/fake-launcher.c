@@ -59,6 +59,15 @@ struct reload_request *launcher_reload(struct launcher *l, bool dry_run, bool st
     return reload_asked;
 }
 
+int upgrade_result;
+char upgrade_asked_id[64];
+
+int launcher_upgrade(struct launcher *l, const char *id, uint32_t uid)
+{
+    text_format(upgrade_asked_id, sizeof upgrade_asked_id, "%s", id);
+    return upgrade_result;
+}
+
 bool switches_read_again;
 size_t finished_entries;
 

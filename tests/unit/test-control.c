@@ -98,7 +98,7 @@ TEST(every_method_described_is_there)
         CHECK_VALUE(reply, "parameters/parameter", "no_such_parameter");
         methods++;
     }
-    CHECK_NUMBER(methods, 15);
+    CHECK_NUMBER(methods, 16);
     end();
 }
 
@@ -480,5 +480,86 @@ TEST(a_reset_is_answered_at_once)
     CHECK_VALUE(reply, "parameters/results/0/outcome", "done");
     settle();
     CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    end();
+}
+
+/* What the state has of an upgrade that has ended. */
+static void set_upgraded(uint32_t done, uint32_t failed, const char *text)
+{
+    struct state_header *header = launcher.manager.header;
+    header->upgrade_stage = UPGRADE_ENDED;
+    header->upgrade_done = done;
+    header->upgrade_failed = failed;
+    CHECK(text_format(header->upgrade_text, sizeof header->upgrade_text, "%s", text));
+    CHECK(text_format(header->upgrade_from, sizeof header->upgrade_from, "0.0.9"));
+}
+
+TEST(an_upgrade_is_answered_when_it_has_ended_with_what_became_of_each_part)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    put(fd, call_of(INTERFACE "Upgrade", "{\"id\":\"abc\"}", ""));
+    turns(3);
+    CHECK(!has_data(fd));
+    CHECK_TEXT(upgrade_asked_id, "abc");
+    set_upgraded(PART_INIT, PART_JOURNAL | PART_LAUNCHER,
+                 "journal: it was of another machine\nlauncher: not ready after 10 s\n");
+    control_upgrade_ended(launcher.control);
+    const char *reply = get(fd);
+    CHECK_VALUE(reply, "parameters/parts/0/name", "init");
+    CHECK_VALUE(reply, "parameters/parts/0/outcome", "upgraded");
+    CHECK_VALUE(reply, "parameters/parts/1/name", "journal");
+    CHECK_VALUE(reply, "parameters/parts/1/outcome", "kept");
+    CHECK_VALUE(reply, "parameters/parts/1/reason", "it was of another machine");
+    CHECK_VALUE(reply, "parameters/parts/2/reason", "not ready after 10 s");
+    CHECK_VALUE(reply, "parameters/before", "0.0.9");
+    check_served();
+    end();
+}
+
+TEST(an_upgrade_of_which_the_answer_is_there_is_answered_at_once)
+{
+    begin();
+    upgrade_result = 1;
+    set_upgraded(PARTS_ALL & ~PART_JOURNAL, 0, "");
+    AUTO_CLOSE int fd = dial();
+    const char *reply = ask(fd, call_of(INTERFACE "Upgrade", "{\"id\":\"abc\"}", ""));
+    CHECK_VALUE(reply, "parameters/parts/2/outcome", "upgraded");
+    CHECK_VALUE(reply, "parameters/parts/1/reason", "it was not tried");
+    upgrade_result = 0;
+    end();
+}
+
+TEST(an_upgrade_beside_another_or_at_the_end_of_the_machine_is_refused)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    upgrade_result = -EBUSY;
+    CHECK_VALUE(ask(fd, call_of(INTERFACE "Upgrade", "", "")), "error",
+                INTERFACE "UpgradeUnderWay");
+    upgrade_result = 0;
+    launcher.manager.header->shut_down = SHUT_DOWN_REBOOT;
+    CHECK_VALUE(ask(fd, call_of(INTERFACE "Upgrade", "", "")), "error", INTERFACE "ShuttingDown");
+    launcher.manager.header->shut_down = SHUT_DOWN_NONE;
+    CHECK_VALUE(
+        ask(fd,
+            call_of(INTERFACE "Upgrade",
+                    "{\"id\":\"0123456789012345678901234567890123456789012345678901234567890123\"}",
+                    "")),
+        "error", "org.varlink.service.InvalidParameter");
+    end();
+}
+
+TEST(a_client_that_leaves_an_upgrade_is_forgotten)
+{
+    begin();
+    int fd = dial();
+    put(fd, call_of(INTERFACE "Upgrade", "", ",\"more\":true"));
+    turns(3);
+    close(fd);
+    turns(3);
+    set_upgraded(PARTS_ALL, 0, "");
+    control_upgrade_ended(launcher.control);
+    check_served();
     end();
 }
