@@ -63,7 +63,7 @@ static struct init_link init_link;
 static struct control_place control_place;
 static struct journal_client journal;
 static struct state state = {.fd = -1};
-static bool state_is_new; /* init has not got it yet */
+static bool state_is_new, requests_are_new; /* init has not got them yet */
 static bool said_ready;
 static struct request_store requests = {.fd = -1};
 static struct system_file system_file;
@@ -403,15 +403,17 @@ static bool open_state(void)
 /* Without the state of which they speak, what a former launcher was asked is of no use. */
 static void open_requests(bool found)
 {
-    int failed =
-        found && held.requests >= 0 ? request_store_open(&requests, held.requests) : -ENOENT;
+    int failed = found && held.requests >= 0
+                     ? request_store_open(&requests, held.requests, &requests_are_new)
+                     : -ENOENT;
+    if (failed && held.requests >= 0 && held.beside)
+        fail("What the launcher was asked cannot be taken up", failed);
     if (failed && held.requests >= 0)
         LOG(ERROR, "What the former launcher was asked cannot be read: clients have to ask again",
             TEXT("error", strerror(-failed)));
     if (failed) {
         failed = request_store_create(&requests);
-        if (!failed)
-            store(KEY_REQUESTS, requests.fd);
+        requests_are_new = !failed;
     }
     if (failed)
         LOG(ERROR, "Requests are not kept: a crash of the launcher would lose them",
@@ -545,6 +547,8 @@ static void take_over(void)
     held.beside = journal.paused = false;
     if (state_is_new)
         store(KEY_STATE, state.fd);
+    if (requests_are_new)
+        store(KEY_REQUESTS, requests.fd);
 }
 
 static void set_up(void)
@@ -563,6 +567,7 @@ static void set_up(void)
     receive_held();
 
     bool found = open_state(), beside = held.beside;
+    open_requests(found);
     if (!beside)
         take_over();
     failed = open_journal(link_fd);
@@ -582,7 +587,6 @@ static void set_up(void)
         take_over();
         open_cgroups();
     }
-    open_requests(found);
     log_tell_settings(&launcher);
     if (found)
         go_on();

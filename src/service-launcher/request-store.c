@@ -112,36 +112,34 @@ int request_store_create(struct request_store *store)
     return 0;
 }
 
-static int check(const struct request_store_header *header)
+/* Whether all of it is where the file has bytes, and we may read it. */
+static int check(const char *page, size_t bytes, struct layout_told *told)
 {
-    struct layout_told told;
-    int failed = layout_get((const char *)header + LAYOUT_AT, HEADER_BYTES - LAYOUT_AT, &told);
+    const struct request_store_header *header = (const struct request_store_header *)page;
+    int failed = layout_get(page + LAYOUT_AT, HEADER_BYTES - LAYOUT_AT, told);
     if (failed)
         return failed;
-    return header->magic == MAGIC && header->area_bytes == AREA_BYTES &&
-                   header->items_at == ITEMS_AT && header->answer_at == ANSWER_AT &&
-                   header->used <= REQUESTS_MAX && layout_is_same(&layout, &told)
-               ? 0
-               : -EPROTO;
+    const struct layout_part *records = &told->parts[PART_RECORD];
+    if (header->magic != MAGIC || told->least_reader > VERSION || told->part_count < PARTS ||
+        records->at > bytes || !records->bytes || header->used > REQUESTS_MAX ||
+        header->used > (bytes - records->at) / records->bytes || !header->area_bytes)
+        return -EPROTO;
+    return 0;
 }
 
-int request_store_open(struct request_store *store, int fd)
+static bool is_ours(const struct request_store_header *header, const struct layout_told *told)
 {
-    struct stat stat;
-    *store = (struct request_store){.fd = fd};
-    int failed = fstat(fd, &stat) < 0 ? -errno : stat.st_size < (off_t)MAPPED_BYTES ? -EPROTO : 0;
-    if (!failed)
-        failed = map(store);
-    if (!failed)
-        failed = check(store->header);
-    for (size_t i = 0; !failed && i < store->header->used; i++) {
+    return header->area_bytes == AREA_BYTES && header->items_at == ITEMS_AT &&
+           header->answer_at == ANSWER_AT && layout_is_same(&layout, told);
+}
+
+static void count_answers(struct request_store *store)
+{
+    for (size_t i = 0; i < store->header->used; i++) {
         const struct request_record *record = &store->records[i];
         store->answered += record->phase >= REQUEST_ANSWERED;
         store->answer_bytes += record->phase == REQUEST_ANSWERED ? record->answer_bytes : 0;
     }
-    if (failed)
-        request_store_finish(store);
-    return failed;
 }
 
 void request_store_finish(struct request_store *store)
@@ -206,6 +204,138 @@ static int read_into(const struct request_store *store, off_t at, size_t count, 
 }
 
 /* Gives the memory of a part of the area back. Nothing depends on it. */
+/* ---- of another layout --------------------------------------------------------------------- */
+
+/* Another launcher's store, which is read and not changed. */
+struct former {
+    struct request_store store; /* only its fd */
+    struct request_store_header header;
+    struct layout_told told;
+};
+
+/* From one area to another. */
+static int copy(const struct former *former, off_t from, const struct request_store *store,
+                off_t to, size_t count)
+{
+    char block[16384];
+    int failed = 0;
+    while (count && !failed) {
+        size_t here = count < sizeof block ? count : sizeof block;
+        failed = read_at(&former->store, from, block, here);
+        if (!failed)
+            failed = write_at(store, to, block, here);
+        from += (off_t)here;
+        to += (off_t)here;
+        count -= here;
+    }
+    return failed;
+}
+
+static int move_items(const struct former *former, const struct layout_plan *plan, off_t from,
+                      const struct request_store *store, const struct request_record *record)
+{
+    const struct layout_part *theirs = &former->told.parts[PART_ITEM];
+    const struct layout_field *bad;
+    char entry[4096];
+    int failed = theirs->bytes > sizeof entry ? -EPROTO : 0;
+    for (uint32_t i = 0; i < record->items && !failed; i++) {
+        struct request_item_record item = {0};
+        failed = read_at(&former->store, from + (off_t)i * theirs->bytes, entry, theirs->bytes);
+        if (!failed)
+            failed = layout_move(plan, PART_ITEM, entry, &item, &bad);
+        if (!failed)
+            failed = write_at(store, place_of(store, record, ITEMS_AT + i * sizeof item), &item,
+                              sizeof item);
+    }
+    return failed;
+}
+
+static int move_record(const struct former *former, const struct layout_plan *plan, uint32_t number,
+                       struct request_store *store)
+{
+    const struct layout_part *theirs = &former->told.parts[PART_RECORD];
+    const struct layout_field *bad;
+    struct request_record moved = {0}, *record = &store->records[number];
+    char entry[4096];
+    int failed = theirs->bytes > sizeof entry ? -EPROTO : 0;
+    if (!failed)
+        failed = read_at(&former->store, (off_t)(theirs->at + (uint64_t)number * theirs->bytes),
+                         entry, theirs->bytes);
+    if (!failed)
+        failed = layout_move(plan, PART_RECORD, entry, &moved, &bad);
+    if (failed || moved.phase == REQUEST_FREE)
+        return failed;
+    *record = moved;
+    off_t area = (off_t)((number + 1) * former->header.area_bytes);
+    bool has_answer = moved.phase == REQUEST_ANSWERED || moved.commit;
+    failed = copy(former, area, store, place_of(store, record, CALL_AT), moved.call_bytes);
+    if (!failed && moved.phase == REQUEST_BEGUN)
+        failed = move_items(former, plan, area + (off_t)former->header.items_at, store, record);
+    if (!failed && has_answer)
+        failed = copy(former, area + (off_t)former->header.answer_at, store,
+                      place_of(store, record, ANSWER_AT), moved.answer_bytes);
+    return failed;
+}
+
+static int move_store(const struct former *former, struct request_store *store)
+{
+    struct layout_plan plan;
+    const struct layout_field *bad;
+    int failed = layout_plan(&plan, &layout, &former->told, &bad);
+    if (!failed)
+        failed = request_store_create(store);
+    for (uint32_t i = 0; i < former->header.used && !failed; i++)
+        failed = move_record(former, &plan, i, store);
+    if (failed) {
+        request_store_finish(store);
+        return failed;
+    }
+    store->header->newest = former->header.newest;
+    store->header->used = former->header.used;
+    return 0;
+}
+
+static int read_former(struct former *former, size_t *ret_bytes)
+{
+    _Alignas(struct request_store_header) char page[HEADER_BYTES];
+    struct stat stat;
+    if (fstat(former->store.fd, &stat) < 0)
+        return -errno;
+    if (stat.st_size < HEADER_BYTES)
+        return -EPROTO;
+    int failed = read_at(&former->store, 0, page, sizeof page);
+    if (failed)
+        return failed;
+    memcpy(&former->header, page, sizeof former->header);
+    *ret_bytes = (size_t)stat.st_size;
+    return check(page, *ret_bytes, &former->told);
+}
+
+int request_store_open(struct request_store *store, int fd, bool *ret_moved)
+{
+    struct former former = {.store.fd = fd};
+    size_t bytes = 0;
+    *store = (struct request_store){.fd = -1};
+    *ret_moved = false;
+    int failed = read_former(&former, &bytes);
+    if (!failed && is_ours(&former.header, &former.told) && bytes >= MAPPED_BYTES) {
+        store->fd = fd;
+        failed = map(store);
+        if (failed)
+            request_store_finish(store);
+    } else {
+        if (!failed)
+            failed = move_store(&former, store);
+        *ret_moved = !failed;
+        close(fd);
+    }
+    if (!failed)
+        count_answers(store);
+    return failed;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
+
 static void punch(const struct request_store *store, const struct request_record *record,
                   uint64_t from, uint64_t to)
 {

@@ -62,9 +62,10 @@ struct request_store {
 /* Makes an empty one. Returns 0 or -errno. */
 int request_store_create(struct request_store *store);
 
-/* Maps one that a former launcher made; `fd` is taken. Returns 0; -EPROTO when it is another
- * version's, or none of ours; or -errno. */
-int request_store_open(struct request_store *store, int fd);
+/* Takes up one that a former launcher made; `fd` is taken. One of another layout is moved into a
+ * new memfd: *ret_moved, then init is to be given store->fd, and nothing of the former one was
+ * changed. Returns 0; -EPROTO when this launcher cannot read it, or it is none; or -errno. */
+int request_store_open(struct request_store *store, int fd, bool *ret_moved);
 void request_store_finish(struct request_store *store);
 
 /* The record of that user's request; NULL: it is not known (any more). */

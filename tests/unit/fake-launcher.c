@@ -179,7 +179,9 @@ void begin_again(void)
 
     control_destroy(launcher.control);
     request_store_finish(&requests);
-    CHECK_NUMBER(request_store_open(&requests, fd), 0);
+    bool moved;
+    CHECK_NUMBER(request_store_open(&requests, fd, &moved), 0);
+    CHECK(!moved);
     serve();
 }
 

@@ -26,8 +26,8 @@ extern bool asked_force, reload_dry, reload_start;
 extern bool reply_was_sent; /* to watched_client, when the machine was told to end */
 extern int watched_client;
 extern bool switches_read_again;
-extern size_t finished_entries;      /* of a report by which a reload was finished */
-extern int upgrade_result; /* what launcher_upgrade() returns */
+extern size_t finished_entries; /* of a report by which a reload was finished */
+extern int upgrade_result;      /* what launcher_upgrade() returns */
 extern char upgrade_asked_id[64];
 extern int sent_signal, sent_to_all; /* to a service */
 

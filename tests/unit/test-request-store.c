@@ -5,9 +5,11 @@
 #include "base/text.h"
 #include "service-launcher/request-store.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct request_store store;
 
@@ -18,17 +20,30 @@ static struct request_record *add(uid_t uid, const char *id)
     return record;
 }
 
+/* What it says of its layout, at 1024: a magic number, its version, the least one of a reader. */
+static void set_version(int fd, uint32_t version, uint32_t least_reader)
+{
+    const uint32_t words[2] = {version, least_reader};
+    CHECK_NUMBER(pwrite(fd, words, sizeof words, 1032), sizeof words);
+}
+
 static void answer(struct request_record *record, const char *text)
 {
     CHECK_NUMBER(request_store_answer(&store, record, text, strlen(text)), 0);
 }
 
+static bool other; /* the next launcher is of another version */
+
 /* What the next launcher finds. */
 static void open_again(void)
 {
     int fd = fcntl(store.fd, F_DUPFD_CLOEXEC, 3);
+    bool moved;
     request_store_finish(&store);
-    CHECK_NUMBER(request_store_open(&store, fd), 0);
+    if (other)
+        set_version(fd, 99, 1);
+    CHECK_NUMBER(request_store_open(&store, fd, &moved), 0);
+    CHECK_NUMBER(moved, other);
 }
 
 static void check_answer(const struct request_record *record, const char *text)
@@ -40,7 +55,7 @@ static void check_answer(const struct request_record *record, const char *text)
     buffer_finish(&buffer);
 }
 
-TEST(a_call_its_items_and_its_answer_are_there_for_the_next_launcher)
+static void go_through_a_request(void)
 {
     struct request_item_record items[2] = {{.name = "a", .slot = 3}, {.name = "b", .slot = 9}},
                                *read;
@@ -67,6 +82,30 @@ TEST(a_call_its_items_and_its_answer_are_there_for_the_next_launcher)
     open_again();
     check_answer(request_store_find(&store, 1, "one"), "done");
     request_store_finish(&store);
+}
+
+TEST(a_call_its_items_and_its_answer_are_there_for_the_next_launcher)
+{
+    go_through_a_request();
+}
+
+TEST(and_for_one_of_another_version)
+{
+    other = true;
+    go_through_a_request();
+    CHECK_NUMBER(request_store_create(&store), 0);
+    struct request_record *record = add(1, "x");
+    CHECK_NUMBER(request_store_prepare(&store, record, "report", 6, 77), 0);
+    answer(add(1, "y"), "yes");
+    open_again();
+    record = request_store_find(&store, 1, "x");
+    request_store_settle(&store, record);
+    check_answer(record, "report");
+    check_answer(request_store_find(&store, 1, "y"), "yes");
+    CHECK_NUMBER(store.answered, 2);
+    CHECK(add(1, "z")->order > record->order);
+    request_store_finish(&store);
+    other = false;
 }
 
 TEST(an_id_is_its_users_own)
@@ -146,14 +185,15 @@ TEST(when_all_wait_there_is_no_room_for_another)
     request_store_finish(&store);
 }
 
-TEST(what_is_none_of_ours_or_of_another_version_is_refused)
+TEST(what_is_none_of_ours_or_needs_a_later_reader_is_refused)
 {
-    struct request_store other;
+    struct request_store found;
+    bool moved;
     CHECK_NUMBER(request_store_create(&store), 0);
-    uint32_t wrong = 99;
     int fd = fcntl(store.fd, F_DUPFD_CLOEXEC, 3);
-    CHECK_NUMBER(pwrite(fd, &wrong, sizeof wrong, 1032), sizeof wrong); /* its version */
-    CHECK_NUMBER(request_store_open(&other, fd), -EPROTO);
-    CHECK_NUMBER(request_store_open(&other, open("/dev/null", O_RDWR | O_CLOEXEC)), -EPROTO);
+    set_version(fd, 99, 98);
+    CHECK_NUMBER(request_store_open(&found, fd, &moved), -EPROTO);
+    CHECK_NUMBER(request_store_open(&found, open("/dev/null", O_RDWR | O_CLOEXEC), &moved),
+                 -EPROTO);
     request_store_finish(&store);
 }
