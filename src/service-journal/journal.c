@@ -2,7 +2,8 @@
  *
  * One block a pipe and turn, so that a service that floods gets no more than its share. A block
  * goes from the pipe by splice(2) into the spool, and from there, line by line, into the queue;
- * whenever this process is killed, it is in one of the three. */
+ * whenever this process is killed, it is in one of the three. How much longer it gets on that way
+ * is known only then: what there is no room for stays in the spool until there is. */
 #include "service-journal/journal.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -20,8 +21,14 @@
 #define CONSOLE_LINE_BYTES 1000
 #define DRAIN_BYTES        (1 << 20) /* of one pipe; the largest that pipe(7) allows a user */
 #define PLACE_LEAST_BYTES  256       /* for some of a line */
+#define NO_HEAD            UINT64_MAX
 
 /* ---- steps --------------------------------------------------------------------------------- */
+
+static struct journal_place place_of(const struct service_pipe *pipe, size_t done_bytes)
+{
+    return (struct journal_place){pipe->splitter, pipe->dropping, (uint32_t)done_bytes};
+}
 
 void journal_begin_step(struct journal *journal, struct service *service,
                         const struct service_pipe *pipe, uint64_t sequence)
@@ -34,15 +41,27 @@ void journal_begin_step(struct journal *journal, struct service *service,
     note->sequence = sequence;
     note->live = *service->live;
     note->pipe_inode = pipe ? pipe->inode : 0;
-    note->splitter = pipe ? pipe->splitter : (struct journal_splitter){0};
-    note->dropping = pipe && pipe->dropping;
+    note->before = pipe ? place_of(pipe, 0) : (struct journal_place){.done_bytes = 0};
     note->block++;
     __atomic_store_n(&note->active, 1, __ATOMIC_SEQ_CST);
 }
 
+/* While the note changes its step counts as carried out, which it is. */
+void journal_begin_rest(struct journal *journal, const struct journal_live *live)
+{
+    struct journal_note *note = journal_state_note(&journal->state);
+
+    queue_begin(&journal->queue);
+    __atomic_store_n(&note->head, NO_HEAD, __ATOMIC_SEQ_CST);
+    note->live = *live;
+    note->before = note->after;
+    note->block++;
+    __atomic_store_n(&note->head, queue_head(&journal->queue), __ATOMIC_SEQ_CST);
+}
+
 /* The order matters: until the head is stored the step is to be done again, and with what was noted
  * for it; what is noted here counts from then on. */
-void journal_end_step(struct journal *journal, struct service *service)
+static void carry_out(struct journal *journal, struct service *service)
 {
     struct journal_live *live = service->live;
     list_for_each(node, &service->pipes)
@@ -58,9 +77,27 @@ void journal_end_step(struct journal *journal, struct service *service)
     live->in_state = service->in ? service->in->splitter.state : LINE_NONE;
     live->rate = service->rate;
     queue_commit(&journal->queue);
-    __atomic_store_n(&journal_state_note(&journal->state)->active, 0, __ATOMIC_SEQ_CST);
-    counts_set(&journal->counts, service->id, &live->counts);
+}
+
+static void tell_others(struct journal *journal, const struct service *service)
+{
+    counts_set(&journal->counts, service->id, &service->live->counts);
     writer_see(&journal->writer);
+}
+
+void journal_end_step(struct journal *journal, struct service *service)
+{
+    carry_out(journal, service);
+    __atomic_store_n(&journal_state_note(&journal->state)->active, 0, __ATOMIC_SEQ_CST);
+    tell_others(journal, service);
+}
+
+/* A part of a block is put; the rest stays noted. */
+static void end_part(struct journal *journal, struct service_pipe *pipe, size_t done_bytes)
+{
+    journal_state_note(&journal->state)->after = place_of(pipe, done_bytes);
+    carry_out(journal, pipe->service);
+    tell_others(journal, pipe->service);
 }
 
 /* Whether what comes next goes on with an unfinished line. */
@@ -236,36 +273,43 @@ void journal_wait_for_rate(struct journal *journal, const struct service *servic
 
 /* ---- blocks -------------------------------------------------------------------------------- */
 
-/* All that a service prints and that the rate leaves goes through here, once. */
-static void write_run(struct journal *journal, struct service_pipe *pipe, const char *bytes,
-                      size_t count)
+/* All that a service prints and that the rate leaves goes through here, once. Returns how much of
+ * it was put: as far as there is room. */
+static size_t write_run(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                        size_t count)
 {
     struct service *service = pipe->service;
+    const char *begin = bytes;
     char time[CLOCK_RFC3339_BYTES];
+    size_t left;
 
     clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
-    if (service->console)
-        show(service, bytes, count);
     take_line(journal, service, pipe, time);
-    while (count) {
+    while (count && (left = journal_room_left(journal)) > PLACE_LEAST_BYTES) {
         size_t room;
         char *place = queue_place(&journal->queue, service->book->slot, flags_now(service),
                                   PLACE_LEAST_BYTES, &room);
         if (!place)
-            return; /* there was room for the longest that it can get */
+            break;
         pipe->splitter.worst =
             pipe->splitter.state == LINE_NONE ? JOURNAL_DEBUG : pipe->splitter.level;
-        size_t used = journal_splitter_feed(&pipe->splitter, time, &bytes, &count, place, room);
+        size_t used = journal_splitter_feed(&pipe->splitter, time, &bytes, &count, place,
+                                            room < left ? room : left);
         queue_put(&journal->queue, used, pipe->splitter.worst <= JOURNAL_ERR ? QUEUE_URGENT : 0);
     }
+    if (service->console)
+        show(service, begin, (size_t)(bytes - begin));
+    return (size_t)(bytes - begin);
 }
 
-/* Leaves out the lines that are too many. */
-static void write_limited(struct journal *journal, struct service_pipe *pipe, const char *bytes,
-                          size_t count)
+/* Leaves out the lines that are too many. Returns as write_run(); but how much that will be has to
+ * be known before, for what the rate has let through is to be put. */
+static size_t write_limited(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+                            size_t count)
 {
     struct service *service = pipe->service;
     const struct quota *quota = &service->book->quota;
+    const size_t part = count = journal_part_room(journal, count);
 
     say_dropped(journal, service, rate_begin(&service->rate, quota, clock_now_ns()));
     const uint32_t dropped = service->rate.dropped;
@@ -280,20 +324,48 @@ static void write_limited(struct journal *journal, struct service_pipe *pipe, co
     }
     service->live->counts.over_rate += service->rate.dropped - dropped;
     journal_wait_for_rate(journal, service);
+    return part;
 }
 
-void journal_write_block(struct journal *journal, struct service_pipe *pipe, const char *bytes,
+/* Returns how many bytes were taken. */
+static size_t write_part(struct journal *journal, struct service_pipe *pipe, const char *bytes,
                          size_t count)
 {
     struct journal_counts *counts = &pipe->service->live->counts;
+    count = pipe->service->book->quota.rate_lines || pipe->dropping
+                ? write_limited(journal, pipe, bytes, count)
+                : write_run(journal, pipe, bytes, count);
     counts->lines += lines_count(bytes, count);
     counts->bytes += count;
-    if (pipe->service->book->quota.rate_lines || pipe->dropping)
-        write_limited(journal, pipe, bytes, count);
-    else
-        write_run(journal, pipe, bytes, count);
     /* Whatever the rate has left out. */
     journal_look(journal, pipe, bytes, count);
+    return count;
+}
+
+void journal_put_block(struct journal *journal, struct service_pipe *pipe, size_t count,
+                       bool is_last)
+{
+    const size_t begin = journal_state_note(&journal->state)->before.done_bytes;
+    uint64_t head = queue_head(&journal->queue);
+    size_t done = begin, put_bytes = 0;
+
+    for (;;) {
+        done += write_part(journal, pipe, journal->spool.bytes + done, count - done);
+        if (done == count)
+            break;
+        end_part(journal, pipe, done);
+        put_bytes += queue_head(&journal->queue) - head;
+        journal->in_block = true;
+        journal_make_part_room(journal);
+        journal->in_block = false;
+        journal_begin_rest(journal, pipe->service->live);
+        head = queue_head(&journal->queue);
+    }
+    if (is_last)
+        journal_end_line(journal, pipe);
+    journal_state_note(&journal->state)->after = place_of(pipe, count);
+    journal_end_step(journal, pipe->service);
+    journal_learn_growth(pipe, count - begin, put_bytes + queue_head(&journal->queue) - head);
 }
 
 void journal_end_line(struct journal *journal, struct service_pipe *pipe)
@@ -330,6 +402,7 @@ void journal_close_pipe(struct journal *journal, struct service_pipe *pipe)
     journal_end_line(journal, pipe);
     journal_end_step(journal, service);
     loop_remove(&journal->pipes, &pipe->source);
+    pace_forget(journal, pipe);
     close(fd);
     list_remove(&pipe->node);
     free(pipe);
@@ -341,22 +414,32 @@ static ssize_t read_block(struct journal *journal, struct service_pipe *pipe, si
 {
     journal_begin_step(journal, pipe->service, pipe, 0);
     ssize_t count = spool_take(&journal->spool, pipe->source.fd, most);
-    if (count > 0)
-        journal_write_block(journal, pipe, journal->spool.bytes, (size_t)count);
-    journal_end_step(journal, pipe->service);
-    if (count > 0)
-        spool_done(&journal->spool);
-    return count > 0 ? count : count == -EAGAIN || count == -EINTR ? 0 : -1;
+    if (count <= 0) {
+        journal_end_step(journal, pipe->service);
+        return count == -EAGAIN || count == -EINTR ? 0 : -1;
+    }
+    journal_put_block(journal, pipe, (size_t)count, false);
+    spool_done(&journal->spool);
+    return count;
+}
+
+ssize_t journal_read_pipe(struct journal *journal, struct service_pipe *pipe)
+{
+    size_t most = journal_block_room(journal, pipe);
+    ssize_t count = most ? read_block(journal, pipe, most) : 0;
+    if (count < 0)
+        journal_close_pipe(journal, pipe);
+    return count;
 }
 
 void journal_on_readable(struct loop_fd *source, uint32_t events)
 {
     struct service_pipe *pipe = container_of(source, struct service_pipe, source);
     struct journal *journal = pipe->service->journal;
-    size_t most = journal_block_room(journal);
     (void)events;
-    if (most && read_block(journal, pipe, most) < 0)
-        journal_close_pipe(journal, pipe);
+    ssize_t count = journal_read_pipe(journal, pipe);
+    if (count > 0)
+        pace_see(journal, pipe, (size_t)count);
 }
 
 /* Reads what is in the pipe now; what is printed meanwhile may stay. */
@@ -368,7 +451,7 @@ static void drain_pipe(struct journal *journal, struct service_pipe *pipe)
     if (waiting > DRAIN_BYTES)
         waiting = DRAIN_BYTES;
     while (waiting > 0) {
-        size_t most = journal_wait_for_block_room(journal);
+        size_t most = journal_wait_for_block_room(journal, pipe);
         ssize_t count = read_block(journal, pipe, (size_t)waiting < most ? (size_t)waiting : most);
         if (count <= 0)
             return; /* an end is seen again by the loop */

@@ -2,6 +2,7 @@
  * touches a disk: what it does is memory, pipes and sockets.
  *
  *   journal.c   lines: blocks out of pipes, events, the rate
+ *   pace.c      when pipes are read
  *   room.c      waiting for room in the queue, and what is done while the disk hangs
  *   services.c  services and pipes: made, changed, gone on with, forgotten
  *   look.c      what somebody waits for in a service's output */
@@ -41,9 +42,14 @@ struct service_pipe {
     struct list node;
     struct service *service;
     struct journal_splitter splitter;
-    bool dropping; /* in the middle of a line that `rate` has dropped */
-    enum pipe_place place;
-    ino_t inode; /* pipefs numbers them */
+    bool dropping;  /* in the middle of a line that `rate` has dropped */
+    uint8_t place;  /* enum pipe_place */
+    uint8_t growth; /* a quarter of it is how many bytes each byte becomes; 0: not known yet */
+    uint8_t looks;  /* so many in a row were quick; of a busy one: found nothing */
+    ino_t inode;    /* pipefs numbers them */
+    struct list busy_node;
+    uint32_t read_at_us;   /* not busy: when; cut off */
+    uint32_t former_bytes; /* how large it was before it was made larger; 0: it was not */
 };
 
 struct service {
@@ -62,7 +68,10 @@ struct service {
 struct journal {
     struct loop loop, pipes; /* the pipes have one of their own, which can be left alone */
     struct loop_fd pipes_source, writer_source;
-    struct loop_timer rates, patience, drain_patience;
+    struct loop_timer rates, patience, drain_patience, pace;
+    struct list busy; /* pipes that are looked at at a pace, of … */
+    uint64_t pace_delay_ns;
+    unsigned large_pipes; /* that were made larger */
     struct writer writer;
     struct queue queue;
     struct journal_state state;
@@ -73,6 +82,7 @@ struct journal {
     struct service own;
     struct intake *intake;
     bool recovered;         /* what another journal left is in the queue */
+    bool in_block;          /* a part of one is in the queue, the rest follows: nothing else may */
     bool stalled;           /* no room: pipes are left alone */
     bool hung;              /* the writer has finished nothing for long, … */
     uint64_t hung_progress; /* … since this */
@@ -93,8 +103,8 @@ int journal_init(struct journal *journal, const char *logs, const char *fallback
 /* State, queue and spool are there: finds out what another journal was in the middle of. */
 void journal_begin(struct journal *journal);
 
-/* Puts what another journal had taken out of a pipe into the queue, if it had not, so that it is
- * there once, and begins to write. Called when the services and their pipes are known. Returns 0 or
+/* Begins to write, and puts what another journal had taken out of a pipe into the queue, if it had
+ * not, so that it is there once. Called when the services and their pipes are known. Returns 0 or
  * -errno. */
 int journal_go_on(struct journal *journal);
 
@@ -164,9 +174,16 @@ void journal_begin_step(struct journal *journal, struct service *service,
                         const struct service_pipe *pipe, uint64_t sequence);
 void journal_end_step(struct journal *journal, struct service *service);
 
+/* In a step: puts what is in the spool behind what the note says is done, and ends the step. Where
+ * there is no room for all of it that is several steps, and it waits between them; not for a disk
+ * that hangs. `is_last`: nothing more comes out of the pipe. */
+void journal_put_block(struct journal *journal, struct service_pipe *pipe, size_t count,
+                       bool is_last);
+
+/* A part of a block was put: begins a step for the rest. */
+void journal_begin_rest(struct journal *journal, const struct journal_live *live);
+
 /* In a step. */
-void journal_write_block(struct journal *journal, struct service_pipe *pipe, const char *bytes,
-                         size_t count);
 void journal_end_line(struct journal *journal, struct service_pipe *pipe);
 void journal_put_line_end(struct journal *journal, struct service *service);
 void journal_say_dropped(struct journal *journal, struct service *service);
@@ -180,10 +197,22 @@ void journal_wait_for_rate(struct journal *journal, const struct service *servic
 
 /* How much may be taken out of a pipe at once. 0: there is no room, and the pipes are left alone
  * until there is some. */
-size_t journal_block_room(struct journal *journal);
+size_t journal_block_room(struct journal *journal, const struct service_pipe *pipe);
 
 /* The same, but waits until there is room; not for a disk that hangs. */
-size_t journal_wait_for_block_room(struct journal *journal);
+size_t journal_wait_for_block_room(struct journal *journal, const struct service_pipe *pipe);
+
+/* In a step: how many more bytes can be put, … */
+size_t journal_room_left(const struct journal *journal);
+
+/* … and how much of `count` bytes of a pipe, whatever they are. */
+size_t journal_part_room(const struct journal *journal, size_t count);
+
+/* Waits until there is room for a part of a block that is worth it. */
+void journal_make_part_room(struct journal *journal);
+
+/* So many bytes of a block became so many in the queue. */
+void journal_learn_growth(struct service_pipe *pipe, size_t count, size_t put_bytes);
 
 /* Waits until there is room; not for a disk that hangs. */
 void journal_make_room(struct journal *journal, size_t bytes);
@@ -201,3 +230,16 @@ void journal_hear_writer(struct journal *journal);
 void journal_look_for_room(struct journal *journal);
 
 void journal_on_readable(struct loop_fd *source, uint32_t events);
+
+/* Takes a block out of a pipe. Returns how many bytes, 0 when there are none now or there is no
+ * room, or -1 when the pipe was over and is gone. */
+ssize_t journal_read_pipe(struct journal *journal, struct service_pipe *pipe);
+
+/* So many bytes were read because epoll told of them. */
+void pace_see(struct journal *journal, struct service_pipe *pipe, size_t count);
+
+/* There is room again. */
+void pace_go_on(struct journal *journal);
+
+/* The pipe goes. */
+void pace_forget(struct journal *journal, struct service_pipe *pipe);

@@ -170,7 +170,7 @@ static void read_options(int argc, char **argv)
 static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
     struct journal *journal = context;
-    if (writer_is_self() || !journal->recovered)
+    if (writer_is_self() || !journal->recovered || journal->in_block)
         writer_say(&journal->writer, level, line, bytes);
     else
         journal_say(journal, JOURNAL_OWN_ID, (enum journal_level)log_syslog_level(level), line,

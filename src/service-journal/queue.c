@@ -106,6 +106,12 @@ size_t queue_room(const struct queue *queue)
     return QUEUE_BYTES - (size_t)(queue->at - queue_tail(queue));
 }
 
+size_t queue_left(const struct queue *queue)
+{
+    const struct queue_record *open = queue->open;
+    return queue_room(queue) - (open ? aligned(sizeof *open + open->bytes) : 0);
+}
+
 size_t queue_free(const struct queue *queue)
 {
     return QUEUE_BYTES - (size_t)(queue_head(queue) - queue_tail(queue));

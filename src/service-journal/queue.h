@@ -61,6 +61,9 @@ uint64_t queue_tail(const struct queue *queue);
 /* How many bytes can be put, beginnings of records included. */
 size_t queue_room(const struct queue *queue);
 
+/* The same, behind the record that is open. */
+size_t queue_left(const struct queue *queue);
+
 /* The same, but for what is put and not committed; for both. */
 size_t queue_free(const struct queue *queue);
 

@@ -11,6 +11,8 @@
 
 #define PATIENCE_MS       1000
 #define GROWTH            40    /* a block of nothing but line ends gets so many times as long */
+#define GROWTH_PARTS      4     /* of 1, in which it is kept what a pipe's blocks have grown by */
+#define GROWTH_DECAY      8     /* one of so many parts is forgotten with each block */
 #define SPARE_BYTES       32768 /* for events, which are not left alone */
 #define BLOCK_LEAST_BYTES 4096
 #define ENOUGH_BYTES      (QUEUE_BYTES / 4) /* room for which pipes are looked at again */
@@ -38,6 +40,7 @@ static void go_on(struct journal *journal)
 {
     journal->stalled = false;
     loop_change(&journal->loop, &journal->pipes_source, EPOLLIN);
+    pace_go_on(journal);
 }
 
 static void be_patient(struct journal *journal);
@@ -103,7 +106,35 @@ bool journal_is_drained(const struct journal *journal, uint64_t number)
     return writer_drained(&journal->writer) >= number || journal->drained_in_vain >= number;
 }
 
-size_t journal_block_room(struct journal *journal)
+/* For how much of a block there is room, by what the last ones have grown by. When it grows by
+ * more, the rest has to wait. */
+static size_t block_bytes(const struct service_pipe *pipe, size_t room)
+{
+    size_t growth = pipe->growth ? pipe->growth : GROWTH * GROWTH_PARTS;
+    return (room - SPARE_BYTES) * GROWTH_PARTS / growth;
+}
+
+/* At once to what is more: a service that prints line ends now and then does not have us wait. */
+void journal_learn_growth(struct service_pipe *pipe, size_t count, size_t put_bytes)
+{
+    size_t growth = put_bytes * GROWTH_PARTS / count + 1;
+    uint8_t left = (uint8_t)(pipe->growth - pipe->growth / GROWTH_DECAY);
+    pipe->growth = growth > left ? (uint8_t)(growth < UINT8_MAX ? growth : UINT8_MAX) : left;
+}
+
+size_t journal_room_left(const struct journal *journal)
+{
+    size_t left = queue_left(&journal->queue);
+    return left > SPARE_BYTES ? left - SPARE_BYTES : 0;
+}
+
+size_t journal_part_room(const struct journal *journal, size_t count)
+{
+    size_t most = journal_room_left(journal) / GROWTH;
+    return count < most ? count : most;
+}
+
+size_t journal_block_room(struct journal *journal, const struct service_pipe *pipe)
 {
     size_t room = queue_room(&journal->queue);
     if (room < SPARE_BYTES + BLOCK_LEAST_BYTES * GROWTH && is_hung(journal)) {
@@ -111,7 +142,7 @@ size_t journal_block_room(struct journal *journal)
         room = queue_room(&journal->queue);
     }
     if (room >= SPARE_BYTES + BLOCK_LEAST_BYTES * GROWTH)
-        return (room - SPARE_BYTES) / GROWTH;
+        return block_bytes(pipe, room);
     if (!journal->stalled) {
         journal->stalled = true;
         loop_change(&journal->loop, &journal->pipes_source, 0);
@@ -147,10 +178,15 @@ void journal_make_room(struct journal *journal, size_t bytes)
         writer_ring(&journal->writer);
 }
 
-size_t journal_wait_for_block_room(struct journal *journal)
+size_t journal_wait_for_block_room(struct journal *journal, const struct service_pipe *pipe)
+{
+    journal_make_part_room(journal);
+    return block_bytes(pipe, queue_room(&journal->queue));
+}
+
+void journal_make_part_room(struct journal *journal)
 {
     journal_make_room(journal, SPARE_BYTES + BLOCK_LEAST_BYTES * GROWTH);
-    return (queue_room(&journal->queue) - SPARE_BYTES) / GROWTH;
 }
 
 size_t journal_step_need(const struct service *service)

@@ -122,6 +122,7 @@ int journal_init(struct journal *journal, const char *logs, const char *fallback
     journal->counts = COUNTS_NONE;
     journal->own = (struct service){.journal = journal, .id = JOURNAL_OWN_ID};
     list_init(&journal->matched);
+    list_init(&journal->busy);
     list_init(&journal->own.pipes);
     int failed = writer_init(&journal->writer, &journal->queue, logs, fallback);
     if (!failed)
@@ -158,6 +159,11 @@ void journal_begin(struct journal *journal)
         live->unsynced = unsynced;
         return;
     }
+    if (note->active && note->slot < JOURNAL_SLOTS_MAX && note->pipe_inode &&
+        note->after.done_bytes < spool_taken(&journal->spool)) {
+        journal_begin_rest(journal, journal_state_live(&journal->state, note->slot));
+        return;
+    }
     if (note->active && note->sequence > journal_state_sequence(&journal->state))
         journal_state_set_sequence(&journal->state, note->sequence);
     note->active = 0;
@@ -175,7 +181,7 @@ static struct service_pipe *find_pipe(const struct service *service, uint64_t in
     return NULL;
 }
 
-/* What was in the spool is put into the queue now; of a pipe that is gone, with an end. */
+/* What is left in the spool is put into the queue now; of a pipe that is gone, with an end. */
 static void finish_step(struct journal *journal, struct service *service)
 {
     struct journal_note *note = journal_state_note(&journal->state);
@@ -183,19 +189,16 @@ static void finish_step(struct journal *journal, struct service *service)
     struct service_pipe *pipe = find_pipe(service, note->pipe_inode);
     size_t count = spool_taken(&journal->spool);
 
-    if (!count || !note->pipe_inode)
+    if (!note->pipe_inode || count <= note->before.done_bytes)
         return;
     queue_begin(&journal->queue);
     gone = (struct service_pipe){.service = service, .inode = note->pipe_inode};
     pipe = pipe ? pipe : &gone;
-    pipe->splitter = note->splitter;
-    pipe->dropping = note->dropping;
+    pipe->splitter = note->before.splitter;
+    pipe->dropping = note->before.dropping;
     if (note->live.in_inode == pipe->inode)
         service->in = pipe;
-    journal_write_block(journal, pipe, journal->spool.bytes, count);
-    if (pipe == &gone)
-        journal_end_line(journal, pipe);
-    journal_end_step(journal, service);
+    journal_put_block(journal, pipe, count, pipe == &gone);
 }
 
 /* Ends a line whose pipe is gone. */
@@ -214,6 +217,9 @@ int journal_go_on(struct journal *journal)
 {
     struct journal_note *note = journal_state_note(&journal->state);
 
+    int failed = writer_start(&journal->writer, journal->state.lives);
+    if (failed)
+        return failed;
     if (note->active && note->slot == JOURNAL_SLOT_OWN)
         note->active = 0;
     for (uint32_t id = 0; id < journal->service_count; id++)
@@ -223,9 +229,6 @@ int journal_go_on(struct journal *journal)
     note->active = 0;
     spool_done(&journal->spool);
     journal->recovered = true;
-    int failed = writer_start(&journal->writer, journal->state.lives);
-    if (failed)
-        return failed;
     for (uint32_t id = 0; id < journal->service_count; id++)
         if (journal->services[id])
             end_lost_line(journal, journal->services[id]);
@@ -461,6 +464,7 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_pla
         free(pipe);
         return failed;
     }
+    list_init(&pipe->busy_node);
     pipe->service = service;
     pipe->inode = stat.st_ino;
     pipe->splitter.default_level = JOURNAL_INFO;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define MAGIC        0x6c6e6a74696e6f63ull /* "conitjnl" */
-#define VERSION      3
+#define VERSION      4
 #define HEADER_BYTES 65536 /* the largest page there is */
 #define LIVE_BYTES   (JOURNAL_SLOTS_MAX * sizeof(struct journal_live))
 #define RECORD_BYTES 256

@@ -73,19 +73,26 @@ struct journal_live {
     struct journal_counts counts;
 };
 
-/* The step under way: a block on its way from a pipe into the queue, or what a message puts there.
- * It is carried out by the store of the queue's head; where that is still what it was, the next
- * journal does it again. */
+/* How far a block is, and where its pipe is by then. */
+struct journal_place {
+    struct journal_splitter splitter;
+    uint32_t dropping;
+    uint32_t done_bytes; /* of the spool, that are in the queue */
+};
+
+/* The step under way: a part of a block on its way from a pipe into the queue, mostly all of it, or
+ * what a message puts there. It is carried out by the store of the queue's head; where that is
+ * still what it was, the next journal does it again, and goes on behind it. */
 struct journal_note {
     uint32_t active; /* the rest is valid; set last, cleared when the step is done */
     uint32_t slot;
-    uint64_t head;                    /* of the queue, before */
-    uint64_t sequence;                /* the message that is carried out by it; 0: none */
-    struct journal_live live;         /* before */
-    uint64_t pipe_inode;              /* whose block is in the spool; 0: nobody's */
-    struct journal_splitter splitter; /* that pipe's, before */
-    uint32_t dropping;
-    uint64_t block; /* how many were noted */
+    uint64_t head;               /* of the queue, before */
+    uint64_t sequence;           /* the message that is carried out by it; 0: none */
+    struct journal_live live;    /* before */
+    uint64_t pipe_inode;         /* whose block is in the spool; 0: nobody's */
+    struct journal_place before; /* that pipe's; … */
+    struct journal_place after;  /* … valid once the step is carried out */
+    uint64_t block;              /* how many were noted */
 };
 
 /* In shared memory: every store is at once where the next journal finds it. */

@@ -1,5 +1,6 @@
 """The journal's two threads: kills at every system call, disks that hang, are full or read-only."""
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -14,6 +15,7 @@ from steps import FDATASYNC, RENAMEAT, Stopped, Stepper
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
 
 TIMEOUT = 300  # each system call is stopped at twice
+F_GETPIPE_SZ = 1032  # fcntl has it since Python 3.10
 DROPPED = re.compile(rb'dropped lines=(\d+) reason="(.*)"')
 
 
@@ -79,6 +81,43 @@ def test_a_kill_at_any_even_system_call_loses_and_doubles_no_line_and_no_event()
 
 def test_a_kill_at_any_odd_system_call_loses_and_doubles_no_line_and_no_event():
     kill_at_steps(1, 2)
+
+
+def kill_between_parts(first, stride):
+    """Prints line ends only, which get so much longer in the queue that there is not room for all of
+    a block; kills at each n-th stop."""
+    with machine() as m:
+        out = m.service(0, 'web', quota=(1 << 30, 4, 0, 0, 0))
+        steps, more, said, text = first, True, [], b'x' * 20000
+        while more:
+            os.write(out, text + b'\n')  # what is to be expected of it
+            m.drain()
+            stepper = Stepper(m.process)
+            os.write(out, b'%d\n' % steps + b'\n' * 60000)
+            said += [text, b'%d' % steps, b'60000']
+            more = stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            m.drain()
+            steps += stride
+        assert len(said) > 3 * 10
+        printed, empty = [], 0
+        for line in m.text('web').split(b'\n')[:-1]:
+            line = line[len('2026-11-22T13:54:00.123456Z info '):]
+            if line and empty:
+                printed.append(b'%d' % empty)
+                empty = 0
+            empty += not line
+            printed += [line] if line else []
+        printed.append(b'%d' % empty)
+        assert printed == said, [pair for pair in zip(printed, said) if pair[0] != pair[1]][:5]
+        os.close(out)
+
+
+def test_a_kill_between_the_parts_of_a_block_loses_and_doubles_no_line():
+    kill_between_parts(1, 6)
 
 
 def test_what_is_in_the_queue_of_a_journal_that_is_killed_is_written_by_the_next():
@@ -195,6 +234,15 @@ def has_syncing_thread(pid):
     return len(os.listdir(f'/proc/{pid}/task')) == 3
 
 
+def drained_to_quiet(stepper):
+    """Until there is no system call for a second, three times in a row: nothing is done again and
+    again."""
+    quiet, end = 0, time.monotonic() + 60
+    while quiet < 3:
+        assert time.monotonic() < end, 'it wakes up though there is nothing to do'
+        quiet = 0 if stepper.next_stop() else quiet + 1
+
+
 def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wakes_up():
     with machine(start=False) as m:
         m.prefix = ['unshare', '--mount']  # it is woken when somebody mounts something
@@ -212,12 +260,36 @@ def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wake
             while not set(outs) <= set(order):
                 order.append(next_synced(stepper))
             assert order.index('urgent') < order.index('quiet'), order
-            quiet, end = 0, time.monotonic() + 60
-            while quiet < 3:  # in a row: nothing is done again and again
-                assert time.monotonic() < end, 'it wakes up though nothing is unsynced'
-                quiet = 0 if stepper.next_stop() else quiet + 1
+            drained_to_quiet(stepper)
         for out in outs.values():
             os.close(out)
+
+
+def test_a_pipe_that_is_printed_into_without_a_pause_is_large_until_it_is_idle():
+    with machine(start=False) as m:
+        m.prefix = ['unshare', '--mount']  # it is woken when somebody mounts something
+        m.start()
+        out = m.service(0, 'web', quota=(1 << 40, 4, 0, 0, 0))
+        other = m.service(1, 'other')
+        former = fcntl.fcntl(out, F_GETPIPE_SZ)
+        printer = subprocess.Popen(['seq', 'inf'], stdout=out)
+        until(lambda: fcntl.fcntl(out, F_GETPIPE_SZ) > former, 'the pipe is larger')
+        os.write(other, b'<3>nor is another one forgotten meanwhile\n')
+        until(lambda: (m.logs / 'other').exists() and m.lines('other'), 'it is there')
+        printer.kill()
+        printer.wait()
+        until(lambda: fcntl.fcntl(out, F_GETPIPE_SZ) == former, 'the pipe is as it was')
+        os.write(out, b'\n')
+        m.drain()
+        printed = numbers(m.lines('web')[:-1])
+        assert printed == list(range(1, len(printed) + 1))
+        os.write(out, b'and it is read again\n')
+        until(lambda: m.lines('web')[-1][2] == b'and it is read again', 'it is there')
+        until(lambda: has_syncing_thread(m.process.pid), 'the last one is synced', deadline=60)
+        with contextlib.closing(Stepper(m.process)) as stepper:
+            drained_to_quiet(stepper)
+        for fd in (out, other):
+            os.close(fd)
 
 
 def test_the_time_that_the_system_file_gives_counts_from_the_next_reload():
