@@ -6,6 +6,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#define MICROS_BEGIN 20 /* in "2026-11-22T13:54:00.123456Z" */
+#define MICROS_END   26
+
 static int put(struct buffer *out, const char *text)
 {
     return buffer_append(out, text, strlen(text));
@@ -131,6 +134,22 @@ int journal_show_base64(struct buffer *out, const char *bytes, size_t count)
     return failed;
 }
 
+/* Entries that follow each other mostly have the same second. */
+static void format_time(char text[static CLOCK_RFC3339_BYTES], uint64_t time_ns)
+{
+    static _Thread_local char last[CLOCK_RFC3339_BYTES];
+    static _Thread_local uint64_t last_second = UINT64_MAX;
+    const uint64_t second = time_ns / NS_PER_SEC;
+    unsigned micros = (unsigned)(time_ns % NS_PER_SEC / 1000);
+
+    if (second != last_second)
+        clock_format_rfc3339(last, time_ns);
+    last_second = second;
+    memcpy(text, last, sizeof last);
+    for (char *at = text + MICROS_END; at > text + MICROS_BEGIN; micros /= 10)
+        *--at = (char)('0' + micros % 10);
+}
+
 int journal_show_short(struct buffer *out, const char *service, const struct journal_entry *entry)
 {
     char time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
@@ -138,7 +157,7 @@ int journal_show_short(struct buffer *out, const char *service, const struct jou
     int failed = 0;
 
     if (entry->time_ns)
-        clock_format_rfc3339(time, entry->time_ns);
+        format_time(time, entry->time_ns);
     else
         memset(time, '-', sizeof time); /* one of them is shown */
     bytes = journal_format_prefix(prefix, time, entry->mark, entry->level);

@@ -3,24 +3,24 @@
  * While a service prints little each write wakes us. One that writes without a pause would wake us
  * for each write too, mostly for a line, and that costs it and us several times what the line does:
  * such a pipe is busy, and looked at at a pace, at which it gets about half full meanwhile. It is
- * left to epoll again when it was found empty a few times, so that what is idle wakes nobody. A busy
- * pipe that gets full all the same is made larger, as long as few are. */
+ * left to epoll again when it was found empty a few times, so that what is idle wakes nobody. A
+ * busy pipe that gets full all the same is made larger, as long as few are. */
 #include "service-journal/journal.h"
 
 #include "base/clock.h"
 
 #include <fcntl.h>
 
-#define QUICK_US       300 /* so soon after the last one a read is a quick one, or … */
+#define QUICK_US       300        /* so soon after the last one a read is a quick one, or … */
 #define QUICK_BYTES    (32 << 10) /* … when it brings so much; … */
-#define QUICK_READS    8   /* … and so many in a row make a pipe busy */
-#define EMPTY_LOOKS    4   /* in a row, after which it is not any more */
+#define QUICK_READS    8          /* … and so many in a row make a pipe busy */
+#define EMPTY_LOOKS    4          /* in a row, after which it is not any more */
 #define LEAST_DELAY_NS (100 * 1000ull)
-#define MOST_DELAY_NS  NS_PER_MS        /* a line waits no longer for us */
-#define TURN_BYTES     (512u << 10)     /* of all busy pipes, before others are looked at */
-#define PIPE_BYTES     65536            /* what a pipe holds that nobody has changed */
+#define MOST_DELAY_NS  NS_PER_MS    /* a line waits no longer for us */
+#define TURN_BYTES     (512u << 10) /* of all busy pipes, before others are looked at */
+#define PIPE_BYTES     65536        /* what a pipe holds that nobody has changed */
 #define LARGE_BYTES    (256 << 10)
-#define LARGE_MOST     32               /* of these */
+#define LARGE_MOST     32 /* of these */
 #define QUARTERS       4
 
 static void on_pace(struct loop_timer *timer);
