@@ -4,9 +4,9 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/signals.h"
-#include "base/syscall.h"
 #include "init/ended.h"
 #include "init/init.h"
+#include "init/process.h"
 #include "init/stage2-hand-over.h"
 #include "log/log.h"
 
@@ -53,6 +53,12 @@ static void empty_stdin(void)
     }
 }
 
+void children_limit_files(const struct init *init)
+{
+    struct rlimit files = {init->own->child_files_soft, init->own->child_files_hard};
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 /* Executes the program from the first place that has it. Only returns what failed. */
 static struct start_error execute(const struct child *child, char **arguments)
 {
@@ -88,12 +94,12 @@ become(const struct child *child, int link, int middle, int error_fd)
         dup2(middle, CHILD_FD_LINK);
         dup3(error_fd, ERROR_FD, O_CLOEXEC);
         error_fd = ERROR_FD;
-        syscall_close_range(ERROR_FD + 1, ~0u, 0);
-        setrlimit(RLIMIT_NOFILE, &child->init->child_files);
+        process_close_from(ERROR_FD + 1);
+        children_limit_files(child->init);
         signals_reset();
         for (size_t i = 0; i < options->argument_count; i++)
             arguments[count++] = (char *)options->arguments[i];
-        if (child->init->container)
+        if (child->init->own->container)
             arguments[count++] = (char *)"--container";
         error = execute(child, arguments);
     }
@@ -114,13 +120,27 @@ static unsigned delay_ms(unsigned failures)
 
 static void on_restart(struct loop_timer *timer)
 {
-    child_start(container_of(timer, struct child, restart));
+    struct child *child = container_of(timer, struct child, restart);
+    child->kept->restart_at_ns = 0;
+    child_start(child);
+}
+
+static void restart_at(struct child *child, uint64_t at_ns)
+{
+    child->kept->restart_at_ns = at_ns;
+    loop_set_timer(&child->init->loop, &child->restart, at_ns, on_restart);
+}
+
+void child_start_no_more(struct child *child)
+{
+    child->kept->restart_at_ns = 0;
+    loop_clear_timer(&child->init->loop, &child->restart);
 }
 
 static int make_pair(int pair[2])
 {
     int bytes = SOCKET_BYTES;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair) < 0)
         return -errno;
     for (int i = 0; i < 2; i++)
         if (setsockopt(pair[i], SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) < 0)
@@ -128,7 +148,7 @@ static int make_pair(int pair[2])
     return 0;
 }
 
-void children_init(struct init *init)
+void children_init(struct init *init, bool resumed)
 {
     static const struct {
         const char *program;
@@ -138,42 +158,54 @@ void children_init(struct init *init)
         [CHILD_JOURNAL] = {"service-journal", OWNER_JOURNAL},
     };
     for (int i = 0; i < CHILDREN; i++) {
-        init->middle[i] = -1;
+        struct kept_child *kept = &init->kept->children[i];
         init->children[i] = (struct child){.init = init,
+                                           .kept = kept,
                                            .program = rows[i].program,
                                            .owner = rows[i].owner,
-                                           .link.fd = -1,
-                                           .link_fd = -1,
-                                           .error_fd = -1};
+                                           .link.fd = -1};
+        if (resumed)
+            continue;
+        init->own->middle[i] = -1;
+        *kept = (struct kept_child){.link_fd = -1, .error_fd = -1};
     }
 }
 
 static void schedule(struct child *child)
 {
-    if (child->init->phase != PHASE_NONE && child->init->phase < PHASE_CLOSE &&
-        child->owner == OWNER_JOURNAL && child->failures > 1)
+    if (child->init->ending->phase != PHASE_NONE && child->init->ending->phase < PHASE_CLOSE &&
+        child->owner == OWNER_JOURNAL && child->kept->failures > 1)
         return; /* the machine ends: a journal that fails twice is not waited for */
-    loop_set_timer(&child->init->loop, &child->restart,
-                   clock_now_ns() + delay_ms(child->failures) * NS_PER_MS, on_restart);
+    restart_at(child, clock_now_ns() + delay_ms(child->kept->failures) * NS_PER_MS);
 }
 
 static void open_rescue(struct init *init);
 
 static void count_failure(struct child *child)
 {
-    child->failures++;
-    if (child->failures >= RESCUE_AFTER && child->owner == OWNER_LAUNCHER)
+    child->kept->failures++;
+    if (child->kept->failures >= RESCUE_AFTER && child->owner == OWNER_LAUNCHER)
         open_rescue(child->init);
     schedule(child);
 }
 
-/* Everything a start needs, or a negative errno and nothing of it. */
-static int open_ends(struct child *child, int link[2], int errors[2])
+/* Makes a pair and notes both ends as one: what is noted is not lost by a fault of ours. */
+static int make_middle(struct init *init)
 {
-    struct init *init = child->init;
-    int failed = 0;
-    if (init->middle[0] < 0)
-        failed = make_pair(init->middle);
+    int pair[2];
+    int failed = init->own->middle[0] < 0 ? make_pair(pair) : 0;
+    if (!failed && init->own->middle[0] < 0) {
+        init->own->middle[1] = pair[1];
+        init->own->middle[0] = pair[0];
+    }
+    return failed;
+}
+
+/* Everything a start needs, or a negative errno and nothing of it. */
+static int open_ends(struct child *child, int *ret_link, int *ret_errors)
+{
+    int link[2], errors[2];
+    int failed = make_middle(child->init);
     if (failed)
         return failed;
     failed = make_pair(link);
@@ -183,69 +215,81 @@ static int open_ends(struct child *child, int link[2], int errors[2])
         failed = -errno;
         close(link[0]);
         close(link[1]);
+        return failed;
     }
-    return failed;
+    fcntl(errors[0], F_SETFD, 0);
+    child->kept->link_fd = link[0];
+    child->kept->error_fd = errors[0];
+    *ret_link = link[1];
+    *ret_errors = errors[1];
+    return 0;
 }
 
-/* Starts the process. Returns its pid and our end of its pair, or -errno. */
-static pid_t spawn(struct child *child, int *ret_link)
+static void close_errors(struct child *child)
+{
+    int fd = child->kept->error_fd;
+    child->kept->error_fd = -1;
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Starts the process. Returns 0 or -errno. */
+static int spawn(struct child *child)
 {
     struct init *init = child->init;
-    int link[2], errors[2];
+    int link = -1, errors = -1;
 
-    int failed = open_ends(child, link, errors);
+    int failed = open_ends(child, &link, &errors);
     if (failed)
         return failed;
-    pid_t pid = fork();
+    child->kept->ready = child->kept->cursor = child->kept->refused_count = 0;
+    child->kept->sending = 0;
+    child->kept->replaying = true;
+    pid_t pid = process_fork(&child->kept->pid);
     if (pid == 0)
-        become(child, link[1], init->middle[child - init->children], errors[1]);
-    failed = pid < 0 ? -errno : 0;
-    close(link[1]);
-    close(errors[1]);
-    if (failed) {
-        close(link[0]);
-        close(errors[0]);
-        return failed;
-    }
-    child->error_fd = errors[0];
-    *ret_link = link[0];
+        become(child, link, init->own->middle[child - init->children], errors);
+    close(link);
+    close(errors);
+    if (pid > 0)
+        return 0;
+    child_close_link(child);
+    close_errors(child);
     return pid;
 }
 
 void child_start(struct child *child)
 {
-    int link = -1;
-    if (child->pid > 0)
+    if (child->kept->pid > 0)
         return;
-    pid_t pid = spawn(child, &link);
-    if (pid < 0) {
+    int failed = spawn(child);
+    if (failed) {
         LOG(ERROR, "Could not start a part of conit", TEXT("program", child->program),
-            TEXT("error", strerror(-pid)));
+            TEXT("error", strerror(-failed)));
         count_failure(child);
         return;
     }
-    child->pid = pid;
-    child->ready = false;
-    LOG(DEBUG, "Started", TEXT("program", child->program), NUMBER("pid", pid));
-    hand_over_begin(child, link);
+    LOG(DEBUG, "Started", TEXT("program", child->program), NUMBER("pid", child->kept->pid));
+    hand_over_begin(child);
 }
 
 void child_close_link(struct child *child)
 {
-    if (child->link_fd < 0)
+    int fd = child->kept->link_fd;
+    if (fd < 0)
         return;
     if (child->link.fd >= 0)
         loop_remove(&child->init->loop, &child->link);
-    close(child->link_fd);
-    child->link_fd = -1;
-    child->replaying = false;
-    child->refused_count = 0;
+    child->kept->link_fd = -1;
+    close(fd);
+    child->kept->replaying = child->kept->sending = 0;
+    child->kept->refused_count = 0;
 }
 
 static void log_end(struct child *child, pid_t pid, int status)
 {
     struct start_error error;
-    if (child->error_fd >= 0 && read(child->error_fd, &error, sizeof error) == sizeof error) {
+    if (child->kept->error_fd >= 0 &&
+        read(child->kept->error_fd, &error, sizeof error) == sizeof error) {
         char path[sizeof child->init->folder + 32];
         text_format(path, sizeof path, "%s/%s",
                     error.path == 0 ? child->init->folder : CONIT_LIBEXEC, child->program);
@@ -255,11 +299,11 @@ static void log_end(struct child *child, pid_t pid, int status)
     } else if (WIFSIGNALED(status)) {
         LOG(ERROR, "A part of conit was killed and is started again",
             TEXT("program", child->program), NUMBER("signal", WTERMSIG(status)), NUMBER("pid", pid),
-            NUMBER("failures", child->failures + 1));
+            NUMBER("failures", child->kept->failures + 1));
     } else {
         LOG(ERROR, "A part of conit ended and is started again", TEXT("program", child->program),
-            NUMBER("code", WEXITSTATUS(status)), NUMBER("pid", child->pid),
-            NUMBER("failures", child->failures + 1));
+            NUMBER("code", WEXITSTATUS(status)), NUMBER("pid", pid),
+            NUMBER("failures", child->kept->failures + 1));
     }
 }
 
@@ -267,25 +311,35 @@ void child_ended(struct child *child, pid_t pid, int status)
 {
     struct init *init = child->init;
     child_close_link(child);
-    bool wanted = init->phase == PHASE_NONE ||
-                  (child->owner == OWNER_JOURNAL && init->phase < PHASE_CLOSE && !init->drained);
+    bool wanted = init->ending->phase == PHASE_NONE ||
+                  (child->owner == OWNER_JOURNAL && init->ending->phase < PHASE_CLOSE &&
+                   !init->ending->drained);
     if (wanted)
         log_end(child, pid, status);
-    if (child->error_fd >= 0)
-        close(child->error_fd);
-    child->error_fd = -1;
-    child->ready = false;
+    close_errors(child);
+    child->kept->ready = false;
     if (wanted)
         count_failure(child);
 }
 
 void child_is_ready(struct child *child)
 {
-    child->ready = true;
-    child->failures = 0;
-    if (child->error_fd >= 0)
-        close(child->error_fd);
-    child->error_fd = -1;
+    child->kept->ready = true;
+    child->kept->failures = 0;
+    close_errors(child);
+}
+
+void child_resume(struct child *child)
+{
+    struct kept_child *kept = child->kept;
+    const struct kept_ending *ending = child->init->ending;
+    bool wanted = ending->phase == PHASE_NONE ||
+                  (child->owner == OWNER_JOURNAL && ending->phase < PHASE_CLOSE);
+    if (kept->pid > 0 || !wanted)
+        return;
+    child_close_link(child);
+    close_errors(child);
+    restart_at(child, kept->restart_at_ns ? kept->restart_at_ns : clock_now_ns());
 }
 
 /* ---- the rescue shell ---------------------------------------------------------------------- */
@@ -306,8 +360,8 @@ static void __attribute__((noreturn)) become_rescue(struct init *init)
     ioctl(console, TIOCSCTTY, 1);
     for (int i = 0; i < 3; i++)
         dup2(console, i);
-    syscall_close_range(3, ~0u, 0);
-    setrlimit(RLIMIT_NOFILE, &init->child_files);
+    process_close_from(3);
+    children_limit_files(init);
     signals_reset();
     for (size_t i = 0; i < sizeof shells / sizeof shells[0]; i++)
         execl(shells[i].path, shells[i].path, shells[i].argument, (char *)NULL);
@@ -317,20 +371,18 @@ static void __attribute__((noreturn)) become_rescue(struct init *init)
 /* One at a time, and none in a container: its console belongs to the outside. */
 static void open_rescue(struct init *init)
 {
-    if (init->container || init->rescue_pid > 0 || init->phase != PHASE_NONE)
+    if (init->own->container || init->own->rescue_pid > 0 || init->ending->phase != PHASE_NONE)
         return;
     LOG(FATAL, "The launcher does not get ready: here is a shell, and it is tried again meanwhile");
-    pid_t pid = fork();
+    pid_t pid = process_fork(&init->own->rescue_pid);
     if (pid == 0)
         become_rescue(init);
     if (pid < 0)
-        LOG(ERROR, "Could not open a rescue shell", TEXT("error", strerror(errno)));
-    else
-        init->rescue_pid = pid;
+        LOG(ERROR, "Could not open a rescue shell", TEXT("error", strerror(-pid)));
 }
 
 void rescue_ended(struct init *init)
 {
-    init->rescue_pid = 0;
+    init->own->rescue_pid = 0;
     LOG(WARNING, "The rescue shell has ended");
 }

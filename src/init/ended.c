@@ -1,55 +1,87 @@
-/* The ring of reaped processes. The counters only grow: seen <= sent <= last. */
+/* The ring of reaped processes. A change of its counters is made in the half that does not count,
+ * which then becomes the one that does. */
 #include "init/ended.h"
 
-#include <stdint.h>
+static struct kept *kept;
 
-static struct hand_over_ended ring[ENDED_RING];
-static uint64_t seen, sent, last;
-/* Pairs that were sent, then pushed out of the ring: their acknowledgement is still to come. */
-static uint64_t lost_sent;
+void ended_use(struct kept *kept_)
+{
+    kept = kept_;
+}
+
+static const struct kept_ended_half *now(void)
+{
+    return &kept->ended.halves[kept->ended.live & 1];
+}
+
+static void become(struct kept_ended_half next)
+{
+    uint32_t live = !(kept->ended.live & 1);
+    kept->ended.halves[live] = next;
+    kept_settle();
+    kept->ended.live = live;
+    kept_settle();
+}
 
 bool ended_is_full(void)
 {
-    return last - seen == ENDED_RING;
+    return kept->ended.last - now()->seen >= ENDED_RING;
 }
 
 bool ended_push(struct hand_over_ended pair)
 {
     bool lose = ended_is_full();
     if (lose) {
-        if (sent > seen)
-            lost_sent++;
+        struct kept_ended_half next = *now();
+        if (next.sent > next.seen)
+            next.lost_sent++;
         else
-            sent++;
-        seen++;
+            next.sent++;
+        next.seen++;
+        become(next);
     }
-    ring[last++ % ENDED_RING] = pair;
+    kept->ended_ring[kept->ended.last % ENDED_RING] = pair;
+    kept_settle();
+    kept->ended.last++;
     return lose;
 }
 
 size_t ended_peek(struct hand_over_ended *pairs, size_t max)
 {
     size_t count = 0;
-    for (uint64_t at = sent; at < last && count < max; at++)
-        pairs[count++] = ring[at % ENDED_RING];
+    for (uint64_t at = now()->sent; at < kept->ended.last && count < max; at++)
+        pairs[count++] = kept->ended_ring[at % ENDED_RING];
     return count;
 }
 
 void ended_sent(size_t count)
 {
-    sent += count < last - sent ? count : last - sent;
+    struct kept_ended_half next = *now();
+    uint64_t waiting = kept->ended.last - next.sent;
+    next.sent += count < waiting ? count : waiting;
+    become(next);
 }
 
 void ended_seen(size_t count)
 {
-    uint64_t lost = count < lost_sent ? count : lost_sent;
-    lost_sent -= lost;
+    struct kept_ended_half next = *now();
+    uint64_t lost = count < next.lost_sent ? count : next.lost_sent;
+    next.lost_sent -= lost;
     count -= lost;
-    seen += count < sent - seen ? count : sent - seen;
+    next.seen += count < next.sent - next.seen ? count : next.sent - next.seen;
+    next.answers++;
+    become(next);
+}
+
+uint64_t ended_answers(void)
+{
+    return now()->answers;
 }
 
 void ended_rewind(void)
 {
-    sent = seen;
-    lost_sent = 0;
+    struct kept_ended_half next = *now();
+    next.sent = next.seen;
+    next.lost_sent = 0;
+    become(next);
 }

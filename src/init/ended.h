@@ -1,12 +1,12 @@
-/* What init has reaped and the launcher has not yet carried out: a ring in static storage. */
+/* What init has reaped and the launcher has not yet carried out: a ring in init's record. */
 #pragma once
 
-#include "protocol/hand-over.h"
+#include "init/kept.h"
 
 #include <stdbool.h>
-#include <stddef.h>
 
-#define ENDED_RING 4096 /* pairs */
+/* The record that the ring is in. Before anything else here. */
+void ended_use(struct kept *kept);
 
 bool ended_is_full(void);
 
@@ -21,6 +21,9 @@ void ended_sent(size_t count);
 
 /* The launcher has carried out `count` pairs more, in the order they were sent. */
 void ended_seen(size_t count);
+
+/* How often ended_seen() was called. */
+uint64_t ended_answers(void);
 
 /* A new launcher: what was sent and not seen is to be sent again. */
 void ended_rewind(void);

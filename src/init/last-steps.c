@@ -234,9 +234,9 @@ static void __attribute__((noreturn)) end_machine(struct init *init)
     unmount_all();
     steps[0] = (struct step){"sync", "all file systems", sync_all, NULL, SYNC_MS, 0};
     steps_run(steps, 1);
-    LOG(INFO, "The machine ends now", TEXT("how", shut_down_name(init->how)));
-    int failed = reboot(commands[init->how]);
-    if (failed < 0 && init->how == SHUT_DOWN_KEXEC) {
+    LOG(INFO, "The machine ends now", TEXT("how", shut_down_name(init->ending->how)));
+    int failed = reboot(commands[init->ending->how]);
+    if (failed < 0 && init->ending->how == SHUT_DOWN_KEXEC) {
         LOG(WARNING, "No kernel is loaded for kexec: rebooting instead",
             TEXT("error", strerror(errno)));
         failed = reboot(RB_AUTOBOOT);
@@ -250,11 +250,11 @@ static void __attribute__((noreturn)) end_machine(struct init *init)
 static void __attribute__((noreturn)) end_container(struct init *init)
 {
     stage1_unmount_own();
-    if (init->how == SHUT_DOWN_REBOOT || init->how == SHUT_DOWN_KEXEC) {
+    if (init->ending->how == SHUT_DOWN_REBOOT || init->ending->how == SHUT_DOWN_KEXEC) {
         reboot(RB_AUTOBOOT); /* inside a PID namespace this ends the namespace only */
         _exit(0);            /* it is not permitted here */
     }
-    _exit(init->exit_status & 0xff);
+    _exit(init->ending->exit_status & 0xff);
 }
 
 void last_steps(struct init *init)
@@ -267,7 +267,7 @@ void last_steps(struct init *init)
         kill(-1, SIGKILL); /* whom /proc did not show, and the journal if it still is there */
     while (waitpid(-1, NULL, WNOHANG) > 0)
         ;
-    if (init->container)
+    if (init->own->container)
         end_container(init);
     end_machine(init);
 }

@@ -5,24 +5,29 @@
 #include <stdint.h>
 #include <string.h>
 
-#define RING_BYTES 16384 /* a power of two; some 150 lines: a boot that goes wrong */
 #define HEAD_BYTES 3
 
-_Static_assert((RING_BYTES & (RING_BYTES - 1)) == 0, "positions wrap at a power of two");
+_Static_assert((LINES_RING_BYTES & (LINES_RING_BYTES - 1)) == 0,
+               "positions wrap at a power of two");
 
-static unsigned char ring[RING_BYTES];
-static uint32_t begin, end; /* they only grow, and wrap with their type */
+static struct kept *kept;
 
-static size_t length_at(uint32_t at)
+void lines_use(struct kept *kept_)
 {
-    return (size_t)ring[(at + 1) % RING_BYTES] << 8 | ring[(at + 2) % RING_BYTES];
+    kept = kept_;
 }
 
-static void put(unsigned char byte)
+static unsigned char *at(uint32_t position)
 {
-    ring[end++ % RING_BYTES] = byte;
+    return &kept->lines_ring[position % LINES_RING_BYTES];
 }
 
+static size_t length_at(uint32_t position)
+{
+    return (size_t)*at(position + 1) << 8 | *at(position + 2);
+}
+
+/* A line counts when all of it is there. */
 void lines_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
     (void)context;
@@ -30,31 +35,37 @@ void lines_sink(void *context, enum log_level level, const char *line, size_t by
         bytes--;
     if (bytes > LOG_LINE_BYTES)
         bytes = LOG_LINE_BYTES;
-    while (RING_BYTES - (end - begin) < bytes + HEAD_BYTES)
+    while (LINES_RING_BYTES - (kept->lines.end - kept->lines.begin) < bytes + HEAD_BYTES)
         lines_take();
-    put((unsigned char)level);
-    put((unsigned char)(bytes >> 8));
-    put((unsigned char)bytes);
+    uint32_t end = kept->lines.end;
+    *at(end++) = (unsigned char)level;
+    *at(end++) = (unsigned char)(bytes >> 8);
+    *at(end++) = (unsigned char)bytes;
     for (size_t i = 0; i < bytes; i++)
-        put((unsigned char)line[i]);
+        *at(end++) = (unsigned char)line[i];
+    kept_settle();
+    kept->lines.end = end;
 }
 
 bool lines_peek(char *text, size_t size_bytes, size_t *ret_bytes, enum log_level *ret_level)
 {
-    if (begin == end)
+    uint32_t begin = kept->lines.begin;
+    if (begin == kept->lines.end)
         return false;
     size_t length = length_at(begin);
     if (length > size_bytes)
         length = size_bytes;
     for (size_t i = 0; i < length; i++)
-        text[i] = (char)ring[(begin + HEAD_BYTES + i) % RING_BYTES];
+        text[i] = (char)*at(begin + HEAD_BYTES + (uint32_t)i);
     *ret_bytes = length;
-    *ret_level = (enum log_level)ring[begin % RING_BYTES];
+    *ret_level = (enum log_level) * at(begin);
     return true;
 }
 
+/* What stands there instead of a length may be anything after a fault of ours. */
 void lines_take(void)
 {
-    if (begin != end)
-        begin += (uint32_t)(HEAD_BYTES + length_at(begin));
+    uint32_t used = kept->lines.end - kept->lines.begin;
+    uint32_t bytes = (uint32_t)(HEAD_BYTES + length_at(kept->lines.begin));
+    kept->lines.begin += bytes < used ? bytes : used;
 }

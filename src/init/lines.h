@@ -1,9 +1,11 @@
-/* Init's own log lines on their way to the journal: a ring of bytes in static storage. */
+/* Init's own log lines on their way to the journal: a ring of bytes in init's record. */
 #pragma once
 
+#include "init/kept.h"
 #include "log/log.h"
 
-#include <stddef.h>
+/* The record that the ring is in. Before anything else here. */
+void lines_use(struct kept *kept);
 
 /* The log_sink. A line that does not fit pushes out the oldest. */
 void lines_sink(void *context, enum log_level level, const char *line, size_t bytes);

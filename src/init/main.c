@@ -7,11 +7,15 @@
 #include "base/list.h"
 #include "init/children.h"
 #include "init/container.h"
+#include "init/ended.h"
+#include "init/held.h"
 #include "init/init.h"
 #include "init/lines.h"
+#include "init/process.h"
 #include "init/processes.h"
 #include "init/stage1-mount.h"
 #include "init/stage2-hand-over.h"
+#include "init/stage2-reap.h"
 #include "init/stage3-shut-down.h"
 #include "log/console.h"
 #include "log/log.h"
@@ -70,6 +74,14 @@ static void block_signals(struct init *init)
             sigaddset(&init->signals, signal);
 }
 
+static void take_signal(struct init *init, int signal, pid_t sender)
+{
+    if (signal == SIGCHLD)
+        init->reap_wanted = true;
+    else if (shut_down_of_signal(signal) != SHUT_DOWN_NONE)
+        shut_down_ask(init, signal, sender);
+}
+
 static void on_signals(struct loop_fd *source, uint32_t events)
 {
     struct init *init = container_of(source, struct init, signal_source);
@@ -77,8 +89,8 @@ static void on_signals(struct loop_fd *source, uint32_t events)
     (void)events;
     ssize_t got = read(source->fd, infos, sizeof infos);
     for (size_t i = 0; got > 0 && i < (size_t)got / sizeof infos[0]; i++)
-        hand_over_signal(init, (int)infos[i].ssi_signo,
-                         infos[i].ssi_code == SI_KERNEL ? 0 : (pid_t)infos[i].ssi_pid);
+        take_signal(init, (int)infos[i].ssi_signo,
+                    infos[i].ssi_code == SI_KERNEL ? 0 : (pid_t)infos[i].ssi_pid);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */
@@ -86,9 +98,9 @@ static void on_signals(struct loop_fd *source, uint32_t events)
 static bool on_turn(void *context)
 {
     struct init *init = context;
-    bool more = hand_over_reap(init);
+    bool more = reap_turn(init);
     /* What was logged in this turn goes to the journal. */
-    if (init->children[CHILD_JOURNAL].ready)
+    if (init->children[CHILD_JOURNAL].kept->ready)
         hand_over_send_pending(&init->children[CHILD_JOURNAL]);
     return more;
 }
@@ -129,7 +141,7 @@ static void turn_without_loop(struct init *init)
     struct timespec limit = {RETRY_MS / 1000, RETRY_MS % 1000 * NS_PER_MS};
     int signal = sigtimedwait(&init->signals, &info, &limit);
     if (signal > 0)
-        hand_over_signal(init, signal, info.si_code == SI_KERNEL ? 0 : info.si_pid);
+        take_signal(init, signal, info.si_code == SI_KERNEL ? 0 : info.si_pid);
     init->reap_wanted = true;
     for (int i = 0; i < CHILDREN; i++)
         hand_over_poll(&init->children[i]);
@@ -171,13 +183,35 @@ static void find_folder(struct init *init)
         *(slash ? slash : init->folder) = 0;
 }
 
-static void say_hello(const struct init *init)
+static void say_hello(const struct init *init, bool whole)
 {
     LOG(INFO, "conit starts", TEXT("version", CONIT_VERSION),
-        TEXT("in", init->container ? "container" : "machine"));
+        TEXT("in", init->own->container ? "container" : "machine"));
     if (init->options.wrong)
         LOG(WARNING, "A word of the command line is not known, or has no good value",
             TEXT("word", init->options.wrong));
+    if (!whole)
+        LOG(WARNING, "The command line is too long: its end is left out",
+            NUMBER("most_bytes", WORDS_BYTES), NUMBER("most_words", WORDS_MAX));
+}
+
+/* What survives init is in the record from here on. */
+static void use_record(struct init *init)
+{
+    init->kept = init->record.kept;
+    init->own = &init->kept->own;
+    init->ending = &init->kept->ending;
+    process_use(&init->record);
+    held_use(init->kept);
+    ended_use(init->kept);
+    lines_use(init->kept);
+}
+
+/* The words of the command line as they are kept: the children's arguments point into them. */
+static void read_options(struct init *init)
+{
+    static const char *words[WORDS_MAX + 1];
+    options_parse(&init->options, options_kept(&init->kept->words, words), words);
 }
 
 int main(int argc, char **argv)
@@ -190,28 +224,34 @@ int main(int argc, char **argv)
         return refuse_to_run(&init->options);
     stage1_open_standard();
     init->proc_fd = container_open_proc();
-    init->container = container_detect(init->proc_fd);
-    if (init->container && answered(&init->options))
+    bool container = container_detect(init->proc_fd);
+    if (container && answered(&init->options))
         return 0;
 
     /* ==== FROM THIS LINE ON PID 1 MUST NOT EXIT, but at the end of last-steps.c ================
      */
 
+    record_create(&init->record);
+    use_record(init);
+    init->own->container = container;
+    bool whole = options_keep(&init->kept->words, argc, (const char *const *)argv);
+    read_options(init);
     block_signals(init);
     processes_use(init->proc_fd);
+    stage1_use(init);
     log_set_json(init->options.json);
     log_add_sink(console_sink, NULL, init->options.level);
     log_add_sink(lines_sink, NULL, init->options.level > LOG_INFO ? LOG_DEBUG : LOG_INFO);
     console_init(2, true);
 
-    stage1_mount(init);
+    stage1_mount();
     stage1_console(init);
-    say_hello(init);
+    say_hello(init, whole);
     stage1_hostname(init);
     stage1_limits(init);
     find_folder(init);
 
-    children_init(init);
+    children_init(init, false);
     int failed = make_loop(init);
     for (int i = CHILDREN - 1; i >= 0; i--) /* the journal first: the launcher will want it */
         child_start(&init->children[i]);

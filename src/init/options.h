@@ -1,6 +1,7 @@
 /* What init was called with. */
 #pragma once
 
+#include "init/kept.h"
 #include "log/log.h"
 
 #include <stdbool.h>
@@ -22,6 +23,12 @@ struct options {
 /* Reads the command line, and CONIT_RUNTIME. What it does not know is left out and noted in
  * `wrong`: the kernel hands words to init that are meant for nobody. */
 void options_parse(struct options *options, int argc, const char *const *argv);
+
+/* Keeps the command line in the record. Returns false when it was cut. */
+bool options_keep(struct kept_words *words, int argc, const char *const *argv);
+
+/* Fills argv with the words that are kept, and a NULL. Returns how many. */
+int options_kept(const struct kept_words *words, const char *argv[static WORDS_MAX + 1]);
 
 /* One more argument for the children; left out when there are too many. */
 void options_hand_on(struct options *options, const char *argument);

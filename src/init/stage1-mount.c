@@ -49,9 +49,40 @@ static const struct row rows[] = {
 
 #define ROWS (sizeof rows / sizeof rows[0])
 
+_Static_assert(ROWS <= MOUNTS_OWN_MAX, "the record has no room for so many");
+
 static bool in_container;
-static uint64_t mounted[ROWS]; /* the mount's id where we mounted it, else 0 */
+static struct kept *kept;
 static int proc = -1;
+
+void stage1_use(const struct init *init)
+{
+    in_container = init->own->container;
+    kept = init->kept;
+    proc = init->proc_fd;
+}
+
+/* What the record says of a file system that we mounted there, else NULL. */
+static struct kept_mount *own_mount(const char *target)
+{
+    for (size_t i = 0; i < MOUNTS_OWN_MAX; i++)
+        if (kept->mounts[i].id && strcmp(kept->mounts[i].target, target) == 0)
+            return &kept->mounts[i];
+    return NULL;
+}
+
+static void note_mount(const char *target, uint64_t id)
+{
+    struct kept_mount *mount = own_mount(target);
+    for (size_t i = 0; i < MOUNTS_OWN_MAX && !mount; i++)
+        if (!kept->mounts[i].id)
+            mount = &kept->mounts[i];
+    if (!mount)
+        return;
+    text_format(mount->target, sizeof mount->target, "%s", target);
+    kept_settle();
+    mount->id = id;
+}
 
 /* ---- what is there ------------------------------------------------------------------------- */
 
@@ -119,8 +150,8 @@ static bool parent_is_own(const struct row *row)
     const char *slash = strrchr(row->target, '/');
     size_t length = (size_t)(slash - row->target);
     for (size_t i = 0; i < ROWS; i++)
-        if (mounted[i] && strncmp(rows[i].target, row->target, length) == 0 &&
-            !rows[i].target[length])
+        if (strncmp(rows[i].target, row->target, length) == 0 && !rows[i].target[length] &&
+            own_mount(rows[i].target))
             return true;
     return false;
 }
@@ -179,7 +210,7 @@ static int mount_row(const struct step *step)
     if (mount(row->type, row->target, row->type, row->flags, row->data) < 0 &&
         (errno != EINVAL || mount(row->type, row->target, row->type, row->flags, NULL) < 0))
         return -errno;
-    mounted[row - rows] = UINT64_MAX; /* in the child's memory: for parent_is_own */
+    note_mount(row->target, UINT64_MAX); /* in the child's own copy: for parent_is_own */
     return row->where == CONTAINER ? make_nodes() : 0;
 }
 
@@ -187,7 +218,8 @@ static int unmount_row(const struct step *step)
 {
     const struct row *row = step->argument;
     uint64_t id = mount_at(row->target);
-    if (!id || id != mounted[row - rows])
+    const struct kept_mount *own = own_mount(row->target);
+    if (!id || !own || id != own->id)
         return -EALREADY; /* somebody mounted over it: that one is not ours */
     return umount2(row->target, MNT_DETACH) < 0 ? -errno : 0;
 }
@@ -199,15 +231,13 @@ static size_t make_steps(struct step *steps, const char *verb, int (*run)(const 
     return ROWS;
 }
 
-void stage1_mount(struct init *init)
+void stage1_mount(void)
 {
     struct step steps[ROWS];
-    in_container = init->container;
-    proc = init->proc_fd;
     steps_run(steps, make_steps(steps, "mount", mount_row));
     for (size_t i = 0; i < ROWS; i++) {
         if (steps[i].result == 0)
-            mounted[i] = mount_at(rows[i].target);
+            note_mount(rows[i].target, mount_at(rows[i].target));
         else if (steps[i].result != -EALREADY && steps[i].result != -ETIMEDOUT)
             LOG(WARNING, "Could not mount", TEXT("path", rows[i].target),
                 TEXT("type", rows[i].type), TEXT("error", strerror(-steps[i].result)));
@@ -227,7 +257,7 @@ void stage1_unmount_own(void)
     size_t count = 0;
     make_steps(steps, "unmount", unmount_row);
     for (size_t i = ROWS; i-- > 0;)
-        if (mounted[i])
+        if (own_mount(rows[i].target))
             reversed[count++] = steps[i];
     steps_run(reversed, count);
     for (size_t i = 0; i < count; i++)
@@ -269,7 +299,7 @@ static bool is_quiet(void)
 void stage1_console(struct init *init)
 {
     bool usable = true;
-    if (!init->container) {
+    if (!init->own->container) {
         console_allow_kmsg();
         int console = open("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
         usable = console >= 0;
@@ -279,13 +309,19 @@ void stage1_console(struct init *init)
                 dup2(console, fd);
             close(console);
         }
-        if (is_quiet() && !init->options.level_given) {
-            init->options.level = LOG_WARNING;
-            options_hand_on(&init->options, "--log-level");
-            options_hand_on(&init->options, "warn");
-        }
+        init->own->quiet = is_quiet() && !init->options.level_given;
     }
     console_init(usable ? 2 : -1, true);
+    stage1_quiet(init);
+}
+
+void stage1_quiet(struct init *init)
+{
+    if (init->own->quiet) {
+        init->options.level = LOG_WARNING;
+        options_hand_on(&init->options, "--log-level");
+        options_hand_on(&init->options, "warn");
+    }
     log_set_level(console_sink, init->options.level);
 }
 
@@ -327,7 +363,7 @@ static int set_hostname(const struct step *step)
 void stage1_hostname(struct init *init)
 {
     struct step step = {"host name", "/etc/hostname", set_hostname, NULL, STEP_TIMEOUT_MS, 0};
-    if (init->container)
+    if (init->own->container)
         return;
     steps_run(&step, 1);
     if (step.result == -ENOENT)
@@ -343,15 +379,16 @@ void stage1_limits(struct init *init)
     struct rlimit files;
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         return;
-    init->child_files = files;
-    if (!init->container && files.rlim_max < FILES_WANTED) {
+    init->own->child_files_soft = files.rlim_cur;
+    init->own->child_files_hard = files.rlim_max;
+    if (!init->own->container && files.rlim_max < FILES_WANTED) {
         struct rlimit higher = {FILES_WANTED, FILES_WANTED};
         if (setrlimit(RLIMIT_NOFILE, &higher) == 0)
-            init->child_files.rlim_max = files.rlim_max = FILES_WANTED;
+            init->own->child_files_hard = files.rlim_max = FILES_WANTED;
     }
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
-        files.rlim_cur = init->child_files.rlim_cur;
+        files.rlim_cur = init->own->child_files_soft;
     if (files.rlim_cur > FILES_RESERVED && files.rlim_cur < INT32_MAX)
         held_set_limit((int)files.rlim_cur - FILES_RESERVED);
 }

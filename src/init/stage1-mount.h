@@ -9,12 +9,18 @@ struct init;
 /* Opens what is closed of descriptors 0 to 2, so that no other file gets their numbers. */
 void stage1_open_standard(void);
 
+/* Where we are, and the record of what is mounted. Before all below. */
+void stage1_use(const struct init *init);
+
 /* Mounts what is not there yet; says what fails and goes on. */
-void stage1_mount(struct init *init);
+void stage1_mount(void);
 
 /* Where our messages go: /dev/console on a machine (and /dev/kmsg), descriptors 0 to 2 as they
  * came in a container. */
 void stage1_console(struct init *init);
+
+/* The level of the console, and of the children's messages, as the kernel's command line wants. */
+void stage1_quiet(struct init *init);
 
 /* From /etc/hostname; on a machine only. */
 void stage1_hostname(struct init *init);

@@ -10,19 +10,17 @@
 #include "init/held.h"
 #include "init/init.h"
 #include "init/lines.h"
+#include "init/stage2-reap.h"
 #include "init/stage3-shut-down.h"
 #include "log/log.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define RECEIVED_A_TURN 64     /* messages, so that a flood does not keep us from the rest */
 #define RECEIVED_AT_END 100000 /* of a dead child: more than its socket can hold */
-#define REAPED_A_TURN   256
-#define NO_READY_MS     10000 /* without a READY launcher for so long: reap anyway */
 
 /* ---- what goes ----------------------------------------------------------------------------- */
 
@@ -31,42 +29,49 @@ static int send_replay(struct child *child)
     struct hand_over_message message = {.type = HAND_OVER_HELD};
     int fds[HAND_OVER_KEYS_MAX];
 
-    while (child->replaying) {
-        uint32_t cursor = child->cursor;
+    while (child->kept->replaying) {
+        uint32_t cursor = child->kept->cursor;
         size_t count = held_next(&cursor, child->owner, message.keys, fds, HAND_OVER_KEYS_MAX);
         message.type = count ? HAND_OVER_HELD : HAND_OVER_HELD_DONE;
         message.count = (uint32_t)count;
-        int failed = hand_over_send(child->link_fd, &message, fds, count);
+        child->kept->sending = message.type;
+        int failed = hand_over_send(child->kept->link_fd, &message, fds, count);
+        if (!failed) {
+            child->kept->cursor = cursor;
+            child->kept->replaying = count > 0;
+        }
+        kept_settle();
+        child->kept->sending = 0;
         if (failed)
             return failed;
-        child->cursor = cursor;
-        child->replaying = count > 0;
     }
     return 0;
 }
 
 static int send_refused(struct child *child)
 {
-    struct hand_over_message message = {.type = HAND_OVER_REFUSED, .count = child->refused_count};
-    if (!child->refused_count)
+    struct hand_over_message message = {.type = HAND_OVER_REFUSED,
+                                        .count = child->kept->refused_count};
+    if (!child->kept->refused_count)
         return 0;
-    memcpy(message.keys, child->refused, sizeof child->refused);
-    int failed = hand_over_send(child->link_fd, &message, NULL, 0);
+    memcpy(message.keys, child->kept->refused, sizeof child->kept->refused);
+    int failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
     if (!failed)
-        child->refused_count = 0;
+        child->kept->refused_count = 0;
     return failed;
 }
 
 static int send_signal(struct child *child)
 {
     struct init *init = child->init;
-    struct hand_over_message message = {
-        .type = HAND_OVER_SIGNAL, .argument = init->signal, .status = init->signal_sender};
-    if (!init->signal || init->signal_told || !child->ready)
+    struct hand_over_message message = {.type = HAND_OVER_SIGNAL,
+                                        .argument = init->ending->signal,
+                                        .status = init->ending->signal_sender};
+    if (!init->ending->signal || init->ending->signal_told || !child->kept->ready)
         return 0;
-    int failed = hand_over_send(child->link_fd, &message, NULL, 0);
+    int failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
     if (!failed)
-        init->signal_told = true;
+        init->ending->signal_told = true;
     return failed;
 }
 
@@ -74,13 +79,15 @@ static int send_ended(struct child *child)
 {
     struct hand_over_message message = {.type = HAND_OVER_ENDED};
     int failed = 0;
-    while (child->ready && !failed) {
+    while (child->kept->ready && !failed) {
         message.count = (uint32_t)ended_peek(message.ended, HAND_OVER_ENDED_MAX);
         if (!message.count)
             return 0;
-        failed = hand_over_send(child->link_fd, &message, NULL, 0);
+        child->kept->sending = message.type;
+        failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
         if (!failed)
             ended_sent(message.count);
+        child->kept->sending = 0;
     }
     return failed;
 }
@@ -92,11 +99,11 @@ static int send_lines(struct child *child)
     size_t bytes;
     int failed = 0;
 
-    while (child->ready && !failed &&
+    while (child->kept->ready && !failed &&
            lines_peek(message.text, sizeof message.text, &bytes, &level)) {
         message.count = (uint32_t)bytes;
         message.argument = (int32_t)level;
-        failed = hand_over_send(child->link_fd, &message, NULL, 0);
+        failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
         if (!failed)
             lines_take();
     }
@@ -108,17 +115,17 @@ static int send_drain(struct child *child)
 {
     struct hand_over_message message = {.type = HAND_OVER_DRAIN};
     struct init *init = child->init;
-    if (!init->drain_wanted || !child->ready)
+    if (!init->ending->drain_wanted || !child->kept->ready)
         return 0;
-    int failed = hand_over_send(child->link_fd, &message, NULL, 0);
+    int failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
     if (!failed)
-        init->drain_wanted = false;
+        init->ending->drain_wanted = false;
     return failed;
 }
 
 static void update_events(struct child *child, bool blocked)
 {
-    uint32_t events = (blocked ? EPOLLOUT : 0u) | (child->refused_count ? 0u : EPOLLIN);
+    uint32_t events = (blocked ? EPOLLOUT : 0u) | (child->kept->refused_count ? 0u : EPOLLIN);
     if (child->link.fd < 0)
         return;
     int failed = loop_change(&child->init->loop, &child->link, events);
@@ -137,7 +144,7 @@ void hand_over_send_pending(struct child *child)
         child->owner == OWNER_LAUNCHER ? launcher_sends : journal_sends;
     int failed = 0;
 
-    if (child->link_fd < 0)
+    if (child->kept->link_fd < 0)
         return;
     for (; *sends && !failed; sends++)
         failed = (*sends)(child);
@@ -151,13 +158,15 @@ static void refuse(struct child *child, uint32_t key, const char *why)
 {
     LOG(ERROR, "Could not keep a descriptor", TEXT("program", child->program), NUMBER("key", key),
         TEXT("error", why));
-    if (child->refused_count < HAND_OVER_KEYS_MAX)
-        child->refused[child->refused_count++] = key;
+    if (child->kept->refused_count < HAND_OVER_KEYS_MAX)
+        child->kept->refused[child->kept->refused_count++] = key;
 }
 
 static void take_store(struct child *child, const struct hand_over_message *message, const int *fds)
 {
     for (uint32_t i = 0; i < message->count; i++) {
+        if (fds[i] < 0)
+            continue; /* dealt with before init was executed anew */
         int failed = held_store(message->keys[i], message->owner, fds[i]);
         if (failed)
             refuse(child, message->keys[i], strerror(-failed));
@@ -175,13 +184,13 @@ static void take_ready(struct child *child, const struct hand_over_message *mess
 {
     struct init *init = child->init;
     (void)message, (void)fds;
-    if (child->pid == 0)
+    if (child->kept->pid == 0)
         return; /* it is dead by now */
     child_is_ready(child);
     LOG(DEBUG, "Ready", TEXT("program", child->program));
     if (child->owner == OWNER_LAUNCHER) {
-        loop_clear_timer(&init->loop, &init->reap_timer);
-        init->reap_anyway = false;
+        reap_wait_no_more(init);
+        init->own->reap_anyway = false;
         init->reap_wanted = true;
         shut_down_launcher_works(init);
     }
@@ -237,8 +246,11 @@ static void take_refused(struct child *child, const struct hand_over_message *me
 static void take_ended_seen(struct child *child, const struct hand_over_message *message,
                             const int *fds)
 {
+    const struct kept *kept = child->init->kept;
     (void)fds;
-    if (child->owner == OWNER_LAUNCHER && message->argument > 0)
+    /* One that was being dealt with when init was executed anew counts once. */
+    if (child->owner == OWNER_LAUNCHER && message->argument > 0 &&
+        ended_answers() == kept->inbox.answers_before)
         ended_seen((size_t)message->argument);
     child->init->reap_wanted = true; /* there is room in the ring again */
 }
@@ -260,40 +272,68 @@ static void take(struct child *child, const struct hand_over_message *message, c
             close(fds[i]);
 }
 
-/* Takes up to `max` messages. Returns 0 at the end of the stream, else -EAGAIN or -errno. */
-static int receive(struct child *child, int max, bool at_end)
+/* Acts on what is in the inbox: `bytes` of a message. */
+static int open_inbox(struct child *child, int bytes)
 {
-    static struct hand_over_message message;
+    struct hand_over_inbox *inbox = &child->init->kept->inbox.inbox;
     static int fds[HAND_OVER_KEYS_MAX];
     size_t count;
 
-    for (int i = 0; i < max && child->link_fd >= 0; i++) {
-        if (child->refused_count && !at_end)
+    int result = hand_over_inbox_open(inbox, (size_t)bytes, fds, &count);
+    if (result == 1)
+        take(child, &inbox->message, fds);
+    else if (result == -EMFILE)
+        for (uint32_t k = 0; k < inbox->message.count; k++)
+            refuse(child, inbox->message.keys[k], strerror(EMFILE));
+    else if (result == -EPROTO)
+        LOG(ERROR, "A message was malformed and is left out", TEXT("program", child->program));
+    return result;
+}
+
+/* Takes one message, if there is any. Returns 1 for one that was dealt with or left out, else as
+ * hand_over_receive(). */
+static int receive_one(struct child *child)
+{
+    struct kept_inbox *kept = &child->init->kept->inbox;
+    kept->tries = 0;
+    kept->answers_before = ended_answers();
+    kept->from = 1 + (int32_t)(child - child->init->children);
+    int result = hand_over_inbox_fill(&kept->inbox, child->kept->link_fd);
+    if (result >= 0)
+        result = open_inbox(child, result);
+    kept_settle();
+    kept->from = 0;
+    return result == -EMFILE || result == -EPROTO || result == -EINTR ? 1 : result;
+}
+
+/* Takes up to `max` messages. Returns 0 at the end of the stream, else -EAGAIN or -errno. */
+static int receive(struct child *child, int max, bool at_end)
+{
+    for (int i = 0; i < max && child->kept->link_fd >= 0; i++) {
+        if (child->kept->refused_count && !at_end)
             return -EAGAIN;
-        int result = hand_over_receive(child->link_fd, &message, fds, &count);
-        if (result == 1)
-            take(child, &message, fds);
-        else if (result == -EMFILE)
-            for (uint32_t k = 0; k < message.count; k++)
-                refuse(child, message.keys[k], strerror(EMFILE));
-        else if (result == -EPROTO)
-            LOG(ERROR, "A message was malformed and is left out", TEXT("program", child->program));
-        else if (result != -EINTR)
+        int result = receive_one(child);
+        if (result != 1)
             return result;
     }
     return -EAGAIN;
 }
 
+void hand_over_take_rest(struct child *child)
+{
+    receive(child, RECEIVED_AT_END, true);
+}
+
 void hand_over_poll(struct child *child)
 {
-    if (child->link_fd < 0)
+    if (child->kept->link_fd < 0)
         return;
     int result = receive(child, RECEIVED_A_TURN, false);
-    if (result != -EAGAIN && child->link_fd >= 0) {
+    if (result != -EAGAIN && child->kept->link_fd >= 0) {
         /* The other side is closed: the child is ending, or will never be heard again. */
         loop_remove(&child->init->loop, &child->link);
-        if (child->pid > 0)
-            kill(child->pid, SIGKILL);
+        if (child->kept->pid > 0)
+            kill(child->kept->pid, SIGKILL);
         return;
     }
     hand_over_send_pending(child);
@@ -308,34 +348,16 @@ static void on_link(struct loop_fd *source, uint32_t events)
 void hand_over_watch(struct child *child)
 {
     child->link.fd = -1;
-    if (child->link_fd < 0)
+    if (child->kept->link_fd < 0)
         return;
-    int failed = loop_add(&child->init->loop, &child->link, child->link_fd, EPOLLIN, on_link);
+    int failed = loop_add(&child->init->loop, &child->link, child->kept->link_fd, EPOLLIN, on_link);
     if (failed)
         LOG(ERROR, "Could not watch a part of conit", TEXT("program", child->program),
             TEXT("error", strerror(-failed)));
 }
 
-static void on_no_ready(struct loop_timer *timer)
+void hand_over_begin(struct child *child)
 {
-    struct init *init = container_of(timer, struct init, reap_timer);
-    LOG(WARNING, "The launcher takes no reports: orphans are reaped and the last are remembered");
-    init->reap_anyway = init->reap_wanted = true;
-}
-
-static void limit_waiting(struct init *init)
-{
-    if (!init->reap_timer.set && !init->reap_anyway)
-        loop_set_timer(&init->loop, &init->reap_timer, clock_now_ns() + NO_READY_MS * NS_PER_MS,
-                       on_no_ready);
-}
-
-void hand_over_begin(struct child *child, int fd)
-{
-    child->link_fd = fd;
-    child->replaying = true;
-    child->cursor = 0;
-    child->refused_count = 0;
     hand_over_watch(child);
     /* A pipe that the last journal has heard of and was killed with may still be in the launcher's
      * socket: it has to be held before what is held is given out, or nobody would read it. */
@@ -343,94 +365,55 @@ void hand_over_begin(struct child *child, int fd)
         receive(&child->init->children[CHILD_LAUNCHER], RECEIVED_AT_END, false);
     if (child->owner == OWNER_LAUNCHER) {
         ended_rewind();
-        child->init->signal_told = false;
-        limit_waiting(child->init);
-    } else if (child->init->phase == PHASE_DRAIN) {
-        child->init->drain_wanted = !child->init->drained; /* the one that was asked has died */
+        child->init->ending->signal_told = false;
+        reap_wait_for_launcher(child->init);
+    } else if (child->init->ending->phase == PHASE_DRAIN) {
+        child->init->ending->drain_wanted =
+            !child->init->ending->drained; /* the one that was asked has died */
     }
     hand_over_send_pending(child);
 }
 
-/* ---- signals and reaping ------------------------------------------------------------------- */
+/* ---- after init was executed anew ------------------------------------------------------------ */
 
-void hand_over_signal(struct init *init, int signal, pid_t sender)
+/* Its descriptors are closed with all that nothing names. */
+static void leave_out(struct child *child, const struct hand_over_message *message)
 {
-    if (signal == SIGCHLD)
-        init->reap_wanted = true;
-    else if (shut_down_of_signal(signal) != SHUT_DOWN_NONE)
-        shut_down_ask(init, signal, sender);
+    LOG(ERROR, "A message brought init down twice and is left out", TEXT("program", child->program),
+        NUMBER("type", message->type));
+    for (uint32_t i = 0; message->type == HAND_OVER_STORE && i < message->count; i++)
+        if (i < HAND_OVER_KEYS_MAX)
+            refuse(child, message->keys[i], strerror(EFAULT));
 }
 
-/* Whether `pid`, already reaped, was one of our own; then its end is dealt with. */
-static bool take_own(struct init *init, pid_t pid, int status)
+void hand_over_take_again(struct init *init)
 {
-    for (int i = 0; i < CHILDREN; i++) {
-        struct child *child = &init->children[i];
-        if (child->pid != pid)
-            continue;
-        child->pid = 0;
-        receive(child, RECEIVED_AT_END, true);
-        child_ended(child, pid, status);
-        if (child->owner == OWNER_LAUNCHER && init->phase == PHASE_NONE)
-            limit_waiting(init);
-        return true;
+    struct kept_inbox *kept = &init->kept->inbox;
+    if (kept->from > 0 && hand_over_inbox_is_filled(&kept->inbox)) {
+        struct child *child = &init->children[kept->from - 1];
+        if (kept->tries++ > 0)
+            leave_out(child, &kept->inbox.message);
+        else
+            open_inbox(child, sizeof kept->inbox.message);
     }
-    if (pid != init->rescue_pid)
-        return false;
-    rescue_ended(init);
-    return true;
+    kept->from = 0;
 }
 
-static void reap_own(struct init *init)
+void hand_over_resume(struct child *child)
 {
-    pid_t own[CHILDREN + 1];
-    int status;
-    for (int i = 0; i < CHILDREN; i++)
-        own[i] = init->children[i].pid;
-    own[CHILDREN] = init->rescue_pid;
-    for (int i = 0; i <= CHILDREN; i++)
-        if (own[i] > 0 && waitpid(own[i], &status, WNOHANG) == own[i])
-            take_own(init, own[i], status);
-}
-
-/* While the launcher is down a zombie is the safest place for its status. The same goes for a
- * launcher that does not keep up, for a while. */
-static bool may_reap(struct init *init)
-{
-    if (init->phase != PHASE_NONE || init->reap_anyway)
-        return true;
-    if (!init->children[CHILD_LAUNCHER].ready)
-        return false;
-    if (!ended_is_full())
-        return true;
-    limit_waiting(init);
-    return false;
-}
-
-bool hand_over_reap(struct init *init)
-{
-    int status, reaped = 0;
-    pid_t pid = 0;
-
-    if (!init->reap_wanted)
-        return false;
-    init->reap_wanted = false;
-    reap_own(init);
-    for (; reaped < REAPED_A_TURN && may_reap(init); reaped++) {
-        pid = waitpid(-1, &status, WNOHANG);
-        if (pid <= 0)
-            break;
-        if (!take_own(init, pid, status) && init->phase == PHASE_NONE)
-            ended_push((struct hand_over_ended){pid, status});
+    struct kept_child *kept = child->kept;
+    child->link.fd = -1;
+    if (kept->pid <= 0)
+        return;
+    if (kept->link_fd < 0 || kept->sending) {
+        /* It cannot be told any more what it has been told: the next one is told everything. */
+        kill(kept->pid, SIGKILL);
+        kept->sending = 0;
     }
-    init->reap_wanted |= reaped == REAPED_A_TURN;
-    if (!ended_is_full() && init->children[CHILD_LAUNCHER].ready) {
-        init->reap_anyway = false; /* it keeps up, or does again */
-        loop_clear_timer(&init->loop, &init->reap_timer);
+    if (!kept->ready) {
+        hand_over_begin(child);
+        return;
     }
-    if (init->phase == PHASE_NONE)
-        hand_over_send_pending(&init->children[CHILD_LAUNCHER]);
-    else
-        shut_down_check(init);
-    return init->reap_wanted;
+    hand_over_watch(child);
+    hand_over_send_pending(child);
 }

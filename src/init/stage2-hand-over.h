@@ -1,13 +1,12 @@
-/* The second stage, which lasts as long as the machine runs: messages, signals, reaping. */
+/* The second stage, which lasts as long as the machine runs: messages to and from the children. */
 #pragma once
 
 #include "init/children.h"
 
 struct init;
 
-/* A child was started with the other end of `fd`, which is the child's link now: replays what is
- * held for it, and listens. */
-void hand_over_begin(struct child *child, int fd);
+/* A child was started, or is taken for one that was: replays what is held for it, and listens. */
+void hand_over_begin(struct child *child);
 
 /* Sends what there is to send, as far as the socket takes it. */
 void hand_over_send_pending(struct child *child);
@@ -18,8 +17,11 @@ void hand_over_watch(struct child *child);
 /* Takes what a child has sent, without the loop. */
 void hand_over_poll(struct child *child);
 
-/* Acts on one signal from `sender`. */
-void hand_over_signal(struct init *init, int signal, pid_t sender);
+/* Takes all that a child has sent that is dead now. */
+void hand_over_take_rest(struct child *child);
 
-/* Reaps what may be reaped now. Returns true when there may be more. */
-bool hand_over_reap(struct init *init);
+/* After init was executed anew: takes the message that was being dealt with, at most once more. */
+void hand_over_take_again(struct init *init);
+
+/* After init was executed anew: goes on with a child that runs. */
+void hand_over_resume(struct child *child);

@@ -12,6 +12,7 @@
 #include "init/last-steps.h"
 #include "init/processes.h"
 #include "init/stage2-hand-over.h"
+#include "init/stage2-reap.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -39,20 +40,26 @@ static void on_patience(struct loop_timer *timer)
 {
     struct init *init = container_of(timer, struct init, patience);
     LOG(ERROR, "The launcher does not stop the services: everything is ended without it",
-        TEXT("how", shut_down_name(init->how)));
-    shut_down_begin(init, init->how, 0);
+        TEXT("how", shut_down_name(init->ending->how)));
+    shut_down_begin(init, init->ending->how, 0);
 }
 
 static void be_patient(struct init *init)
 {
-    loop_set_timer(&init->loop, &init->patience, clock_now_ns() + PATIENCE_MS * NS_PER_MS,
-                   on_patience);
+    init->ending->patience_until_ns = clock_now_ns() + PATIENCE_MS * NS_PER_MS;
+    loop_set_timer(&init->loop, &init->patience, init->ending->patience_until_ns, on_patience);
+}
+
+static void be_patient_no_more(struct init *init)
+{
+    init->ending->patience_until_ns = 0;
+    loop_clear_timer(&init->loop, &init->patience);
 }
 
 /* Container managers stop a container with TERM; INT is Ctrl-C on its terminal. */
 static enum shut_down how_here(const struct init *init, enum shut_down how, int signal)
 {
-    bool stops = init->container && (signal == SIGTERM || signal == SIGINT);
+    bool stops = init->own->container && (signal == SIGTERM || signal == SIGINT);
     return stops ? SHUT_DOWN_POWEROFF : how;
 }
 
@@ -61,37 +68,37 @@ void shut_down_ask(struct init *init, int signal, pid_t sender)
     enum shut_down how = how_here(init, shut_down_of_signal(signal), signal);
     LOG(INFO, "Asked to end", TEXT("how", shut_down_name(how)), NUMBER("signal", signal),
         NUMBER("sender", sender));
-    if (init->phase != PHASE_NONE)
+    if (init->ending->phase != PHASE_NONE)
         return;
-    if (init->how == SHUT_DOWN_NONE) {
-        init->asked_at_ns = clock_now_ns();
+    if (init->ending->how == SHUT_DOWN_NONE) {
+        init->ending->asked_at_ns = clock_now_ns();
         be_patient(init);
     }
-    init->how = how;
-    init->signal = signal;
-    init->signal_sender = sender;
-    init->signal_told = false;
+    init->ending->how = how;
+    init->ending->signal = signal;
+    init->ending->signal_sender = sender;
+    init->ending->signal_told = false;
     hand_over_send_pending(&init->children[CHILD_LAUNCHER]);
 }
 
 void shut_down_launcher_works(struct init *init)
 {
-    if (init->how != SHUT_DOWN_NONE && init->phase == PHASE_NONE)
+    if (init->ending->how != SHUT_DOWN_NONE && init->ending->phase == PHASE_NONE)
         be_patient(init);
 }
 
 void shut_down_progress(struct init *init, const char *text)
 {
     uint64_t now = clock_now_ns();
-    if (init->phase != PHASE_NONE)
+    if (init->ending->phase != PHASE_NONE)
         return;
-    if (init->asked_at_ns == 0) /* asked for through the launcher's own socket */
-        init->asked_at_ns = now;
-    if (init->how != SHUT_DOWN_NONE)
+    if (init->ending->asked_at_ns == 0) /* asked for through the launcher's own socket */
+        init->ending->asked_at_ns = now;
+    if (init->ending->how != SHUT_DOWN_NONE)
         be_patient(init);
-    if (now - init->asked_at_ns >= NOTICE_MS * NS_PER_MS)
+    if (now - init->ending->asked_at_ns >= NOTICE_MS * NS_PER_MS)
         LOG(INFO, "Waiting", TEXT("for", text),
-            NUMBER("seconds", (now - init->asked_at_ns) / NS_PER_SEC));
+            NUMBER("seconds", (now - init->ending->asked_at_ns) / NS_PER_SEC));
 }
 
 /* ---- what is left -------------------------------------------------------------------------- */
@@ -105,7 +112,7 @@ struct sweep {
 
 static bool is_spared(const struct init *init, pid_t pid)
 {
-    return pid == init->children[CHILD_JOURNAL].pid;
+    return pid == init->children[CHILD_JOURNAL].kept->pid;
 }
 
 static void sweep_one(const struct process *process, void *context)
@@ -145,12 +152,12 @@ static void name_one(const struct process *process, void *context)
 
 static void notice(struct init *init)
 {
-    struct sweep sweep = {.init = init, .since_ns = init->asked_at_ns};
+    struct sweep sweep = {.init = init, .since_ns = init->ending->asked_at_ns};
     uint64_t now = clock_now_ns();
-    if (now < init->notice_at_ns)
+    if (now < init->ending->notice_at_ns)
         return;
-    init->notice_at_ns = now + NOTICE_MS * NS_PER_MS;
-    if (init->phase == PHASE_TERM || init->phase == PHASE_KILL)
+    init->ending->notice_at_ns = now + NOTICE_MS * NS_PER_MS;
+    if (init->ending->phase == PHASE_TERM || init->ending->phase == PHASE_KILL)
         processes_walk(name_one, &sweep);
     else
         LOG(WARNING, "Waiting for the journal to write what it has",
@@ -160,7 +167,7 @@ static void notice(struct init *init)
 /* Stops every process at one stroke, so that none can fork while they are killed one by one. */
 static void freeze_all(struct init *init)
 {
-    pid_t journal = init->children[CHILD_JOURNAL].pid;
+    pid_t journal = init->children[CHILD_JOURNAL].kept->pid;
     if (getpid() != 1)
         return;
     kill(-1, SIGSTOP);
@@ -172,7 +179,7 @@ static void freeze_all(struct init *init)
 
 static bool is_over(const struct init *init)
 {
-    return clock_now_ns() >= init->phase_until_ns;
+    return clock_now_ns() >= init->ending->phase_until_ns;
 }
 
 static void check_term(struct init *init)
@@ -201,10 +208,10 @@ static void check_kill(struct init *init)
 static void check_drain(struct init *init)
 {
     struct child *journal = &init->children[CHILD_JOURNAL];
-    bool hopeless = journal->pid <= 0 && !journal->restart.set;
+    bool hopeless = journal->kept->pid <= 0 && !journal->restart.set;
     if (is_over(init))
         LOG(ERROR, "The journal has not written all it has in time");
-    if (init->drained || hopeless || is_over(init))
+    if (init->ending->drained || hopeless || is_over(init))
         enter(init, PHASE_CLOSE, CLOSE_MS);
     else
         hand_over_send_pending(journal);
@@ -213,10 +220,11 @@ static void check_drain(struct init *init)
 static void check_close(struct init *init)
 {
     struct child *journal = &init->children[CHILD_JOURNAL];
-    if (journal->pid <= 0 || is_over(init))
+    if (journal->kept->pid <= 0 || is_over(init))
         enter(init, PHASE_LAST, 0);
-    else if (clock_now_ns() + (CLOSE_MS - CLOSE_TERM_MS) * NS_PER_MS >= init->phase_until_ns)
-        kill(journal->pid, SIGKILL);
+    else if (clock_now_ns() + (CLOSE_MS - CLOSE_TERM_MS) * NS_PER_MS >=
+             init->ending->phase_until_ns)
+        kill(journal->kept->pid, SIGKILL);
 }
 
 static void check_last(struct init *init)
@@ -231,16 +239,16 @@ static void begin_term(struct init *init)
 
 static void begin_drain(struct init *init)
 {
-    init->drain_wanted = true;
+    init->ending->drain_wanted = true;
 }
 
 static void begin_close(struct init *init)
 {
     struct child *journal = &init->children[CHILD_JOURNAL];
-    loop_clear_timer(&init->loop, &journal->restart);
+    child_start_no_more(journal);
     /* One that has written everything has nothing to lose. */
-    if (journal->pid > 0)
-        kill(journal->pid, init->drained ? SIGKILL : SIGTERM);
+    if (journal->kept->pid > 0)
+        kill(journal->kept->pid, init->ending->drained ? SIGKILL : SIGTERM);
 }
 
 static const struct {
@@ -259,7 +267,7 @@ static void on_tick(struct loop_timer *timer)
 {
     struct init *init = container_of(timer, struct init, phase_timer);
     notice(init);
-    enum phase phase = init->phase;
+    enum phase phase = init->ending->phase;
     loop_set_timer(&init->loop, timer, clock_now_ns() + phases[phase].tick_ms * NS_PER_MS, on_tick);
     phases[phase].check(init);
 }
@@ -268,44 +276,52 @@ static void on_tick(struct loop_timer *timer)
 static void enter(struct init *init, enum phase phase, unsigned limit_ms)
 {
     uint64_t now = clock_now_ns();
-    init->phase = phase;
-    init->phase_until_ns = now + limit_ms * NS_PER_MS;
-    loop_set_timer(&init->loop, &init->phase_timer, now, on_tick);
     if (phases[phase].begin)
         phases[phase].begin(init);
+    init->ending->phase_until_ns = now + limit_ms * NS_PER_MS;
+    init->ending->phase = phase;
+    loop_set_timer(&init->loop, &init->phase_timer, now, on_tick);
 }
 
 void shut_down_begin(struct init *init, enum shut_down how, int status)
 {
     struct child *launcher = &init->children[CHILD_LAUNCHER];
-    if (init->phase != PHASE_NONE)
+    if (init->ending->phase != PHASE_NONE)
         return;
-    how = how_here(init, how, init->signal);
+    how = how_here(init, how, init->ending->signal);
     LOG(INFO, "Ending everything", TEXT("how", shut_down_name(how)));
-    init->how = how;
-    init->exit_status = status;
-    if (init->asked_at_ns == 0)
-        init->asked_at_ns = clock_now_ns();
-    init->notice_at_ns = init->asked_at_ns + NOTICE_MS * NS_PER_MS;
+    init->ending->how = how;
+    init->ending->exit_status = status;
+    if (init->ending->asked_at_ns == 0)
+        init->ending->asked_at_ns = clock_now_ns();
+    init->ending->notice_at_ns = init->ending->asked_at_ns + NOTICE_MS * NS_PER_MS;
     init->reap_wanted = true;
-    loop_clear_timer(&init->loop, &init->patience);
-    loop_clear_timer(&init->loop, &init->reap_timer);
-    loop_clear_timer(&init->loop, &launcher->restart);
+    reap_wait_no_more(init);
+    child_start_no_more(launcher);
     /* It must not start anything again; nothing it knows is needed any more. */
-    if (launcher->pid > 0)
-        kill(launcher->pid, SIGKILL);
+    if (launcher->kept->pid > 0)
+        kill(launcher->kept->pid, SIGKILL);
     enter(init, PHASE_TERM, TERM_MS);
+    be_patient_no_more(init);
+}
+
+void shut_down_resume(struct init *init)
+{
+    if (init->ending->phase != PHASE_NONE)
+        loop_set_timer(&init->loop, &init->phase_timer, clock_now_ns(), on_tick);
+    else if (init->ending->patience_until_ns)
+        loop_set_timer(&init->loop, &init->patience, init->ending->patience_until_ns, on_patience);
 }
 
 void shut_down_drained(struct init *init)
 {
-    init->drained = init->phase == PHASE_DRAIN && !init->drain_wanted;
+    init->ending->drained = init->ending->phase == PHASE_DRAIN && !init->ending->drain_wanted;
     shut_down_check(init);
 }
 
 /* Something has ended: the phase is looked at again in this turn or the next. */
 void shut_down_check(struct init *init)
 {
-    if (init->phase != PHASE_NONE && init->phase_timer.set)
+    if (init->ending->phase != PHASE_NONE && init->phase_timer.set)
         loop_set_timer(&init->loop, &init->phase_timer, clock_now_ns(), on_tick);
 }

@@ -24,3 +24,6 @@ void shut_down_drained(struct init *init);
 
 /* Looks whether the phase is over. Call after reaping. */
 void shut_down_check(struct init *init);
+
+/* After init was executed anew: goes on where the end was. */
+void shut_down_resume(struct init *init);

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/syscall.h"
+#include "init/process.h"
 #include "init/processes.h"
 #include "log/log.h"
 
@@ -82,10 +83,10 @@ static void collect(pid_t pid)
 
 static pid_t fork_patiently(void)
 {
-    pid_t pid = fork();
+    pid_t pid = process_fork(NULL);
     for (int i = 0; pid < 0 && i < FORK_TRIES; i++) {
         poll(NULL, 0, FORK_WAIT_MS);
-        pid = fork();
+        pid = process_fork(NULL);
     }
     return pid;
 }

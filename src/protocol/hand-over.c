@@ -162,26 +162,44 @@ static int judge(const struct hand_over_message *message, size_t bytes, int flag
     return 1;
 }
 
-int hand_over_receive(int socket, struct hand_over_message *message, int *fds, size_t *ret_count)
+/* Two words tell whether anything came: neither is zero in a message or in its descriptors. */
+static void empty(struct hand_over_inbox *inbox)
 {
-    union {
-        struct cmsghdr header;
-        char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-    } control;
-    int came[FDS_MAX];
-    struct iovec part = {.iov_base = message, .iov_len = sizeof *message};
-    struct msghdr header = {.msg_iov = &part,
-                            .msg_iovlen = 1,
-                            .msg_control = &control,
-                            .msg_controllen = sizeof control};
+    inbox->message.version = 0;
+    inbox->control.first.cmsg_len = 0;
+}
 
-    ssize_t got = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (got < 0)
-        return -errno;
-    size_t count = take_fds(&header, came);
-    if (got == 0 && count == 0)
+static int fill(struct hand_over_inbox *inbox, int socket, int flags)
+{
+    struct iovec part = {.iov_base = &inbox->message, .iov_len = sizeof inbox->message};
+    empty(inbox);
+    inbox->header = (struct msghdr){.msg_iov = &part,
+                                    .msg_iovlen = 1,
+                                    .msg_control = &inbox->control,
+                                    .msg_controllen = sizeof inbox->control};
+    ssize_t got = recvmsg(socket, &inbox->header, MSG_DONTWAIT | flags);
+    inbox->header.msg_iov = NULL;
+    return got < 0 ? -errno : (int)got;
+}
+
+int hand_over_inbox_fill(struct hand_over_inbox *inbox, int socket)
+{
+    return fill(inbox, socket, 0);
+}
+
+bool hand_over_inbox_is_filled(const struct hand_over_inbox *inbox)
+{
+    return inbox->message.version != 0 || inbox->control.first.cmsg_len != 0;
+}
+
+int hand_over_inbox_open(struct hand_over_inbox *inbox, size_t bytes, int *fds, size_t *ret_count)
+{
+    int came[FDS_MAX];
+    inbox->header.msg_control = &inbox->control;
+    size_t count = take_fds(&inbox->header, came);
+    if (bytes == 0 && count == 0)
         return 0;
-    int judged = judge(message, (size_t)got, header.msg_flags, count);
+    int judged = judge(&inbox->message, bytes, inbox->header.msg_flags, count);
     if (judged <= 0)
         close_all(came, count);
     if (judged < 0)
@@ -191,4 +209,16 @@ int hand_over_receive(int socket, struct hand_over_message *message, int *fds, s
     memcpy(fds, came, count * sizeof(int));
     *ret_count = count;
     return 1;
+}
+
+int hand_over_receive(int socket, struct hand_over_message *message, int *fds, size_t *ret_count)
+{
+    struct hand_over_inbox inbox;
+    int got = fill(&inbox, socket, MSG_CMSG_CLOEXEC);
+    if (got < 0)
+        return got;
+    int result = hand_over_inbox_open(&inbox, (size_t)got, fds, ret_count);
+    if (result == 1 || result == -EMFILE)
+        *message = inbox.message;
+    return result;
 }

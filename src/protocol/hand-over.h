@@ -27,8 +27,10 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #define HAND_OVER_VERSION   1
 #define HAND_OVER_KEYS_MAX  240 /* descriptors in one message; the kernel's SCM_MAX_FD is 253 */
@@ -141,3 +143,24 @@ int hand_over_send(int socket, struct hand_over_message *message, const int *fds
  * (those that came are closed; *message is good, so that its keys can be REFUSED), or -errno.
  * `fds` has room for HAND_OVER_KEYS_MAX. Of an unknown type only the message is handed out. */
 int hand_over_receive(int socket, struct hand_over_message *message, int *fds, size_t *ret_count);
+
+/* What the kernel writes when it gives out a message: all of it in one call, so that whoever has it
+ * in memory that outlives him finds either nothing or everything. */
+struct hand_over_inbox {
+    struct hand_over_message message;
+    struct msghdr header; /* as recvmsg(2) left it; its pointers mean nothing later */
+    union {
+        struct cmsghdr first;
+        char bytes[CMSG_SPACE(253 * sizeof(int))]; /* SCM_MAX_FD: room for all that can come */
+    } control;
+};
+
+/* The first half of hand_over_receive(): takes the next message as it is, with descriptors that
+ * stay open in another program. Returns its bytes, 0 for the end, or -errno. */
+int hand_over_inbox_fill(struct hand_over_inbox *inbox, int socket);
+
+/* Whether there is a message in it. */
+bool hand_over_inbox_is_filled(const struct hand_over_inbox *inbox);
+
+/* The second half: checks what came with that many bytes. As hand_over_receive(). */
+int hand_over_inbox_open(struct hand_over_inbox *inbox, size_t bytes, int *fds, size_t *ret_count);
