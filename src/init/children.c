@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/signals.h"
+#include "init/crash.h"
 #include "init/ended.h"
 #include "init/init.h"
 #include "init/process.h"
@@ -148,7 +149,15 @@ static int make_pair(int pair[2])
     return 0;
 }
 
-void children_init(struct init *init, bool resumed)
+void children_forget(struct kept *kept)
+{
+    for (int i = 0; i < CHILDREN; i++) {
+        kept->own.middle[i] = -1;
+        kept->children[i] = (struct kept_child){.link_fd = -1, .error_fd = -1};
+    }
+}
+
+void children_init(struct init *init)
 {
     static const struct {
         const char *program;
@@ -157,18 +166,12 @@ void children_init(struct init *init, bool resumed)
         [CHILD_LAUNCHER] = {"service-launcher", OWNER_LAUNCHER},
         [CHILD_JOURNAL] = {"service-journal", OWNER_JOURNAL},
     };
-    for (int i = 0; i < CHILDREN; i++) {
-        struct kept_child *kept = &init->kept->children[i];
+    for (int i = 0; i < CHILDREN; i++)
         init->children[i] = (struct child){.init = init,
-                                           .kept = kept,
+                                           .kept = &init->kept->children[i],
                                            .program = rows[i].program,
                                            .owner = rows[i].owner,
                                            .link.fd = -1};
-        if (resumed)
-            continue;
-        init->own->middle[i] = -1;
-        *kept = (struct kept_child){.link_fd = -1, .error_fd = -1};
-    }
 }
 
 static void schedule(struct child *child)
@@ -250,6 +253,7 @@ static int spawn(struct child *child)
         become(child, link, init->own->middle[child - init->children], errors);
     close(link);
     close(errors);
+    CRASH_POINT("spawned");
     if (pid > 0)
         return 0;
     child_close_link(child);

@@ -17,8 +17,11 @@ struct child {
     struct loop_timer restart;
 };
 
-/* Fills in both from the record, which is new unless `resumed`; starts nothing. */
-void children_init(struct init *init, bool resumed);
+/* In a new record: there are none. */
+void children_forget(struct kept *kept);
+
+/* Fills in both from the record; starts nothing. */
+void children_init(struct init *init);
 
 /* After init was executed anew: one whose start was waited for is waited for again, one that is not
  * there is started. */

@@ -21,8 +21,8 @@ enum child_id { CHILD_LAUNCHER, CHILD_JOURNAL, CHILDREN };
 
 #define ENDED_RING       4096  /* pairs */
 #define LINES_RING_BYTES 16384 /* a power of two; some 150 lines: a boot that goes wrong */
-#define WORDS_BYTES      4096  /* of the command line; the kernel's own is no longer than 2048 */
-#define WORDS_MAX        130
+#define WORDS_KEPT_BYTES 4096  /* of the command line; the kernel's own is no longer than 2048 */
+#define WORDS_KEPT_MAX   130
 #define MOUNTS_OWN_MAX   16
 #define HELD_PAGE        1024 /* keys a page of the table */
 #define HELD_PAGES       (KEY_MAX / HELD_PAGE + 1)
@@ -56,17 +56,18 @@ enum record_id {
     FIELD_HELD = 12,
     FIELD_HELD_PAGES = 13,
     FIELD_HELD_TABLE = 14,
+    FIELD_FAULTS = 15,
 };
 
-#define RECORD_FIELDS 14
+#define RECORD_FIELDS 15
+#define FAULTS_MOST   3 /* of init's own, within a minute */
 
-/* Descriptors are numbers; where there is none, -1, so that 0 in an older record is told apart by
- * `booted`: nothing of this counts before it is set. */
 struct kept_own {
-    int32_t booted; /* the children have been started */
+    int32_t booted; /* the first stage is over, and the children have been started */
     int32_t container;
-    int32_t record_fd, proc_fd;
-    int32_t quiet; /* the kernel's command line says so, and no option says otherwise */
+    int32_t record_fd;
+    int32_t exe_fd; /* our own file; -1: it could not be opened */
+    int32_t quiet;  /* the kernel's command line says so, and no option says otherwise */
     int32_t rescue_pid;
     int32_t middle[CHILDREN]; /* the pair between launcher and journal: an end for each */
     int32_t reap_anyway;      /* nobody took the reports for too long */
@@ -74,12 +75,13 @@ struct kept_own {
     uint64_t reap_until_ns;   /* when it is too long; 0: nobody is waited for */
     uint64_t child_files_soft, child_files_hard; /* RLIMIT_NOFILE for children */
     char path[256];                              /* of our own file; "": not known */
+    char name[16];                               /* of the process, as the kernel had it */
 };
 
 /* The command line as it was found, words ended by NUL. */
 struct kept_words {
     uint32_t count, bytes;
-    char text[WORDS_BYTES];
+    char text[WORDS_KEPT_BYTES];
 };
 
 struct kept_child {
@@ -142,6 +144,22 @@ struct kept_inbox {
     struct hand_over_inbox inbox;
 };
 
+/* Faults of init's own, and signals that mean one and were sent by somebody. */
+struct kept_faults {
+    uint32_t under_way;  /* init is being executed anew and has not reached its loop yet */
+    uint32_t minimal;    /* the minimal loop is to run; counts faults in it, too */
+    uint32_t own_count;  /* since the minimal loop was left, or ever */
+    uint32_t ends_tried; /* by the minimal loop */
+    uint64_t own_at_ns[FAULTS_MOST]; /* the last ones */
+    uint64_t quiet_at_ns;            /* when the minimal loop is left */
+    /* The last one that is still to be said; signal 0: none. */
+    int32_t signal, code;
+    int32_t sent; /* it was sent: by whom */
+    int32_t sender, user;
+    uint32_t number; /* how many there have been, of both kinds */
+    uint64_t address;
+};
+
 struct kept_lines {
     uint32_t begin, end; /* they only grow, and wrap with their type */
 };
@@ -180,6 +198,7 @@ struct kept {
     struct kept_inbox inbox;
     struct kept_lines lines;
     struct kept_ended ended;
+    struct kept_faults faults;
     struct kept_held held;
     struct kept_page held_pages[HELD_PAGES];
     unsigned char lines_ring[LINES_RING_BYTES];

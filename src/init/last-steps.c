@@ -3,6 +3,7 @@
 #include "init/last-steps.h"
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "init/crash.h"
 #include "init/held.h"
 #include "init/init.h"
 #include "init/stage1-mount.h"
@@ -259,6 +260,7 @@ static void __attribute__((noreturn)) end_container(struct init *init)
 
 void last_steps(struct init *init)
 {
+    CRASH_POINT("last-steps");
     proc = init->proc_fd;
     for (int i = 0; i < CHILDREN; i++)
         child_close_link(&init->children[i]);

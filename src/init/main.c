@@ -7,12 +7,17 @@
 #include "base/list.h"
 #include "init/children.h"
 #include "init/container.h"
+#include "init/crash.h"
 #include "init/ended.h"
+#include "init/execute.h"
+#include "init/fault.h"
 #include "init/held.h"
 #include "init/init.h"
 #include "init/lines.h"
+#include "init/minimal-loop.h"
 #include "init/process.h"
 #include "init/processes.h"
+#include "init/resume.h"
 #include "init/stage1-mount.h"
 #include "init/stage2-hand-over.h"
 #include "init/stage2-reap.h"
@@ -62,11 +67,8 @@ static int refuse_to_run(const struct options *options)
 
 /* ---- signals ------------------------------------------------------------------------------- */
 
-static void block_signals(struct init *init)
+static void choose_signals(struct init *init)
 {
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
     sigemptyset(&init->signals);
     sigaddset(&init->signals, SIGCHLD);
     for (int signal = 1; signal <= 64; signal++)
@@ -99,6 +101,9 @@ static bool on_turn(void *context)
 {
     struct init *init = context;
     bool more = reap_turn(init);
+    CRASH_POINT("turn");
+    if (fault_is_asked_for())
+        fault_do_what_was_asked();
     /* What was logged in this turn goes to the journal. */
     if (init->children[CHILD_JOURNAL].kept->ready)
         hand_over_send_pending(&init->children[CHILD_JOURNAL]);
@@ -172,11 +177,8 @@ static void __attribute__((noreturn)) run(struct init *init, int failed)
 
 static void find_folder(struct init *init)
 {
-    ssize_t length =
-        init->proc_fd >= 0
-            ? readlinkat(init->proc_fd, "self/exe", init->folder, sizeof init->folder - 1)
-            : readlink("/proc/self/exe", init->folder, sizeof init->folder - 1);
-    char *slash = length > 0 ? memrchr(init->folder, '/', (size_t)length) : NULL;
+    text_format(init->folder, sizeof init->folder, "%s", init->own->path);
+    char *slash = strrchr(init->folder, '/');
     if (slash == init->folder) /* the root: "" would mean that it is not known */
         memcpy(init->folder, "/.", sizeof "/.");
     else
@@ -192,7 +194,7 @@ static void say_hello(const struct init *init, bool whole)
             TEXT("word", init->options.wrong));
     if (!whole)
         LOG(WARNING, "The command line is too long: its end is left out",
-            NUMBER("most_bytes", WORDS_BYTES), NUMBER("most_words", WORDS_MAX));
+            NUMBER("most_bytes", WORDS_KEPT_BYTES), NUMBER("most_words", WORDS_KEPT_MAX));
 }
 
 /* What survives init is in the record from here on. */
@@ -201,6 +203,7 @@ static void use_record(struct init *init)
     init->kept = init->record.kept;
     init->own = &init->kept->own;
     init->ending = &init->kept->ending;
+    CRASH_USE(init->kept);
     process_use(&init->record);
     held_use(init->kept);
     ended_use(init->kept);
@@ -210,8 +213,107 @@ static void use_record(struct init *init)
 /* The words of the command line as they are kept: the children's arguments point into them. */
 static void read_options(struct init *init)
 {
-    static const char *words[WORDS_MAX + 1];
+    static const char *words[WORDS_KEPT_MAX + 1];
     options_parse(&init->options, options_kept(&init->kept->words, words), words);
+}
+
+/* All that an init needs, whether it is a new one or was executed anew. */
+static void begin(struct init *init)
+{
+    read_options(init);
+    choose_signals(init);
+    processes_use(init->proc_fd);
+    stage1_use(init);
+    log_set_json(init->options.json);
+    log_add_sink(console_sink, NULL, init->options.level);
+    log_add_sink(lines_sink, NULL, init->options.level > LOG_INFO ? LOG_DEBUG : LOG_INFO);
+    console_init(2, true);
+    find_folder(init);
+    children_init(init);
+}
+
+/* The first stage. */
+static void boot(struct init *init, bool whole)
+{
+    stage1_mount();
+    CRASH_POINT("mounted");
+    stage1_console(init);
+    say_hello(init, whole);
+    stage1_hostname(init);
+    stage1_limits(init);
+}
+
+static void __attribute__((noreturn)) begin_new(struct init *init, int argc, char **argv)
+{
+    stage1_open_standard();
+    init->proc_fd = container_open_proc();
+    bool container = container_detect(init->proc_fd);
+    if (container && answered(&init->options))
+        exit(0);
+
+    /* ==== FROM THIS LINE ON PID 1 MUST NOT EXIT, but at the end of last-steps.c ================
+     */
+
+    fault_catch();
+    record_create(&init->record);
+    use_record(init);
+    children_forget(init->kept);
+    init->own->container = container;
+    bool whole = options_keep(&init->kept->words, argc, (const char *const *)argv);
+    execute_note_self(init->kept, init->proc_fd);
+    execute_prepare(init->kept);
+    fault_use(init);
+    begin(init);
+    boot(init, whole);
+    int failed = make_loop(init);
+    for (int i = CHILDREN - 1; i >= 0; i--) { /* the journal first: the launcher will want it */
+        child_start(&init->children[i]);
+        CRASH_POINT("started");
+    }
+    init->own->booted = true;
+    init->reap_wanted = true; /* what ended before signals were looked at */
+    run(init, failed);
+}
+
+/* The same process, executed anew with the record of its former life. */
+static void __attribute__((noreturn))
+begin_again(struct init *init, int record_fd, int argc, char **argv)
+{
+    char why_text[160];
+    struct text why;
+    fault_catch();
+    text_init(&why, why_text, sizeof why_text);
+    if (record_open(&init->record, record_fd, &why) < 0) {
+        console_init(2, true);
+        log_add_sink(console_sink, NULL, LOG_DEBUG);
+        LOG(FATAL,
+            "Init cannot go on from its record: it only reaps, and obeys the signals that end "
+            "the machine",
+            TEXT("error", why_text));
+        minimal_last_resort();
+    }
+    use_record(init);
+    execute_prepare(init->kept);
+    fault_use(init);
+    execute_take_name_back(init->kept, argc, argv);
+    CRASH_POINT("again");
+    resume_check(init);
+    init->proc_fd = container_open_proc();
+    begin(init);
+    if (!init->own->container)
+        console_allow_kmsg();
+    if (init->kept->faults.minimal)
+        minimal_loop(init);
+    resume_say(init);
+    if (!init->own->booted)
+        boot(init, true);
+    else
+        stage1_quiet(init);
+    int failed = make_loop(init);
+    resume(init);
+    init->own->booted = true;
+    init->kept->faults.under_way = 0;
+    run(init, failed);
 }
 
 int main(int argc, char **argv)
@@ -219,42 +321,11 @@ int main(int argc, char **argv)
     struct init *init = &pid1;
     init->signal_fd = init->signal_source.fd = -1;
 
+    int record_fd = getpid() == 1 ? execute_find_record(argc, argv) : -1;
+    if (record_fd >= 0)
+        begin_again(init, record_fd, argc, argv);
     options_parse(&init->options, argc, (const char *const *)argv);
     if (getpid() != 1)
         return refuse_to_run(&init->options);
-    stage1_open_standard();
-    init->proc_fd = container_open_proc();
-    bool container = container_detect(init->proc_fd);
-    if (container && answered(&init->options))
-        return 0;
-
-    /* ==== FROM THIS LINE ON PID 1 MUST NOT EXIT, but at the end of last-steps.c ================
-     */
-
-    record_create(&init->record);
-    use_record(init);
-    init->own->container = container;
-    bool whole = options_keep(&init->kept->words, argc, (const char *const *)argv);
-    read_options(init);
-    block_signals(init);
-    processes_use(init->proc_fd);
-    stage1_use(init);
-    log_set_json(init->options.json);
-    log_add_sink(console_sink, NULL, init->options.level);
-    log_add_sink(lines_sink, NULL, init->options.level > LOG_INFO ? LOG_DEBUG : LOG_INFO);
-    console_init(2, true);
-
-    stage1_mount();
-    stage1_console(init);
-    say_hello(init, whole);
-    stage1_hostname(init);
-    stage1_limits(init);
-    find_folder(init);
-
-    children_init(init, false);
-    int failed = make_loop(init);
-    for (int i = CHILDREN - 1; i >= 0; i--) /* the journal first: the launcher will want it */
-        child_start(&init->children[i]);
-    init->reap_wanted = true; /* what ended before signals were looked at */
-    run(init, failed);
+    begin_new(init, argc, argv);
 }

@@ -101,7 +101,7 @@ bool options_keep(struct kept_words *words, int argc, const char *const *argv)
     words->count = words->bytes = 0;
     for (int i = 0; i < argc; i++) {
         size_t bytes = strlen(argv[i]) + 1;
-        if (i == WORDS_MAX || bytes > sizeof words->text - words->bytes)
+        if (i == WORDS_KEPT_MAX || bytes > sizeof words->text - words->bytes)
             return false;
         memcpy(words->text + words->bytes, argv[i], bytes);
         words->bytes += (uint32_t)bytes;
@@ -110,11 +110,11 @@ bool options_keep(struct kept_words *words, int argc, const char *const *argv)
     return true;
 }
 
-int options_kept(const struct kept_words *words, const char *argv[static WORDS_MAX + 1])
+int options_kept(const struct kept_words *words, const char *argv[static WORDS_KEPT_MAX + 1])
 {
     int count = 0;
     uint32_t at = 0;
-    while (count < (int)words->count && count < WORDS_MAX && at < words->bytes) {
+    while (count < (int)words->count && count < WORDS_KEPT_MAX && at < words->bytes) {
         argv[count++] = words->text + at;
         at += (uint32_t)strlen(words->text + at) + 1;
     }

@@ -28,7 +28,7 @@ void options_parse(struct options *options, int argc, const char *const *argv);
 bool options_keep(struct kept_words *words, int argc, const char *const *argv);
 
 /* Fills argv with the words that are kept, and a NULL. Returns how many. */
-int options_kept(const struct kept_words *words, const char *argv[static WORDS_MAX + 1]);
+int options_kept(const struct kept_words *words, const char *argv[static WORDS_KEPT_MAX + 1]);
 
 /* One more argument for the children; left out when there are too many. */
 void options_hand_on(struct options *options, const char *argument);

@@ -46,6 +46,7 @@ static const struct row {
     FIELD(FIELD_LINES_RING, lines_ring, RING),
     ONE(FIELD_ENDED, ended),
     FIELD(FIELD_ENDED_RING, ended_ring, RING),
+    ONE(FIELD_FAULTS, faults),
     ONE(FIELD_HELD, held),
     FIELD(FIELD_HELD_PAGES, held_pages, PLAIN),
     FIELD(FIELD_HELD_TABLE, held_table, PLAIN),
@@ -325,26 +326,55 @@ int record_open(struct record *record, int fd, struct text *why)
 
 /* ---- looking it over ------------------------------------------------------------------------ */
 
-const char *record_find_fault(const struct kept *kept)
+static bool ended_is_good(const struct kept_ended *ended)
 {
-    const struct kept_ended *ended = &kept->ended;
     const struct kept_ended_half *half = &ended->halves[ended->live & 1];
-    if (kept->ending.how >= SHUT_DOWN_HOWS || kept->ending.phase >= PHASES)
-        return "the end of the machine";
-    if (ended->live > 1 || half->seen > half->sent || half->sent > ended->last ||
-        ended->last - half->seen > ENDED_RING)
-        return "the ended processes";
-    if (kept->lines.end - kept->lines.begin > LINES_RING_BYTES)
-        return "the lines";
-    if (kept->held.end > KEY_MAX)
-        return "the held descriptors";
-    if (kept->words.bytes > WORDS_BYTES || kept->words.count > WORDS_MAX ||
-        (kept->words.bytes && kept->words.text[kept->words.bytes - 1]))
-        return "the command line";
-    if (kept->inbox.from < 0 || kept->inbox.from > CHILDREN)
-        return "the inbox";
+    return ended->live <= 1 && half->seen <= half->sent && half->sent <= ended->last &&
+           ended->last - half->seen <= ENDED_RING;
+}
+
+static bool words_are_good(const struct kept_words *words)
+{
+    return words->bytes <= WORDS_KEPT_BYTES && words->count <= WORDS_KEPT_MAX &&
+           (!words->bytes || !words->text[words->bytes - 1]);
+}
+
+static bool children_are_good(const struct kept_child *children)
+{
     for (int i = 0; i < CHILDREN; i++)
-        if (kept->children[i].refused_count > HAND_OVER_KEYS_MAX || kept->children[i].pid < 0)
-            return "the children";
+        if (children[i].refused_count > HAND_OVER_KEYS_MAX || children[i].pid < 0)
+            return false;
+    return true;
+}
+
+const char *record_mend(struct kept *kept)
+{
+    const struct {
+        bool good;
+        void *part;
+        size_t bytes;
+        const char *name;
+    } parts[] = {
+        {kept->ending.how < SHUT_DOWN_HOWS && kept->ending.phase < PHASES, &kept->ending,
+         sizeof kept->ending, "ending"},
+        {ended_is_good(&kept->ended), &kept->ended, sizeof kept->ended, "ended"},
+        {kept->lines.end - kept->lines.begin <= LINES_RING_BYTES, &kept->lines, sizeof kept->lines,
+         "lines"},
+        {kept->held.end <= KEY_MAX, &kept->held, sizeof kept->held, "held"},
+        {words_are_good(&kept->words), &kept->words, sizeof kept->words, "words"},
+        {kept->inbox.from >= 0 && kept->inbox.from <= CHILDREN, &kept->inbox, sizeof kept->inbox,
+         "inbox"},
+        {children_are_good(kept->children), kept->children, sizeof kept->children, "children"},
+        {memchr(kept->own.path, 0, sizeof kept->own.path) != NULL, kept->own.path,
+         sizeof kept->own.path, "path"},
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (parts[i].good)
+            continue;
+        memset(parts[i].part, 0, parts[i].bytes);
+        if (parts[i].part == &kept->held)
+            kept->held.end = KEY_MAX; /* what is held is found by looking at all of it */
+        return parts[i].name;
+    }
     return NULL;
 }

@@ -29,5 +29,6 @@ void record_keep_apart(const struct record *record);
 /* Writes a copy of it to a new memfd (close-on-exec). Returns that, or -errno. */
 int record_copy(const struct record *record);
 
-/* Whether every number in it can be. Returns NULL, or what is wrong. */
-const char *record_find_fault(const struct kept *kept);
+/* Looks whether every number in it can be. Empties the first part that has one that cannot, and
+ * returns its name; NULL: all is good. */
+const char *record_mend(struct kept *kept);

@@ -6,6 +6,7 @@
 #include "init/stage2-hand-over.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "init/crash.h"
 #include "init/ended.h"
 #include "init/held.h"
 #include "init/init.h"
@@ -40,6 +41,7 @@ static int send_replay(struct child *child)
             child->kept->cursor = cursor;
             child->kept->replaying = count > 0;
         }
+        CRASH_POINT("replay");
         kept_settle();
         child->kept->sending = 0;
         if (failed)
@@ -85,6 +87,7 @@ static int send_ended(struct child *child)
             return 0;
         child->kept->sending = message.type;
         failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
+        CRASH_POINT("reported");
         if (!failed)
             ended_sent(message.count);
         child->kept->sending = 0;
@@ -280,6 +283,7 @@ static int open_inbox(struct child *child, int bytes)
     size_t count;
 
     int result = hand_over_inbox_open(inbox, (size_t)bytes, fds, &count);
+    CRASH_POINT("received");
     if (result == 1)
         take(child, &inbox->message, fds);
     else if (result == -EMFILE)
@@ -287,6 +291,7 @@ static int open_inbox(struct child *child, int bytes)
             refuse(child, inbox->message.keys[k], strerror(EMFILE));
     else if (result == -EPROTO)
         LOG(ERROR, "A message was malformed and is left out", TEXT("program", child->program));
+    CRASH_POINT("taken");
     return result;
 }
 
@@ -347,7 +352,7 @@ static void on_link(struct loop_fd *source, uint32_t events)
 
 void hand_over_watch(struct child *child)
 {
-    child->link.fd = -1;
+    loop_remove(&child->init->loop, &child->link);
     if (child->kept->link_fd < 0)
         return;
     int failed = loop_add(&child->init->loop, &child->link, child->kept->link_fd, EPOLLIN, on_link);
@@ -402,7 +407,6 @@ void hand_over_take_again(struct init *init)
 void hand_over_resume(struct child *child)
 {
     struct kept_child *kept = child->kept;
-    child->link.fd = -1;
     if (kept->pid <= 0)
         return;
     if (kept->link_fd < 0 || kept->sending) {

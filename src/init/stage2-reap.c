@@ -5,6 +5,7 @@
 #include "init/stage2-reap.h"
 #include "base/clock.h"
 #include "base/list.h"
+#include "init/crash.h"
 #include "init/ended.h"
 #include "init/init.h"
 #include "init/stage2-hand-over.h"
@@ -92,6 +93,7 @@ static void take(struct init *init)
     int status = status_of(&reaping->info);
     if (!take_own(init, pid, status) && init->ending->phase == PHASE_NONE)
         ended_push((struct hand_over_ended){pid, status});
+    CRASH_POINT("noted");
     kept_settle();
     reaping->info.si_pid = 0;
 }
@@ -105,6 +107,7 @@ static bool reap(struct init *init, idtype_t type, pid_t pid)
     kept_settle();
     if (waitid(type, (id_t)pid, &reaping->info, WEXITED | WNOHANG) < 0 || !reaping->info.si_pid)
         return false;
+    CRASH_POINT("reaped");
     take(init);
     return true;
 }

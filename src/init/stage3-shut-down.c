@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/syscall.h"
+#include "init/crash.h"
 #include "init/init.h"
 #include "init/last-steps.h"
 #include "init/processes.h"
@@ -70,14 +71,15 @@ void shut_down_ask(struct init *init, int signal, pid_t sender)
         NUMBER("sender", sender));
     if (init->ending->phase != PHASE_NONE)
         return;
+    init->ending->signal_sender = sender;
+    init->ending->signal_told = false;
+    init->ending->signal = signal;
+    CRASH_POINT("asked");
     if (init->ending->how == SHUT_DOWN_NONE) {
         init->ending->asked_at_ns = clock_now_ns();
         be_patient(init);
     }
     init->ending->how = how;
-    init->ending->signal = signal;
-    init->ending->signal_sender = sender;
-    init->ending->signal_told = false;
     hand_over_send_pending(&init->children[CHILD_LAUNCHER]);
 }
 
@@ -255,12 +257,13 @@ static const struct {
     void (*begin)(struct init *init);
     void (*check)(struct init *init);
     unsigned tick_ms;
+    const char *name;
 } phases[] = {
-    [PHASE_TERM] = {begin_term, check_term, TICK_MS},
-    [PHASE_KILL] = {NULL, check_kill, KILL_TICK_MS},
-    [PHASE_DRAIN] = {begin_drain, check_drain, TICK_MS},
-    [PHASE_CLOSE] = {begin_close, check_close, TICK_MS},
-    [PHASE_LAST] = {NULL, check_last, TICK_MS},
+    [PHASE_TERM] = {begin_term, check_term, TICK_MS, "term"},
+    [PHASE_KILL] = {NULL, check_kill, KILL_TICK_MS, "kill"},
+    [PHASE_DRAIN] = {begin_drain, check_drain, TICK_MS, "drain"},
+    [PHASE_CLOSE] = {begin_close, check_close, TICK_MS, "close"},
+    [PHASE_LAST] = {NULL, check_last, TICK_MS, "last"},
 };
 
 static void on_tick(struct loop_timer *timer)
@@ -269,6 +272,7 @@ static void on_tick(struct loop_timer *timer)
     notice(init);
     enum phase phase = init->ending->phase;
     loop_set_timer(&init->loop, timer, clock_now_ns() + phases[phase].tick_ms * NS_PER_MS, on_tick);
+    CRASH_POINT(phases[phase].name);
     phases[phase].check(init);
 }
 
@@ -309,6 +313,8 @@ void shut_down_resume(struct init *init)
 {
     if (init->ending->phase != PHASE_NONE)
         loop_set_timer(&init->loop, &init->phase_timer, clock_now_ns(), on_tick);
+    else if (init->ending->signal && init->ending->how == SHUT_DOWN_NONE)
+        shut_down_ask(init, init->ending->signal, init->ending->signal_sender);
     else if (init->ending->patience_until_ns)
         loop_set_timer(&init->loop, &init->patience, init->ending->patience_until_ns, on_patience);
 }

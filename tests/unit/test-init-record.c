@@ -155,7 +155,7 @@ TEST(what_another_version_has_written_is_taken_over_as_far_as_both_know_it)
     CHECK_NUMBER(taken.kept->held_pages[1].used, 1);
     CHECK_NUMBER(taken.kept->ending.how, SHUT_DOWN_NONE); /* the other had no such field */
     CHECK_NUMBER(taken.kept->head.version, RECORD_VERSION);
-    CHECK(!record_find_fault(taken.kept));
+    CHECK(!record_mend(taken.kept));
     record_close(&taken);
 }
 
@@ -273,35 +273,39 @@ TEST(what_is_no_record_or_none_for_this_version_is_left_alone_and_said)
     CHECK_NUMBER(record_open(&taken, null, &why), -EBADF);
 }
 
-TEST(numbers_that_cannot_be_are_found)
+TEST(a_part_with_a_number_that_cannot_be_is_emptied_and_named)
 {
     begin();
     struct kept *kept = record.kept;
-    CHECK(!record_find_fault(kept));
+    CHECK(!record_mend(kept));
 #define FINDS(member, value, what)                                                                 \
     do {                                                                                           \
         __typeof__(kept->member) former = kept->member;                                            \
         kept->member = (value);                                                                    \
-        CHECK_TEXT(record_find_fault(kept), what);                                                 \
+        CHECK_TEXT(record_mend(kept), what);                                                       \
+        CHECK(!record_mend(kept));                                                                 \
         kept->member = former;                                                                     \
     } while (0)
-    FINDS(ending.how, SHUT_DOWN_HOWS, "the end of the machine");
-    FINDS(ending.phase, PHASES, "the end of the machine");
-    FINDS(ended.live, 2, "the ended processes");
-    FINDS(ended.halves[0].seen, 1, "the ended processes");
-    FINDS(ended.halves[0].sent, 1, "the ended processes");
-    FINDS(ended.last, ENDED_RING + 1, "the ended processes");
-    FINDS(lines.end, LINES_RING_BYTES + 1, "the lines");
-    FINDS(held.end, KEY_MAX + 1, "the held descriptors");
-    FINDS(words.bytes, WORDS_BYTES + 1, "the command line");
-    FINDS(words.count, WORDS_MAX + 1, "the command line");
-    FINDS(inbox.from, CHILDREN + 1, "the inbox");
-    FINDS(inbox.from, -1, "the inbox");
-    FINDS(children[1].refused_count, HAND_OVER_KEYS_MAX + 1, "the children");
-    FINDS(children[0].pid, -1, "the children");
+    FINDS(ending.how, SHUT_DOWN_HOWS, "ending");
+    FINDS(ending.phase, PHASES, "ending");
+    FINDS(ended.live, 2, "ended");
+    FINDS(ended.halves[0].seen, 1, "ended");
+    FINDS(ended.halves[0].sent, 1, "ended");
+    FINDS(ended.last, ENDED_RING + 1, "ended");
+    FINDS(lines.end, LINES_RING_BYTES + 1, "lines");
+    FINDS(held.end, KEY_MAX + 1, "held");
+    FINDS(words.bytes, WORDS_KEPT_BYTES + 1, "words");
+    FINDS(words.count, WORDS_KEPT_MAX + 1, "words");
+    FINDS(inbox.from, CHILDREN + 1, "inbox");
+    FINDS(inbox.from, -1, "inbox");
+    FINDS(children[1].refused_count, HAND_OVER_KEYS_MAX + 1, "children");
+    FINDS(children[0].pid, -1, "children");
+    memset(kept->own.path, 'x', sizeof kept->own.path);
+    CHECK_TEXT(record_mend(kept), "path");
+    CHECK_TEXT(kept->own.path, "");
     kept->words.bytes = 3;
     memcpy(kept->words.text, "abc", 3);
-    CHECK_TEXT(record_find_fault(kept), "the command line");
+    CHECK_TEXT(record_mend(kept), "words");
     record_close(&record);
 }
 
@@ -364,8 +368,8 @@ TEST(looking_at_the_table_makes_no_pages_of_it)
 
 TEST(the_words_of_the_command_line_are_kept_and_what_is_too_long_is_said)
 {
-    static char long_word[WORDS_BYTES];
-    const char *words[WORDS_MAX + 1], *many[WORDS_MAX + 1];
+    static char long_word[WORDS_KEPT_BYTES];
+    const char *words[WORDS_KEPT_MAX + 1], *many[WORDS_KEPT_MAX + 1];
     const char *const few[] = {"init", "", "--logs", "/x"};
     begin();
     CHECK(options_keep(&record.kept->words, 4, few));
@@ -373,14 +377,14 @@ TEST(the_words_of_the_command_line_are_kept_and_what_is_too_long_is_said)
     for (int i = 0; i < 4; i++)
         CHECK_TEXT(words[i], few[i]);
     CHECK(words[4] == NULL);
-    for (int i = 0; i <= WORDS_MAX; i++)
+    for (int i = 0; i <= WORDS_KEPT_MAX; i++)
         many[i] = "x";
-    CHECK(!options_keep(&record.kept->words, WORDS_MAX + 1, many));
-    CHECK_NUMBER(options_kept(&record.kept->words, words), WORDS_MAX);
+    CHECK(!options_keep(&record.kept->words, WORDS_KEPT_MAX + 1, many));
+    CHECK_NUMBER(options_kept(&record.kept->words, words), WORDS_KEPT_MAX);
     memset(long_word, 'x', sizeof long_word - 1);
     many[1] = long_word;
     CHECK(!options_keep(&record.kept->words, 2, many));
     CHECK_NUMBER(options_kept(&record.kept->words, words), 1);
-    CHECK(!record_find_fault(record.kept));
+    CHECK(!record_mend(record.kept));
     record_close(&record);
 }

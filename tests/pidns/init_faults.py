@@ -1,0 +1,72 @@
+"""Faults of init on demand: bad instructions where it sleeps, and looks into its record."""
+import os
+import pathlib
+import platform
+import re
+import signal
+import struct
+
+from harness import Skip, stat_of, until
+
+# x86-64 code, each a real fault of its kind.
+CODE = {
+    'SIGSEGV': bytes.fromhex('31c08b00'),                          # reads address 0
+    'SIGILL': bytes.fromhex('0f0b'),                               # no instruction
+    'SIGFPE': bytes.fromhex('31c9f7f1'),                           # divides by zero
+    'SIGBUS': bytes.fromhex('9c810c24000004009d8b442401'),         # aligned access only, then not
+    'SIGABRT': bytes.fromhex('b8270000000f0589c789c6ba06000000b8ea0000000f05'),  # as abort(3) does
+    'STACK': bytes.fromhex('e8fbffffff'),                          # calls itself for ever
+}
+
+
+def poison(machine, kind):
+    """Writes the instructions to where init will go on from its sleep, and wakes it."""
+    if platform.machine() != 'x86_64':
+        raise Skip('the bad instructions are written for x86-64')
+
+    def where():
+        text = pathlib.Path(f'/proc/{machine.pid}/syscall').read_text(encoding='ascii').split()
+        return int(text[-1], 16) if text[0] in ('232', '281') and stat_of(machine.pid)[1] == 'S' else None
+
+    at = until(where, 'init sleeps')
+    with open(f'/proc/{machine.pid}/mem', 'r+b', buffering=0) as memory:
+        memory.seek(at)
+        memory.write(CODE[kind])
+    machine.signal(signal.SIGCHLD)
+
+
+def anew(machine):
+    """How often init has been executed anew so far, as the console has it."""
+    return len(re.findall('executed anew', machine.console()))
+
+
+def wait_anew(machine, count):
+    until(lambda: anew(machine) >= count, f'init was executed anew {count} times')
+
+
+# The record, by its own table: docs/init-record.md.
+HEAD, ROW = struct.Struct('=8sIIIIQ'), struct.Struct('=IIIIQ')
+OWN, WORDS, CHILDREN, ENDING, FAULTS = 1, 2, 3, 5, 15
+FAULTS_QUIET_AT = 40  # quiet_at_ns in its element
+
+
+def record_path(machine):
+    for fd in os.listdir(f'/proc/{machine.pid}/fd'):
+        path = f'/proc/{machine.pid}/fd/{fd}'
+        if 'memfd:init-record' in os.readlink(path):
+            return path
+    raise AssertionError('init has no record')
+
+
+def rows_of(record):
+    """{id: (count, element_bytes, at)}"""
+    magic, _, _, count, row_bytes, _ = HEAD.unpack_from(record)
+    assert magic == b'conit 1\0', magic
+    rows = [ROW.unpack_from(record, HEAD.size + i * row_bytes) for i in range(count)]
+    return {row[0]: (row[1], row[2], row[4]) for row in rows}
+
+
+def write_field(machine, field, offset, data):
+    with open(record_path(machine), 'r+b', buffering=0) as record:
+        record.seek(rows_of(record.read(4096))[field][2] + offset)
+        record.write(data)
