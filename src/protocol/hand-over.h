@@ -106,6 +106,7 @@ enum hand_over_key {
     KEY_FOLLOW = 4,        /* memfd: one entry a service for follow-forks (follow.h) */
     KEY_FOLLOW_BELL = 5,   /* its eventfd */
     KEY_REQUESTS = 6,      /* memfd: requests with an id, and their answers */
+    KEY_OUTBOX = 7,        /* memfd: what the journal has not acknowledged */
     KEY_JOURNAL_STATE = 8, /* the journal's memfd */
     KEY_JOURNAL_SPOOL = 9,
     KEY_JOURNAL_QUEUE = 10,   /* memfd: lines on their way to the thread that writes */

@@ -11,7 +11,7 @@
  *   launcher → journal                               journal → launcher
  *   REGISTER  id, name, flags, quota, folder, fd     HELLO    sequence: highest carried out
  *   EVENT     id, level, text                        ACK      sequence
- *   RUN_ENDED id                                     DRAINED  id: the token
+ *   RUN_ENDED id, level, text: how, "" for no event   DRAINED  id: the token
  *   FORGET    id: name is free, nothing more comes   NOTE     text: for the launcher's log
  *   DRAIN     id: a token that comes back
  *   SETTINGS  id, flags, quota: others from now on
@@ -93,8 +93,8 @@ struct journal_link_message {
     uint32_t sync_ms, unused;           /* SYSTEM */
     uint64_t run[2];                    /* MATCH, UNMATCH, MATCHED: the invocation id */
     char name[JOURNAL_LINK_NAME_BYTES]; /* REGISTER; ends in NUL */
-    char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT: its words; REGISTER: folder, "" for LOGS/NAME;
-                                           MATCH: the expression */
+    char text[JOURNAL_LINK_TEXT_BYTES]; /* EVENT, RUN_ENDED: its words; REGISTER: folder, "" for
+                                           LOGS/NAME; MATCH: the expression */
 };
 
 /* Of a service, since its id was registered for it. */

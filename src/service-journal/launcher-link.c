@@ -137,6 +137,12 @@ static int do_match(struct journal *journal, const struct journal_link_message *
     return journal_match(journal, message->id, &from);
 }
 
+static void say(struct journal *journal, const struct journal_link_message *message)
+{
+    journal_say(journal, message->id, (enum journal_level)message->level, message->text,
+                strlen(message->text), message->sequence);
+}
+
 static void carry_out(struct launcher_link *link, const struct journal_link_message *message,
                       int fd)
 {
@@ -159,11 +165,12 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
         journal_unmatch(journal, message->id, message->run);
         break;
     case JOURNAL_EVENT:
-        journal_say(journal, message->id, (enum journal_level)message->level, message->text,
-                    strlen(message->text), message->sequence);
+        say(journal, message);
         break;
     case JOURNAL_RUN_ENDED:
         journal_end_run(journal, message->id);
+        if (*message->text)
+            say(journal, message);
         break;
     case JOURNAL_FORGET:
         journal_forget(journal, message->id);

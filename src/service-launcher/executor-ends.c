@@ -7,6 +7,8 @@
 #include "service-launcher/tracker.h"
 
 #include "base/clock.h"
+#include "base/signals.h"
+#include "base/text.h"
 #include "proc/processes.h"
 
 #include <errno.h>
@@ -45,12 +47,28 @@ void executor_release_main(struct process *process)
     executor_forget_pid(process, &process->main, &process->main_source);
 }
 
+static void tell_end(struct process *process, enum exit_kind kind, int value)
+{
+    int32_t pid = process_record(process)->main_pid;
+    char storage[64];
+    struct text text;
+    text_init(&text, storage, sizeof storage);
+    text_printf(&text, "ended pid=%d ", (int)pid);
+    if (kind == EXIT_CODE)
+        text_printf(&text, "exit=%d", value);
+    else if (kind == EXIT_SIGNAL) {
+        text_add(&text, "signal=");
+        signals_format(value, &text);
+    } else
+        text_add(&text, "exit=unknown");
+    journal_client_run_ended(process->executor->launcher->journal, process->slot, pid, 6, storage);
+}
+
 /* The main process has ended, and how is known, or never will be: first into the record, then the
  * zombie goes. */
 void executor_end_main(struct process *process, enum exit_kind kind, int value)
 {
     struct launcher *launcher = process->executor->launcher;
-    executor_note_exit(process, kind, value);
     /* Where nothing follows it, its group is all we know of; the zombie still keeps the group's
      * number from being anybody else's. */
     if (!tracker_follows(process) && pidref_is_set(&process->main) &&
@@ -59,8 +77,10 @@ void executor_end_main(struct process *process, enum exit_kind kind, int value)
         if (group > 1 && group != getpgrp())
             kill(-group, SIGKILL);
     }
+    /* Told before it is noted: a launcher that is killed in between takes it for told. */
+    tell_end(process, kind, value);
+    executor_note_exit(process, kind, value);
     executor_release_main(process);
-    journal_client_run_ended(launcher->journal, process->slot);
     manager_event(&launcher->manager, process_service(process), EVENT_EXITED);
 }
 

@@ -358,7 +358,7 @@ static void nothing_left(struct process *process)
     body.exit_kind = EXIT_CODE; /* that of the first process */
     body.exit_value = 0;
     manager_commit(manager_of(process), process_service(process), &body);
-    journal_client_run_ended(process->executor->launcher->journal, process->slot);
+    journal_client_run_ended(process->executor->launcher->journal, process->slot, 0, 0, "");
     manager_event(manager_of(process), process_service(process), EVENT_SPAWN_FAILED);
 }
 

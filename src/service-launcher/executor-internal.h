@@ -28,6 +28,7 @@ struct process {
     struct looking *looking;              /* for its main process; NULL: not */
     struct list spawn_link;               /* in executor->spawn_queue */
     struct list rest_link;                /* in executor->rest_queue */
+    uint64_t rest_sequence;               /* what the journal has to know before that */
     int output_fd;                        /* the writing end of its pipe; -1: none yet */
     int pipe_fd; /* recovered: the O_RDWR description that init held, till it is used */
     int cgroup_fd;
@@ -69,12 +70,20 @@ struct former {
     struct loop_fd source;
 };
 
+/* The pipe of a service that is forgotten: what it printed last may be in it. */
+struct last_words {
+    struct list node;
+    uint32_t slot;
+    uint64_t sequence; /* what the journal has to know before it goes */
+};
+
 struct executor {
     struct launcher *launcher;
     struct process **processes; /* [slots]; NULL: at rest */
     uint32_t slots;
     struct list spawn_queue, rest_queue, formers;
-    struct rlimit nofile; /* what services get */
+    struct list last_words; /* struct last_words: pipes of what is forgotten */
+    struct rlimit nofile;   /* what services get */
     struct follow_entry
         *follow_entries; /* [STATE_SLOTS_MAX], mapped; NULL: there are no followers */
     int follow_fd, bell_fd;
@@ -110,6 +119,12 @@ void executor_check_empty(struct process *process);
 #define STATUS_WAIT_MS 10000
 
 /* Watches a process no more. */
+/* A pipe that nobody has but init and the journal: it goes once the journal has heard all that was
+ * said. Where it is said once more that init is to hold something under its key, it is not dropped.
+ */
+void executor_keep_last_words(struct executor *executor, uint32_t slot);
+void executor_forget_last_words(struct executor *executor, uint32_t slot);
+
 void executor_forget_pid(struct process *process, struct pidref *which, struct loop_fd *source);
 
 /* Takes note of how the run ended; and the end of the main process, with the event that follows. */

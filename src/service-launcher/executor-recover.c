@@ -24,9 +24,12 @@ static const unsigned undone[SERVICE_STATES] = {
 
 void executor_take_pipe(struct executor *executor, uint32_t slot, int fd)
 {
+    const struct manager *manager = &executor->launcher->manager;
     struct process *process = NULL;
-    if (slot < executor->launcher->manager.slots)
+    if (slot < manager->slots && manager->records[slot].name[0])
         process = executor_need_process(executor, slot);
+    else /* of a service that the former launcher has forgotten */
+        executor_keep_last_words(executor, slot);
     if (!process || process->pipe_fd >= 0) {
         close(fd);
         return;

@@ -183,6 +183,7 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
     for (size_t i = 0; i < count; i++) {
         keys[i] = KEY_SERVICE_FIRST + pipes[i].process->slot;
         fds[i] = pipes[i].both_fd;
+        executor_forget_last_words(executor, pipes[i].process->slot);
     }
     int failed = count == 0 ? 0
                             : init_link_store(executor->launcher->init_link,

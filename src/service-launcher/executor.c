@@ -45,6 +45,7 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
     list_init(&executor->rest_queue);
+    list_init(&executor->last_words);
     list_init(&executor->formers);
     *ret = executor;
     return 0;
@@ -139,47 +140,122 @@ int executor_cgroup_path(const struct executor *executor, char *ret, size_t size
 void executor_rest(struct executor *executor, struct service *service)
 {
     struct process *process = executor_process(executor, service->slot);
-    if (process && list_empty(&process->rest_link))
-        list_append(&executor->rest_queue, &process->rest_link);
+    if (!process)
+        return;
+    list_remove(&process->rest_link);
+    list_append(&executor->rest_queue, &process->rest_link);
+    process->rest_sequence = journal_client_said(executor->launcher->journal);
 }
 
-/* The writing end closes with us; the journal reads what is left, then sees the end. */
+/* Keys that init is to hold no more, sent in batches. */
+struct dropped {
+    struct executor *executor;
+    size_t count;
+    uint32_t keys[HAND_OVER_KEYS_MAX];
+};
+
+static void send_dropped(struct dropped *dropped)
+{
+    if (dropped->count)
+        init_link_drop(dropped->executor->launcher->init_link, OWNER_LAUNCHER | OWNER_JOURNAL,
+                       dropped->keys, dropped->count);
+    dropped->count = 0;
+}
+
+static void drop_key(struct dropped *dropped, uint32_t key)
+{
+    if (dropped->count == HAND_OVER_KEYS_MAX)
+        send_dropped(dropped);
+    dropped->keys[dropped->count++] = key;
+}
+
+static bool has_pipe(const struct process *process)
+{
+    return process->output_fd >= 0 || process->pipe_fd >= 0;
+}
+
+static bool is_at_rest(const struct process *process)
+{
+    enum service_state state = service_state(manager_of(process), process_service(process));
+    return machine_states[state].idle && state != STATE_BACKING_OFF && state != STATE_WAITING &&
+           !process_record(process)->hook_pid; /* it was killed: its end brings us here again */
+}
+
+/* What a service has printed last is in its pipe, and nowhere else once we let go of it, until the
+ * journal has heard that the run is over: a journal that is killed before would take it along. The
+ * writing end closes with us; the journal reads what children may print yet, then sees the end. */
 void executor_rest_all(struct executor *executor)
 {
-    uint32_t keys[HAND_OVER_KEYS_MAX];
-    size_t count = 0;
-    for (struct list *node; (node = list_take(&executor->rest_queue));) {
-        struct process *process = container_of(node, struct process, rest_link);
-        enum service_state state = service_state(manager_of(process), process_service(process));
-        if (!machine_states[state].idle || state == STATE_BACKING_OFF || state == STATE_WAITING)
-            continue;
-        if (process_record(process)->hook_pid)
-            continue; /* it was killed: its end brings us here again */
-        if (process->output_fd >= 0 || process->pipe_fd >= 0)
-            keys[count++] = KEY_SERVICE_FIRST + process->slot;
-        if (process->ready_stored)
-            keys[count++] = KEY_READY_FIRST + process->slot;
-        destroy_process(process);
-        if (count + 2 > HAND_OVER_KEYS_MAX) {
-            init_link_drop(executor->launcher->init_link, OWNER_LAUNCHER | OWNER_JOURNAL, keys,
-                           count);
-            count = 0;
-        }
+    const struct journal_client *journal = executor->launcher->journal;
+    struct dropped dropped = {.executor = executor};
+    while (!list_empty(&executor->last_words)) {
+        struct last_words *last = container_of(executor->last_words.next, struct last_words, node);
+        if (!journal_client_has_heard(journal, last->sequence))
+            break;
+        drop_key(&dropped, KEY_SERVICE_FIRST + last->slot);
+        list_remove(&last->node);
+        free(last);
     }
-    if (count)
-        init_link_drop(executor->launcher->init_link, OWNER_LAUNCHER | OWNER_JOURNAL, keys, count);
+    while (!list_empty(&executor->rest_queue)) {
+        struct process *process =
+            container_of(executor->rest_queue.next, struct process, rest_link);
+        if (is_at_rest(process) && has_pipe(process) &&
+            !journal_client_has_heard(journal, process->rest_sequence))
+            break; /* nor has it heard of those behind */
+        list_remove(&process->rest_link);
+        if (!is_at_rest(process))
+            continue;
+        if (has_pipe(process))
+            drop_key(&dropped, KEY_SERVICE_FIRST + process->slot);
+        if (process->ready_stored)
+            drop_key(&dropped, KEY_READY_FIRST + process->slot);
+        destroy_process(process);
+    }
+    send_dropped(&dropped);
+}
+
+void executor_keep_last_words(struct executor *executor, uint32_t slot)
+{
+    struct last_words *last = malloc(sizeof *last);
+    if (!last) {
+        struct dropped dropped = {.executor = executor};
+        drop_key(&dropped, KEY_SERVICE_FIRST + slot);
+        send_dropped(&dropped);
+        return;
+    }
+    *last = (struct last_words){.slot = slot,
+                                .sequence = journal_client_said(executor->launcher->journal)};
+    list_init(&last->node);
+    list_append(&executor->last_words, &last->node);
+}
+
+void executor_forget_last_words(struct executor *executor, uint32_t slot)
+{
+    list_for_each(node, &executor->last_words)
+    {
+        struct last_words *last = container_of(node, struct last_words, node);
+        if (last->slot != slot)
+            continue;
+        list_remove(node);
+        free(last);
+    }
 }
 
 void executor_forget(struct executor *executor, struct service *service)
 {
     struct process *process = executor_process(executor, service->slot);
-    if (process) {
-        executor_rest(executor, service);
-        executor_rest_all(executor);
-    }
+    struct dropped dropped = {.executor = executor};
+    bool had_pipe = process && has_pipe(process);
+    if (process && process->ready_stored)
+        drop_key(&dropped, KEY_READY_FIRST + process->slot);
+    if (process)
+        destroy_process(process);
+    send_dropped(&dropped);
     if (executor->cgroup_folder >= 0)
         cgroup_remove(executor->cgroup_folder, service_name(&executor->launcher->manager, service));
     journal_client_forget(executor->launcher->journal, service->slot);
+    if (had_pipe)
+        executor_keep_last_words(executor, service->slot);
 }
 
 void executor_remove_cgroups(struct executor *executor)
@@ -425,7 +501,7 @@ static void check_leaderless(struct process *process)
     if ((state != STATE_STOPPING && state != STATE_KILLING) || !tracker_watch(process))
         return;
     executor_note_exit(process, EXIT_CODE, 0); /* that of the first process */
-    journal_client_run_ended(process->executor->launcher->journal, process->slot);
+    journal_client_run_ended(process->executor->launcher->journal, process->slot, 0, 0, "");
     manager_event(manager_of(process), process_service(process), EVENT_EXITED);
 }
 

@@ -22,6 +22,7 @@ struct queued {
     uint64_t sequence;
     uint32_t id, flags, level, sync_ms;
     uint16_t type;
+    bool kept;      /* in the outbox */
     bool announced; /* a registration that was said to be waiting */
     int fd;         /* a registration's pipe until it is acknowledged; else -1 */
     struct quota quota;
@@ -179,6 +180,18 @@ int journal_client_system(struct journal_client *client, uint32_t flags, uint64_
     return 0;
 }
 
+/* What must be in the journal even if we are killed before it is sent. */
+static void keep(struct journal_client *client, struct queued *queued, int32_t pid)
+{
+    const char *text = queued->words + queued->name_bytes + 1;
+    struct outbox_entry entry = {.type = queued->type,
+                                 .level = (uint16_t)queued->level,
+                                 .id = queued->id,
+                                 .sequence = queued->sequence,
+                                 .pid = pid};
+    queued->kept = client->outbox && outbox_add(client->outbox, &entry, text, strlen(text));
+}
+
 static bool add_event(struct journal_client *client, uint32_t id, uint32_t level, const char *text,
                       size_t bytes)
 {
@@ -192,6 +205,7 @@ static bool add_event(struct journal_client *client, uint32_t id, uint32_t level
     for (char *at = queued->words + 1; *at; at++)
         if (*at == '\n')
             *at = ' ';
+    keep(client, queued, 0);
     return true;
 }
 
@@ -246,23 +260,42 @@ void journal_client_event(struct journal_client *client, uint32_t id, uint32_t l
     journal_client_line(client, id, level, text.data, text.used_bytes);
 }
 
-static int send_plain(struct journal_client *client, enum journal_link_type type, uint32_t id)
+int journal_client_run_ended(struct journal_client *client, uint32_t id, int32_t pid,
+                             uint32_t level, const char *words)
 {
     struct queued *queued;
-    int failed = enqueue(client, type, id, "", "", 0, -1, &queued);
-    if (!failed)
-        flush(client);
-    return failed;
-}
-
-int journal_client_run_ended(struct journal_client *client, uint32_t id)
-{
-    return send_plain(client, JOURNAL_RUN_ENDED, id);
+    if (client->outbox && outbox_has_told(client->outbox, id, pid))
+        return 0;
+    int failed =
+        enqueue(client, JOURNAL_RUN_ENDED, id, "", words, pid ? strlen(words) : 0, -1, &queued);
+    if (failed)
+        return failed;
+    queued->level = level;
+    keep(client, queued, pid);
+    flush(client);
+    return 0;
 }
 
 int journal_client_forget(struct journal_client *client, uint32_t id)
 {
-    return send_plain(client, JOURNAL_FORGET, id);
+    struct queued *queued;
+    int failed = enqueue(client, JOURNAL_FORGET, id, "", "", 0, -1, &queued);
+    if (failed)
+        return failed;
+    keep(client, queued, 0);
+    flush(client);
+    return 0;
+}
+
+uint64_t journal_client_said(const struct journal_client *client)
+{
+    return *client->sequence;
+}
+
+bool journal_client_has_heard(const struct journal_client *client, uint64_t sequence)
+{
+    return list_empty(&client->queue) ||
+           container_of(client->queue.next, struct queued, node)->sequence > sequence;
 }
 
 static int send_run(struct journal_client *client, enum journal_link_type type, uint32_t id,
@@ -294,10 +327,12 @@ int journal_client_unmatch(struct journal_client *client, uint32_t id, const uin
 int journal_client_drain(struct journal_client *client, struct journal_drain *drain,
                          void (*on_drained)(struct journal_drain *drain))
 {
+    struct queued *queued;
     uint32_t token = client->last_token + 1;
-    int failed = send_plain(client, JOURNAL_DRAIN, token);
+    int failed = enqueue(client, JOURNAL_DRAIN, token, "", "", 0, -1, &queued);
     if (failed)
         return failed;
+    flush(client);
     client->last_token = token;
     *drain = (struct journal_drain){.token = token, .pending = true, .on_drained = on_drained};
     list_append(&client->drains, &drain->node);
@@ -324,6 +359,20 @@ static void on_drained(struct journal_client *client, uint32_t token)
     }
 }
 
+/* The entries are those of the queue that are kept, in the same order. */
+static void renumber_kept(struct journal_client *client)
+{
+    struct outbox_entry *entry = outbox_next(client->outbox, NULL);
+    list_for_each(node, &client->queue)
+    {
+        const struct queued *queued = container_of(node, struct queued, node);
+        if (entry && queued->kept) {
+            entry->sequence = queued->sequence;
+            entry = outbox_next(client->outbox, entry);
+        }
+    }
+}
+
 /* The journal has counted further than we have: our state is younger than its. */
 static void renumber(struct journal_client *client, uint64_t sequence)
 {
@@ -331,6 +380,8 @@ static void renumber(struct journal_client *client, uint64_t sequence)
     list_for_each(node, &client->queue) container_of(node, struct queued, node)->sequence =
         ++*client->sequence;
     client->unsent = client->queue.next;
+    if (client->outbox)
+        renumber_kept(client);
 }
 
 static void on_acknowledged(struct journal_client *client, uint64_t sequence)
@@ -347,6 +398,8 @@ static void on_acknowledged(struct journal_client *client, uint64_t sequence)
         const uint32_t id = queued->id;
         const uint64_t run[2] = {queued->run[0], queued->run[1]};
         const bool is_match = queued->type == JOURNAL_MATCH;
+        if (queued->kept)
+            outbox_acknowledge(client->outbox, queued->sequence);
         free_queued(client, queued);
         if (is_match && client->on_match_taken)
             client->on_match_taken(client->context, id, run);
@@ -441,6 +494,31 @@ static void on_event(struct loop_fd *source, uint32_t events)
     }
     report_lost(client);
     flush(client);
+}
+
+/* What a launcher before us has not heard to be in the journal. Its numbers are kept: what is there
+ * already is known by them. */
+int journal_client_keep(struct journal_client *client, struct outbox *outbox)
+{
+    struct list *first = client->queue.next;
+    struct queued *queued;
+    client->outbox = outbox;
+    for (struct outbox_entry *entry = outbox_next(outbox, NULL); entry;
+         entry = outbox_next(outbox, entry)) {
+        uint64_t newest = *client->sequence > entry->sequence ? *client->sequence : entry->sequence;
+        int failed = enqueue(client, (enum journal_link_type)entry->type, entry->id, "",
+                             entry->text, entry->text_bytes, -1, &queued);
+        if (failed)
+            return failed;
+        queued->level = entry->level;
+        queued->sequence = entry->sequence;
+        queued->kept = true;
+        *client->sequence = newest;
+        list_remove(&queued->node);
+        list_append(first, &queued->node);
+    }
+    client->unsent = client->queue.next;
+    return 0;
 }
 
 int journal_client_init(struct journal_client *client, struct loop *loop, int fd,

@@ -13,6 +13,7 @@
 #include "base/list.h"
 #include "loop/loop.h"
 #include "protocol/journal-link.h"
+#include "service-launcher/outbox.h"
 #include "service/quota.h"
 
 #include <stdbool.h>
@@ -33,9 +34,10 @@ struct journal_client {
     struct loop *loop;
     struct loop_fd source;
     struct loop_timer retry;
-    uint64_t *sequence;  /* in the state memfd: the last number given out */
-    struct list queue;   /* struct queued: not acknowledged, oldest first */
-    struct list *unsent; /* the first of them that is not in the socket; &queue: none */
+    uint64_t *sequence;    /* in the state memfd: the last number given out */
+    struct outbox *outbox; /* of the owner: what of the queue outlives us; NULL: nothing */
+    struct list queue;     /* struct queued: not acknowledged, oldest first */
+    struct list *unsent;   /* the first of them that is not in the socket; &queue: none */
     struct list drains;
     uint32_t last_token;
     size_t events;        /* in the queue */
@@ -59,6 +61,10 @@ struct journal_client {
 /* `fd` stays the caller's and outlives the client; so does *sequence. Returns 0 or -errno. */
 int journal_client_init(struct journal_client *client, struct loop *loop, int fd,
                         uint64_t *sequence);
+
+/* What is said of services from here on is kept in the outbox, which outlives the client. What it
+ * holds of a former launcher goes before all that was said so far and is not sent. 0 or -ENOMEM. */
+int journal_client_keep(struct journal_client *client, struct outbox *outbox);
 
 /* Frees what is queued; pending drains are forgotten without a call. */
 void journal_client_finish(struct journal_client *client);
@@ -100,8 +106,11 @@ void journal_client_flush(struct journal_client *client);
 /* Whether all is in the socket. */
 bool journal_client_has_sent(const struct journal_client *client);
 
-/* The run is over: its unfinished line is ended, after what it printed was read. 0 or -ENOMEM. */
-int journal_client_run_ended(struct journal_client *client, uint32_t id);
+/* The run is over: its unfinished line is ended, after what it printed was read, and an event says
+ * how its process ended, in these words. Of a process whose end a launcher before this one has told
+ * it does nothing. `pid` 0: there was no process, and there is no event. 0 or -ENOMEM. */
+int journal_client_run_ended(struct journal_client *client, uint32_t id, int32_t pid,
+                             uint32_t level, const char *words);
 
 /* The id gets free: what is left in the pipe is written, then the journal forgets it.
  * 0 or -ENOMEM. */
@@ -120,6 +129,10 @@ int journal_client_match(struct journal_client *client, uint32_t id, const uint6
 
 /* Nobody waits for it any more. 0 or -ENOMEM. */
 int journal_client_unmatch(struct journal_client *client, uint32_t id, const uint64_t run[2]);
+
+/* The number of what was said last, and whether the journal has carried out all up to a number. */
+uint64_t journal_client_said(const struct journal_client *client);
+bool journal_client_has_heard(const struct journal_client *client, uint64_t sequence);
 
 /* Calls on_drained once everything that was printed before this call is in the files. Asked for
  * again when the journal is restarted; there is no time-out. 0 or -ENOMEM. */

@@ -42,7 +42,7 @@
 
 /* What init has given us of the time before; -1: nothing. */
 static struct {
-    int state, definitions, control, cgroup, follow, bell, requests;
+    int state, definitions, control, cgroup, follow, bell, requests, outbox;
     struct {
         uint32_t slot;
         int fd;
@@ -56,12 +56,14 @@ static struct {
           .cgroup = -1,
           .follow = -1,
           .bell = -1,
-          .requests = -1};
+          .requests = -1,
+          .outbox = -1};
 
 static struct launcher launcher = {.definitions_fd = -1};
 static struct init_link init_link;
 static struct control_place control_place;
 static struct journal_client journal;
+static struct outbox outbox;
 static struct state state = {.fd = -1};
 static bool state_is_new, requests_are_new; /* init has not got them yet */
 static bool said_ready;
@@ -112,6 +114,7 @@ static void on_held(void *context, uint32_t key, int fd)
                  : key == KEY_DEFINITIONS    ? &held.definitions
                  : key == KEY_CONTROL_SOCKET ? &held.control
                  : key == KEY_CGROUP         ? &held.cgroup
+                 : key == KEY_OUTBOX         ? &held.outbox
                  : key == KEY_FOLLOW         ? &held.follow
                  : key == KEY_FOLLOW_BELL    ? &held.bell
                  : key == KEY_REQUESTS       ? &held.requests
@@ -422,6 +425,26 @@ static void open_requests(bool found)
         launcher.requests = &requests;
 }
 
+static void open_outbox(void)
+{
+    int fd = held.outbox, failed = 0;
+    if (fd < 0)
+        fd = memfd_create("conit-outbox", MFD_CLOEXEC);
+    if (fd < 0)
+        failed = -errno;
+    else if (held.outbox < 0)
+        store(KEY_OUTBOX, fd);
+    if (!failed)
+        failed = outbox_open(&outbox, fd);
+    if (!failed)
+        failed = journal_client_keep(&journal, &outbox);
+    if (failed)
+        LOG(ERROR, "A crash of the launcher would lose events of services",
+            TEXT("error", strerror(-failed)));
+    if (fd >= 0)
+        close(fd);
+}
+
 static void open_cgroups(void)
 {
     int fd = held.cgroup;
@@ -578,13 +601,16 @@ static void set_up(void)
                               state.header->slots);
     if (failed)
         fail("Cannot begin", failed);
-    if (!beside)
+    if (!beside) {
+        open_outbox();
         open_cgroups();
+    }
     load(found);
     check_definitions();
     executor_open_recorded(launcher.executor);
     if (beside) {
         take_over();
+        open_outbox();
         open_cgroups();
     }
     log_tell_settings(&launcher);

@@ -369,5 +369,6 @@ def test_the_key_log_reaches_the_journal_and_a_reload_changes_it():
         before = written()
         until(lambda: written() > before + 1000, 'it has printed more than it may')
         whole.slc('stop', 'web')
-        last = whole.slc('journal', '-n', '2', 'web').stdout
-        assert re.search(r'\+warning dropped lines=\d+ reason="rate 5/d"\n.* \+info stopped', last), last
+        last = whole.slc('journal', '-n', '3', 'web').stdout
+        assert re.search(r'\+warning dropped lines=\d+ reason="rate 5/d"\n'
+                         r'.* \+info ended .*\n.* \+info stopped', last), last

@@ -1,12 +1,14 @@
 """kill -9 of the launcher and of the journal: no service notices, nothing is forgotten."""
+import collections
 import contextlib
+import json
 import os
 import random
 import signal
 
-from harness import Machine, stat_of, until
-from services import (booted, booting, define, events, held_back, kill, look, outer_pid, printed,
-                      shell, shell_list, sleeps, wait)
+from harness import Machine, below, hold, inner_pid, open_fds, stat_of, until
+from services import (booted, booting, define, events, has_printed, held_back, kill, look,
+                      outer_pid, printed, shell, shell_list, sleeps, wait)
 
 KEPT = ('name', 'state', 'type', 'pid', 'since', 'restarts', 'exit', 'reason', 'description')
 
@@ -289,3 +291,62 @@ def test_an_adopted_service_gets_its_signals_and_reloads():
         machine.slc('reload', 'counts')
         until(lambda: 'USR1' in printed(machine, 'counts') and 'HUP' in printed(machine, 'counts'),
               'it got both')
+
+
+SAYS_LAST = shell('trap "echo last; exit 0" TERM; echo ready; while :; do sleep 100000 & wait $!; done')
+
+
+def test_what_is_printed_last_is_kept_though_the_journal_is_killed_before_it_reads_it():
+    with Machine() as machine:
+        define(machine, 'stopped', exec=SAYS_LAST)
+        define(machine, 'gone', exec=SAYS_LAST)
+        booted(machine)
+        for name in ('stopped', 'gone'):
+            until(lambda n=name: printed(machine, n) == 'ready\n', 'it is set up')
+        machine.quiet()
+        before = len(open_fds(machine.pid))
+        (machine.services / 'gone.yml').unlink()
+        machine.slc('reload')
+        journal = machine.wait_pid_of('service-journal')
+        hold(journal)
+        machine.slc('stop', 'stopped', 'gone')
+        assert machine.state_of('stopped') == 'stopped' and machine.state_of('gone') is None
+        machine.kill_launcher()  # what it waits for is not lost either
+        os.kill(journal, signal.SIGKILL)
+        machine.wait_pid_of('service-journal', journal)
+        for name in ('stopped', 'gone'):
+            has_printed(machine, name, 'last\n')
+            assert printed(machine, name).count('last') == 1, printed(machine, name)
+        machine.quiet()
+        until(lambda: len(open_fds(machine.pid)) == before - 2, 'init holds their pipes no more')
+        machine.slc('start', 'stopped')
+        has_printed(machine, 'stopped', 'ready\n', 2)
+
+
+def test_every_end_is_told_once_though_the_launcher_is_killed_before_the_journal_hears_it():
+    with Machine() as machine:
+        # More than what is on the way between the two: the rest is in the launcher only.
+        names = [f's{number:03}' for number in range(80)]
+        for name in names:
+            define(machine, name, exec='sleep 100000', restart='never')
+        booted(machine)
+        pids = {service['name']: service['pid'] for service in machine.json('list')}
+        machine.quiet()
+        outside = {inner_pid(pid): pid for pid, stat in below(machine.pid).items()
+                   if stat[0] == 'sleep'}
+        journal = machine.wait_pid_of('service-journal')
+        hold(journal)
+        for pid in pids.values():
+            os.kill(outside[pid], signal.SIGUSR1)
+        until(lambda: {service['state'] for service in machine.json('list')} == {'failed'},
+              'all have ended', interval=0.1)
+        machine.kill_launcher()
+        os.kill(journal, signal.SIGCONT)
+        machine.quiet()
+        told = collections.defaultdict(list)
+        for line in machine.slc('journal', '-o', 'json').stdout.splitlines():
+            line = json.loads(line)
+            told[line['service']].append(line['message'])
+        for name in names:
+            assert told[name] == [f'started pid={pids[name]}', f'ended pid={pids[name]} signal=SIGUSR1',
+                                  'failed: ended by SIGUSR1'], (name, told[name])

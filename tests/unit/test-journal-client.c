@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -200,7 +201,7 @@ TEST(a_new_journal_gets_what_is_not_acknowledged_again)
     begin();
     journal_client_event(&client, 1, 6, "one");
     journal_client_event(&client, 1, 6, "two %d", 2);
-    CHECK_NUMBER(journal_client_run_ended(&client, 1), 0);
+    CHECK_NUMBER(journal_client_run_ended(&client, 1, 0, 0, ""), 0);
     CHECK_NUMBER(journal_client_forget(&client, 1), 0);
     for (int i = 0; i < 4; i++)
         CHECK_NUMBER(hear().sequence, i + 1);
@@ -311,6 +312,80 @@ TEST(a_match_is_taken_once_it_is_acknowledged_and_is_sent_again_until_then)
     finish();
 }
 
+/* The launcher is killed: all that it had in memory is gone. */
+static void crash(struct outbox *outbox, int memory)
+{
+    journal_client_finish(&client);
+    outbox_finish(outbox);
+    CHECK_NUMBER(outbox_open(outbox, memory), 0);
+    CHECK_NUMBER(journal_client_init(&client, &loop, sockets[0], &sequence), 0);
+    CHECK_NUMBER(journal_client_keep(&client, outbox), 0);
+}
+
+TEST(what_a_launcher_said_before_it_was_killed_is_said_again_under_its_numbers)
+{
+    struct outbox outbox;
+    int memory = memfd_create("outbox", MFD_CLOEXEC);
+    begin();
+    CHECK_NUMBER(outbox_open(&outbox, memory), 0);
+    crash(&outbox, memory);
+    client.batching = true; /* nothing is sent yet */
+    journal_client_event(&client, 1, 4, "one");
+    CHECK_NUMBER(hear().type, 0);
+    CHECK_NUMBER(journal_client_run_ended(&client, 1, 55, 6, "ended pid=55 exit=3"), 0);
+    CHECK_NUMBER(hear().sequence, 1);
+    CHECK_NUMBER(hear().sequence, 2);
+    CHECK_NUMBER(journal_client_forget(&client, 1), 0);
+    say(JOURNAL_ACK, 1, 0);
+    CHECK(journal_client_has_heard(&client, 1) && !journal_client_has_heard(&client, 2));
+    crash(&outbox, memory);
+    CHECK_NUMBER(hear().sequence, 3); /* what the former one had sent */
+    /* It was not noted that 55 has ended, so its end is found again: it is told once. */
+    CHECK_NUMBER(journal_client_run_ended(&client, 1, 56, 6, "ended pid=56 exit=0"), 0);
+    struct journal_link_message message = hear();
+    CHECK_NUMBER(message.sequence, 2);
+    CHECK_NUMBER(message.type, JOURNAL_RUN_ENDED);
+    CHECK_TEXT(message.text, "ended pid=55 exit=3");
+    CHECK_NUMBER(message.level, 6);
+    message = hear();
+    CHECK(message.sequence == 3 && message.type == JOURNAL_FORGET);
+    message = hear();
+    CHECK(message.sequence == 4 && strcmp(message.text, "ended pid=56 exit=0") == 0);
+    crash(&outbox, memory);
+    CHECK_NUMBER(journal_client_run_ended(&client, 1, 56, 6, "ended pid=56 exit=0"), 0);
+    CHECK_NUMBER(journal_client_said(&client), 4);
+    /* The journal's state is newer than ours: all gets other numbers, and keeps them. */
+    say(JOURNAL_ACK, 100, 0);
+    crash(&outbox, memory);
+    CHECK_NUMBER(journal_client_said(&client), 103);
+    say(JOURNAL_ACK, 102, 0);
+    CHECK(!journal_client_has_heard(&client, 103));
+    journal_client_flush(&client);
+    for (uint64_t number = 101; number <= 103; number++)
+        CHECK_NUMBER(hear().sequence, number);
+    say(JOURNAL_ACK, 103, 0);
+    CHECK(journal_client_has_heard(&client, 103));
+    crash(&outbox, memory);
+    CHECK_NUMBER(queued(), 0);
+    while (hear().type) {
+    }
+    /* What a new one has said before it took over comes after what the former one had said. */
+    client.batching = true;
+    journal_client_event(&client, 1, 4, "former");
+    journal_client_finish(&client);
+    CHECK_NUMBER(journal_client_init(&client, &loop, sockets[0], &sequence), 0);
+    client.batching = true;
+    journal_client_event(&client, JOURNAL_OWN_ID, 6, "new");
+    CHECK_NUMBER(journal_client_keep(&client, &outbox), 0);
+    journal_client_flush(&client);
+    CHECK_TEXT(hear().text, "former");
+    message = hear();
+    CHECK(message.sequence == 105 && strcmp(message.text, "new") == 0);
+    outbox_finish(&outbox);
+    close(memory);
+    finish();
+}
+
 TEST(events_are_bounded_and_the_lost_ones_counted)
 {
     unsigned heard = 0;
@@ -319,7 +394,7 @@ TEST(events_are_bounded_and_the_lost_ones_counted)
         journal_client_event(&client, 1, 6, "event\n%d", i);
     CHECK_NUMBER(client.events, JOURNAL_CLIENT_EVENTS_MAX);
     CHECK_NUMBER(client.lost_events, 100);
-    CHECK_NUMBER(journal_client_run_ended(&client, 1), 0);
+    CHECK_NUMBER(journal_client_run_ended(&client, 1, 0, 0, ""), 0);
     for (bool found = false; !found; heard++) {
         struct journal_link_message message = hear();
         if (!message.type) {
