@@ -11,8 +11,8 @@ PYTHON ?= python3
 WERROR := $(if $(CI),true,false)
 
 
-.PHONY: all compile help needs prefix small large test-build test test-fast storm fuzz run lint format bench \
-	install uninstall image create_disk package start_vm kill_vm sync clean
+.PHONY: all compile help needs prefix small large test-build test test-fast storm chaos fuzz run lint format bench coverage \
+	coverage-build install uninstall image create_disk package start_vm kill_vm sync clean
 
 all: small large ## build every program, static, into out/
 	@scripts/collect out build/small build/large
@@ -64,6 +64,22 @@ test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
 	@$(MAKE) --no-print-directory test-build
 	@tests/run --build asan unit lint pidns $(TESTS)
 
+# Programs that count each line and branch in a file they share, so that a kill loses no count.
+COUNTERS = $(CURDIR)/build/coverage/counters
+coverage: ## lines and branches that the whole suite takes; TESTS="unit -k PATTERN": of a part of it
+	@scripts/install-needs build test vm coverage
+	@$(MAKE) --no-print-directory coverage-build
+	@rm -rf $(COUNTERS) && mkdir -p $(COUNTERS)
+	@tests/run --build coverage $(or $(TESTS),unit pidns boot) || echo "coverage: of a run with failures"
+	@scripts/coverage build/coverage
+coverage-build: all build/coverage/build.ninja
+	@$(NINJA) -C build/coverage -j $(JOBS) --quiet
+	@scripts/collect build/coverage/flat build/coverage
+build/coverage/build.ninja: | needs
+	CC=clang $(MESON) setup build/coverage -Dtests=true -Dbuildtype=debug -Doptimization=1 \
+		-Dc_args="-fprofile-instr-generate=$(COUNTERS)/%m%c.profraw -fcoverage-mapping -fprofile-update=atomic -mllvm -runtime-counter-relocation" \
+		-Dc_link_args="-fprofile-instr-generate"
+
 storm: test-build all ## eight clients at once against both builds: SEED=… (the same requests again), REQUESTS=10000
 	@CONIT_STORM_SEED=$(or $(SEED),0) CONIT_STORM_REQUESTS=$(or $(REQUESTS),10000) \
 		tests/run -j 1 pidns -k test_storm
@@ -71,6 +87,10 @@ storm: test-build all ## eight clients at once against both builds: SEED=… (th
 fuzz: ## libFuzzer over tests/fuzz: TARGET=service-file (none: each), SECONDS=60; scripts/fuzz --help
 	@scripts/install-needs build fuzz
 	@JOBS=$(JOBS) scripts/fuzz --seconds $(or $(SECONDS),60) $(TARGET)
+
+chaos: test-build all ## kill and break everything at random against both builds: SEED=…, KILLS=1000, BUILD=release for one of them
+	@CONIT_CHAOS_SEED=$(or $(SEED),0) CONIT_CHAOS_KILLS=$(or $(KILLS),1000) \
+		tests/run -j 1 $(if $(BUILD),--build $(BUILD)) pidns -k test_chaos
 
 run: ## boot a small machine in QEMU; ROOT=9p boots from a host folder
 	@scripts/install-needs build vm

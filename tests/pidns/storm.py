@@ -279,7 +279,7 @@ class Client:
                               capture_output=True, text=True, timeout=ANSWER_WITHIN, check=False)
         self.answers[f'slc {done.returncode}'] += 1
         if done.returncode not in (0, 1, 4) or (done.returncode == 0) != (not done.stderr):
-            if 'waiting:' not in done.stderr and 'reconnect' not in done.stderr:
+            if not any(word in done.stderr for word in ('waiting:', 'reconnect', 'warning:')):
                 self.fault(request, f'slc: {done}')
         if parameters.get('names', [''])[0].startswith('own') and done.returncode == 0:
             self.own_wanted = verb
@@ -359,7 +359,7 @@ class Storm:
     def __init__(self, machine, seed, count, kills_launcher=False):
         self.machine, self.seed, self.kills_launcher = machine, seed, kills_launcher
         self.services = {name: text.replace('FOLDER', str(machine.folder)) for name, text in
-                         make_services(random.Random(f'{seed} services'), count).items()}
+                         self.make(random.Random(f'{seed} services'), count).items()}
         self.written = dict(self.services)
         self.changed = set()  # whose file was written again since it was started by judge_changed()
         self.files = [name for name in self.services if name.startswith('s')]
@@ -370,6 +370,10 @@ class Storm:
         self.own = [None] * CLIENTS
         for name, text in self.services.items():
             machine.service(name, text)
+
+    def make(self, chooser, count):
+        """{name of a file: text}"""
+        return make_services(chooser, count)
 
     def kill_on(self, chooser):
         for _ in range(KILLS):
