@@ -93,10 +93,26 @@ def qemu_command(kernel, image=None, folder=None, initramfs=None, append='', for
     return command
 
 
+def take_counters(image, root):
+    """Of programs that count what they execute (make coverage): out of the disk, or of the folder that
+    was the root, into the host's folder of counters."""
+    counters = os.environ.get('CONIT_COUNTERS')
+    if not counters:
+        return
+    target = tempfile.mkdtemp(prefix='machine.', dir=counters)
+    if image:
+        subprocess.run(['debugfs', '-R', f'rdump {counters} {target}', str(image)], check=False,
+                       capture_output=True,
+                       env={**os.environ, 'PATH': os.environ['PATH'] + ':/usr/sbin:/sbin'})
+    elif root:
+        shutil.copytree(f'{root}{counters}', target, dirs_exist_ok=True)
+
+
 class Machine:
     """One run of QEMU. `append` is added to the kernel's command line."""
 
     def __init__(self, kernel, **options):
+        self.image, self.root = options.get('image'), options.get('folder')
         self.folder = tempfile.mkdtemp(prefix='vm.')
         self.text = ''  # everything the console has said, without escapes
         self.seen = 0  # how much of it expect() has gone past
@@ -128,6 +144,7 @@ class Machine:
         self.reader.join()
         self.qemu.stdin.close()
         self.qemu.stdout.close()
+        take_counters(self.image, self.root)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self):

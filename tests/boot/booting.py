@@ -51,7 +51,8 @@ def check_file_system(disk):
     state = subprocess.run(['dumpe2fs', '-h', disk], capture_output=True, text=True, check=True,
                            env=environment).stdout
     assert re.search(r'^Filesystem state:\s+clean$', state, re.M), state
-    assert 'needs_recovery' not in state, 'it was not unmounted or remounted read-only'
+    if 'CONIT_COUNTERS' not in os.environ:  # else init itself has a file there open to write
+        assert 'needs_recovery' not in state, 'it was not unmounted or remounted read-only'
 
 
 def read_disk(disk, path):
