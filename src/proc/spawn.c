@@ -38,7 +38,11 @@ struct child {
     const struct spawn *spawn;
     volatile enum start_step step;
     volatile int error;
+    int report_fd; /* apart: where the failure is written instead; else -1 */
 };
+
+/* Of a child apart: its report, beyond what is closed; 0: there is none. */
+static unsigned report_number;
 
 /* Where there is no /dev/null: a pipe that nobody writes to is at its end at once, too. */
 static int open_ended(void)
@@ -92,8 +96,13 @@ void spawner_rest(void)
 CHILD int own_descriptors(const struct spawn *spawn)
 {
     (void)spawn;
+    int failed = 0;
     /* Until here the table is the parent's: nothing may be moved before this. */
-    return -syscall_close_range(SPAWN_FD_LAST + 1, ~0u, CLOSE_RANGE_UNSHARE);
+    if (!report_number)
+        return -syscall_close_range(SPAWN_FD_LAST + 1, ~0u, CLOSE_RANGE_UNSHARE);
+    if (report_number > SPAWN_FD_LAST + 1)
+        failed = -syscall_close_range(SPAWN_FD_LAST + 1, report_number - 1, 0);
+    return failed ? failed : -syscall_close_range(report_number + 1, ~0u, 0);
 }
 
 CHILD void write_pid(char *text)
@@ -315,6 +324,16 @@ static const struct {
     {STEP_EXECUTE, execute},
 };
 
+/* Of a child apart, whose memory nobody sees. */
+CHILD void report(const struct child *child, int code)
+{
+    struct spawn_failure failure = {child->step, child->error, code};
+    if (child->report_fd < 0)
+        return;
+    signal(SIGPIPE, SIG_IGN); /* whoever would read it may have gone: the exit status is left */
+    (void)!write(child->report_fd, &failure, sizeof failure);
+}
+
 CHILD void run_steps(struct child *child, size_t first)
 {
     for (size_t i = first; i < sizeof steps / sizeof *steps; i++) {
@@ -325,6 +344,7 @@ CHILD void run_steps(struct child *child, size_t first)
         child->step = steps[i].step;
         break;
     }
+    report(child, 0);
     _exit(127);
 }
 
@@ -352,15 +372,17 @@ CHILD void make_followed(struct child *child)
     if (pid < 0) {
         child->error = -pid;
         child->step = STEP_CLONE;
+        report(child, 0);
         return;
     }
-    if (child->error)
+    if (child->error) /* it has reported that itself */
         return;
     *follow->main_pid = pid;
     if (dup2(FD_ENTRIES, SPAWN_FD_FIRST) >= 0 && dup2(FD_BELL, SPAWN_FD_FIRST + 1) >= 0)
         execve(follow->argv[0], follow->argv, no_environment);
     child->error = errno;
     child->step = STEP_FOLLOW;
+    report(child, 0);
     kill(pid, SIGKILL); /* a child of this one that nobody has waited for */
 }
 
@@ -373,9 +395,86 @@ CHILD void run_child(void *argument)
     if (error) {
         child->error = error;
         child->step = STEP_DESCRIPTORS;
+        report(child, 0);
     } else {
         make_followed(child);
     }
+    _exit(127);
+}
+
+/* ---- a child apart: its memory and descriptors are its own ---------------------------------- */
+
+int spawn_open(const char *path, int flags)
+{
+    int fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int now = fcntl(fd, F_GETFL);
+    fcntl(fd, F_SETFL, now & ~O_NONBLOCK);
+    return fd;
+}
+
+static int open_path(const char *path, int flags, int number)
+{
+    int fd = spawn_open(path, flags);
+    if (fd < 0)
+        return fd;
+    return dup3(fd, number, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Moves the report to where neither the service's own descriptor nor a closing reaches it. */
+static int place_report(struct child *child)
+{
+    const struct spawn *spawn = child->spawn;
+    unsigned number = SPAWN_FD_LAST + 1 + (spawn->extra_number == SPAWN_FD_LAST + 1);
+    if ((unsigned)child->report_fd != number && dup3(child->report_fd, (int)number, O_CLOEXEC) < 0)
+        return -errno;
+    child->report_fd = (int)number;
+    report_number = number;
+    return 0;
+}
+
+/* What a launcher does itself where nothing can hang. */
+static int prepare_apart(struct child *child, struct spawn *spawn, struct spawn_failure *failure)
+{
+    int failed = place_report(child);
+    *failure = (struct spawn_failure){STEP_DESCRIPTORS, -failed, 0};
+    if (!failed && spawn->prepare)
+        return spawn->prepare(spawn, failure);
+    return failed;
+}
+
+static int open_apart(struct spawn *spawn, struct spawn_failure *failure)
+{
+    int failed = 0;
+    if (spawn->tty_path)
+        failed = open_path(spawn->tty_path, O_RDWR, FD_TTY);
+    else if (spawn->stdin_path)
+        failed = open_path(spawn->stdin_path, O_RDONLY, FD_STDIN);
+    *failure = (struct spawn_failure){spawn->tty_path ? STEP_TTY : STEP_STDIN, -failed, 0};
+    if (!failed && spawn->tty_path)
+        spawn->tty_fd = FD_TTY;
+    return failed;
+}
+
+/* Unlike a child that the launcher waits for, it can be ended by a signal while it hangs. */
+static void run_apart(void *argument)
+{
+    struct child *child = argument;
+    struct spawn *spawn = (struct spawn *)child->spawn;
+    struct spawn_failure failure;
+    sigset_t none;
+
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    int failed = prepare_apart(child, spawn, &failure);
+    if (!failed)
+        failed = open_apart(spawn, &failure);
+    if (!failed)
+        run_child(child);
+    child->step = failure.step;
+    child->error = failure.error;
+    report(child, failure.code);
     _exit(127);
 }
 
@@ -383,13 +482,14 @@ CHILD void run_child(void *argument)
 
 static int fail(struct spawn_failure *ret_failure, enum start_step step, int error)
 {
-    *ret_failure = (struct spawn_failure){step, error};
+    *ret_failure = (struct spawn_failure){step, error, 0};
     return -error;
 }
 
-int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_failure)
+/* Puts what the child needs where it takes a copy of. Returns 0 or -errno. */
+static int place_all(const struct spawn *spawn)
 {
-    int pidfd = -1, failed = place(FD_STDIN, spawn->stdin_fd);
+    int failed = place(FD_STDIN, spawn->stdin_fd);
     if (!failed)
         failed = place(FD_OUTPUT, spawn->output_fd);
     if (!failed)
@@ -400,10 +500,47 @@ int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_f
         failed = place(FD_BELL, spawn->follow ? spawn->follow->bell_fd : -1);
     if (!failed)
         failed = place(FD_EXTRA, spawn->extra_number ? spawn->extra_fd : -1);
+    return failed;
+}
+
+int spawn_apart(struct spawn *spawn, int *ret_pidfd, int *ret_report_fd,
+                struct spawn_failure *ret_failure)
+{
+    int pidfd = -1, fds[2], failed = place_all(spawn);
+    if (!failed && pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
+        failed = -errno;
+    if (failed)
+        return fail(ret_failure, STEP_DESCRIPTORS, -failed);
+    struct child child = {.spawn = spawn, .report_fd = fds[1]};
+    struct clone3_arguments arguments = {
+        .flags = CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_CLEAR_SIGHAND,
+        .pidfd = (uint64_t)(uintptr_t)&pidfd,
+        .parent_tid = (uint64_t)(uintptr_t)spawn->parent_tid,
+        .exit_signal = SIGCHLD,
+    };
+    if (spawn->cgroup_fd >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)spawn->cgroup_fd;
+    }
+    pid_t pid = syscall_clone3(&arguments, run_apart, &child);
+    close(fds[1]);
+    if (pid < 0) {
+        close(fds[0]);
+        *spawn->parent_tid = 0;
+        return fail(ret_failure, STEP_CLONE, -pid);
+    }
+    *ret_pidfd = pidfd;
+    *ret_report_fd = fds[0];
+    return 0;
+}
+
+int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_failure)
+{
+    int pidfd = -1, failed = place_all(spawn);
     if (failed)
         return fail(ret_failure, STEP_DESCRIPTORS, -failed);
 
-    struct child child = {.spawn = spawn};
+    struct child child = {.spawn = spawn, .report_fd = -1};
     struct clone3_arguments arguments = {
         .flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_FILES |
                  CLONE_CLEAR_SIGHAND,

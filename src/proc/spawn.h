@@ -44,6 +44,8 @@ struct spawn_follow {
     int32_t *main_pid;       /* and we here, before the follower is executed */
 };
 
+struct spawn_failure;
+
 /* What is to be executed, and how. Nothing is owned. */
 struct spawn {
     char *const *argv; /* argv[0] without a slash is looked up on `path` */
@@ -68,11 +70,19 @@ struct spawn {
     struct spawn_priorities priorities;
     int32_t *parent_tid; /* the kernel writes the pid here before the child runs; not NULL */
     const struct spawn_follow *follow; /* NULL: none; else *parent_tid is the follower's */
+
+    /* Of spawn_apart() only. `prepare` is called in the child, before all else, and may wait, use
+     * the heap and change *spawn; returns 0, or -errno with the failure. Then the child opens one
+     * of the two paths. */
+    int (*prepare)(struct spawn *spawn, struct spawn_failure *ret_failure);
+    void *context;
+    const char *stdin_path, *tty_path; /* NULL: none */
 };
 
 struct spawn_failure {
     enum start_step step;
     int error; /* errno */
+    int code;  /* of what `prepare` has found; 0: it is the step and the errno */
 };
 
 /* Reserves the descriptors SPAWN_FD_FIRST … SPAWN_FD_LAST with the null device; what is open there
@@ -82,6 +92,17 @@ int spawner_init(void);
 /* Makes the process. Returns 0 with its pidfd (close-on-exec, the caller's) in *ret_pidfd; or
  * -errno with the step in *ret_failure: then no process is left, and *parent_tid is 0. */
 int spawn(const struct spawn *spawn, int *ret_pidfd, struct spawn_failure *ret_failure);
+
+/* The same in a process with memory and descriptors of its own, which nobody waits for: for what
+ * may hang, on a file system that others serve. It costs as much as fork(2). *ret_report_fd (the
+ * caller's, close-on-exec, non-blocking) is at its end once the program executes, or else has one
+ * struct spawn_failure, and the child then ends with 127. Returns 0 or -errno. */
+int spawn_apart(struct spawn *spawn, int *ret_pidfd, int *ret_report_fd,
+                struct spawn_failure *ret_failure);
+
+/* Opens what a program gets, without waiting for anybody at its other side (a FIFO, a modem line);
+ * the program then waits as it likes. Returns the descriptor (close-on-exec) or -errno. */
+int spawn_open(const char *path, int flags);
 
 /* Takes the last child's descriptors out of the reserved places: to be called after a batch, or
  * they would keep a pipe open. */

@@ -113,6 +113,12 @@ static void on_main_ended(struct loop_fd *source, uint32_t events)
 
     if (failed == -EAGAIN)
         return;
+    if (executor_apart_failed(process, false) && process_record(process)->follower_pid) {
+        executor_forget_pid(process, &process->main, &process->main_source);
+        return; /* its follower ends by the same */
+    }
+    if (process->apart_failed && !process->apart_hook && executor_fail_apart(process, false))
+        return;
     if (!failed)
         executor_main_ended(process, kind_of_code(code), status);
     else
@@ -170,7 +176,13 @@ void executor_release_hook(struct process *process)
 static void end_hook(struct process *process, enum exit_kind kind, int value)
 {
     bool cancelled = process->hook_cancelled;
+    bool unexecuted = executor_apart_failed(process, true);
     process->hook_cancelled = false;
+    if (unexecuted && !cancelled && !process->sweeping && executor_fail_apart(process, true)) {
+        executor_rest(process->executor, process_service(process));
+        return;
+    }
+    process->apart_failed = false;
     if (process->sweeping || cancelled)
         executor_release_hook(process);
     if (process->sweeping)

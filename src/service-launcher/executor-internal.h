@@ -9,6 +9,7 @@
 #include "config/arena.h"
 #include "loop/watch-path.h"
 #include "proc/cgroup.h"
+#include "proc/mounts.h"
 #include "proc/pidref.h"
 #include "proc/spawn.h"
 
@@ -52,6 +53,10 @@ struct process {
     unsigned main_pid_doubts;    /* bits of why a MAINPID was not believed, said in this run */
     unsigned main_pid_changes;   /* told in this run */
     struct loop_fd ready_source; /* of ready_fd, which it does not own */
+
+    struct loop_fd report_source;  /* of a program that is executed apart; owns its fd */
+    bool apart_hook, apart_failed; /* it is a hook; it has said why it is not executed */
+    struct reason apart_reason;
 };
 
 /* A service that forks: its first process has ended, the main one is looked for. On the heap. */
@@ -89,6 +94,8 @@ struct executor {
     int follow_fd, bell_fd;
     struct loop_fd bell_source;
     struct watch_paths paths;
+    struct mounts mounts;
+    bool apart; /* this turn's programs are executed apart: something is mounted that can hang */
     int cgroup_folder;
     bool controllers; /* some are enabled in the folder: each cgroup has limits to be set */
     uint64_t random_state;
@@ -186,6 +193,24 @@ bool executor_awaits_notice(const struct process *process);
 /* Its program is to be executed now: the run is one of the type that its file says by now. Returns
  * false for a target, which has none. */
 bool executor_begin_program(struct process *process);
+
+/* executor-spawn.c: it cannot be executed. `spawn_hook` says what. */
+void executor_fail_start(struct process *process, struct reason reason);
+struct reason executor_reason_of(const struct spawn_failure *failure);
+
+/* executor-apart.c: executes it by a process apart, which is not waited for. Returns as spawn(). */
+int executor_spawn_apart(struct process *process, struct spawn *spawn, int *ret_pidfd,
+                         struct spawn_failure *failure);
+
+/* Such a process has not said yet that it has executed the program, or why not. */
+bool executor_is_apart(const struct process *process);
+void executor_forget_apart(struct process *process);
+
+/* The main process or the hook has ended: whether that is one that could not execute the program.
+ * Then that is to be made the failure of its start: returns false where nobody waits for it any
+ * more, and its end is one like any other. */
+bool executor_apart_failed(struct process *process, bool hook);
+bool executor_fail_apart(struct process *process, bool hook);
 
 /* A hook has ended: the next one, or the event that ends the step. */
 void executor_hook_ended(struct process *process, enum exit_kind kind, int value);

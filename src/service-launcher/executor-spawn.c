@@ -1,7 +1,7 @@
 /* Spawning, in batches: first the pipes of a whole batch go to init and to the journal, then the
  * programs are executed. So a program never runs whose output nobody would find again, whoever is
  * killed in between. */
-#include "service-launcher/executor-internal.h"
+#include "service-launcher/executor-surroundings.h"
 #include "service-launcher/follow.h"
 #include "service-launcher/journal-client.h"
 
@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #define BATCH_MAX        64   /* programs in one turn of the loop */
-#define ENVIRONMENT_ROOM 16   /* what we add to the file's own */
 #define SMALL_PIPE_FROM  1000 /* above so many services a pipe gets less of the kernel's memory */
 #define SMALL_PIPE_BYTES 16384
 
@@ -47,7 +46,15 @@ static struct reason step_reason(enum start_step step, int error)
         .code = REASON_STEP_FAILED, .step = (uint16_t)step, .service = SLOT_NONE, .number = error};
 }
 
-static void fail_start(struct process *process, struct reason reason)
+struct reason executor_reason_of(const struct spawn_failure *failure)
+{
+    struct reason reason = step_reason(failure->step, failure->error);
+    if (failure->code)
+        reason.code = (uint16_t)failure->code;
+    return reason;
+}
+
+void executor_fail_start(struct process *process, struct reason reason)
 {
     struct launcher *launcher = process->executor->launcher;
     struct service *service = process_service(process);
@@ -197,7 +204,7 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
         }
         for (size_t i = 0; i < count; i++) {
             list_remove(&pipes[i].process->spawn_link);
-            fail_start(pipes[i].process, step_reason(STEP_HAND_OVER, -failed));
+            executor_fail_start(pipes[i].process, step_reason(STEP_HAND_OVER, -failed));
         }
         return true;
     }
@@ -219,7 +226,7 @@ static bool prepare_ready(struct executor *executor, struct process **batch, siz
         int failed = list_empty(&process->spawn_link) ? 0 : executor_ready_prepare(process);
         if (failed) {
             list_remove(&process->spawn_link);
-            fail_start(process, step_reason(STEP_READY, -failed));
+            executor_fail_start(process, step_reason(STEP_READY, -failed));
             continue;
         }
         batch[kept++] = process;
@@ -239,165 +246,12 @@ static bool prepare_ready(struct executor *executor, struct process **batch, siz
         if (!failed)
             continue;
         list_remove(&made[i]->spawn_link);
-        fail_start(made[i], step_reason(STEP_HAND_OVER, -failed));
+        executor_fail_start(made[i], step_reason(STEP_HAND_OVER, -failed));
     }
     return failed != -EAGAIN;
 }
 
-/* ---- what a program finds ------------------------------------------------------------------ */
-
-struct surroundings {
-    struct follow_command follow;
-    char **environment;
-    const char *path;
-    char texts[6][SERVICE_NAME_MAX_BYTES + 32]; /* HOME= USER= … as far as they are short */
-    size_t texts_used;
-    char *pid_text;     /* where the program's pid belongs in the environment; NULL */
-    struct arena arena; /* holds env_file */
-    names_t env_file;
-    char instance_entry[SERVICE_NAME_MAX_BYTES + 32];
-    struct spawn_limit limits[RLIM_NLIMITS + 1];
-};
-
-/* The variable is among the entries; `key` ends in '=' or at its end. */
-static bool is_given(names_t entries, const char *key)
-{
-    size_t length = strcspn(key, "=");
-    for (size_t i = 0; entries && entries[i]; i++)
-        if (strncmp(entries[i], key, length) == 0 && entries[i][length] == '=')
-            return true;
-    return false;
-}
-
-static void add_default(struct surroundings *s, size_t *count, names_t given, const char *key,
-                        const char *value)
-{
-    size_t at = s->texts_used;
-    if (!value || is_given(given, key) || is_given(s->env_file, key) ||
-        at == sizeof s->texts / sizeof *s->texts)
-        return;
-    if (!text_format(s->texts[at], sizeof s->texts[at], "%s=%s", key, value))
-        return;
-    s->texts_used++;
-    s->environment[(*count)++] = s->texts[at];
-}
-
-/* Adds what a file says, but what `later` says again, and what only we say. */
-static void add_entries(struct surroundings *s, size_t *count, names_t entries, names_t later)
-{
-    static const char *const own[] = {
-        "SERVICE_NAME=",  "SERVICE_INSTANCE=", "INVOCATION_ID=", "NOTIFY_SOCKET=",
-        "WATCHDOG_USEC=", "WATCHDOG_PID=",     "MAINPID="};
-    for (size_t i = 0; entries && entries[i]; i++) {
-        const char *rest;
-        bool ours = is_given(later, entries[i]);
-        for (size_t k = 0; k < sizeof own / sizeof *own; k++)
-            ours = ours || text_starts_with(entries[i], own[k], NULL);
-        if (ours)
-            continue;
-        if (text_starts_with(entries[i], "PATH=", &rest))
-            s->path = rest;
-        s->environment[(*count)++] = entries[i];
-    }
-}
-
-static size_t count_entries(names_t entries)
-{
-    size_t count = 0;
-    while (entries && entries[count])
-        count++;
-    return count;
-}
-
-/* Builds the environment in an array from malloc, which is the caller's. The later wins, so a
- * default is left out where the file gives the key. */
-static int build_environment(struct surroundings *s, const struct process *process,
-                             char name_entry[static SERVICE_NAME_MAX_BYTES + 32],
-                             char invocation_entry[static 64], char main_entry[static 32])
-{
-    struct manager *manager = &process->executor->launcher->manager;
-    const struct service *service = process_service(process);
-    const struct definition *definition = service->definition;
-    const struct service_body *body = service_body(manager, service);
-    size_t given = count_entries(definition->env) + count_entries(s->env_file), count = 0;
-
-    s->environment = calloc(given + ENVIRONMENT_ROOM, sizeof *s->environment);
-    if (!s->environment)
-        return -ENOMEM;
-    s->path = SERVICE_DEFAULT_PATH;
-    add_default(s, &count, definition->env, "PATH", SERVICE_DEFAULT_PATH);
-    if (definition->identity.user_name) {
-        add_default(s, &count, definition->env, "HOME", definition->identity.home);
-        add_default(s, &count, definition->env, "USER", definition->identity.user_name);
-        add_default(s, &count, definition->env, "LOGNAME", definition->identity.user_name);
-        add_default(s, &count, definition->env, "SHELL", definition->identity.shell);
-    }
-    if (definition->tty)
-        add_default(s, &count, definition->env, "TERM",
-                    strstr(definition->tty, "/ttyS") ? "vt220" : "linux");
-    add_entries(s, &count, s->env_file, definition->env);
-    add_entries(s, &count, definition->env, NULL);
-    text_format(name_entry, SERVICE_NAME_MAX_BYTES + 32, "SERVICE_NAME=%s",
-                service_name(manager, service));
-    text_format(invocation_entry, 64, "INVOCATION_ID=%016llx%016llx",
-                (unsigned long long)body->invocation[0], (unsigned long long)body->invocation[1]);
-    s->environment[count++] = name_entry;
-    const char *instance = service_name_instance(service_name(manager, service));
-    if (instance) {
-        text_format(s->instance_entry, sizeof s->instance_entry, "SERVICE_INSTANCE=%s", instance);
-        s->environment[count++] = s->instance_entry;
-    }
-    s->environment[count++] = invocation_entry;
-    executor_notify_environment(process, s->environment + count, &s->pid_text);
-    if (process->spawn_hook && process_record(process)->main_pid) {
-        text_format(main_entry, 32, "MAINPID=%d", (int)process_record(process)->main_pid);
-        s->environment[count++] = main_entry;
-    }
-    return 0;
-}
-
-static size_t build_limits(struct surroundings *s, const struct process *process)
-{
-    const struct definition *definition = process_service(process)->definition;
-    size_t count = 0;
-    s->limits[count++] = (struct spawn_limit){RLIMIT_NOFILE, process->executor->nofile};
-    for (size_t i = 0; i < definition->limit_count && count <= RLIM_NLIMITS; i++) {
-        const struct limit *limit = &definition->limits[i];
-        struct rlimit value = {.rlim_cur = limit->soft, .rlim_max = limit->hard};
-        s->limits[count++] = (struct spawn_limit){limit->resource, value};
-    }
-    return count;
-}
-
-static void build_priorities(struct spawn_priorities *ret, const struct priorities *from)
-{
-    *ret = (struct spawn_priorities){
-        .nice_set = from->nice_set,
-        .nice = from->nice,
-        .io_set = from->io != IO_NOT_GIVEN,
-        .io = from->io,
-        .sched_set = from->sched_policy != SCHED_NOT_GIVEN,
-        .sched_policy = from->sched_policy,
-        .sched_priority = from->sched_priority,
-        .cpus = from->cpus,
-        .cpus_bytes = CPUS_MAX / 8,
-    };
-    if (from->oom_score_adj_set)
-        text_format(ret->oom_score_adj, sizeof ret->oom_score_adj, "%d", from->oom_score_adj);
-    if (from->nice_set)
-        text_format(ret->autogroup, sizeof ret->autogroup, "%d", from->nice);
-}
-
-/* Opens without waiting (a FIFO, a modem line), then lets the program wait as it likes. */
-static int open_for_program(const char *path, int flags)
-{
-    int fd = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int now = fcntl(fd, F_GETFL);
-    fcntl(fd, F_SETFL, now & ~O_NONBLOCK);
-    return fd;
-}
+/* ---- what it needs ------------------------------------------------------------------------- */
 
 static int open_cgroup(struct process *process)
 {
@@ -460,36 +314,43 @@ static void forget_hook_before(struct process *process)
     manager_commit(manager, service, &body);
 }
 
+/* Descriptors that this process opens for it, of files that cannot keep us waiting. */
+static int open_input(struct process *process, struct spawn *spawn_, int *ret_fd,
+                      struct spawn_failure *failure)
+{
+    const struct definition *definition = process_service(process)->definition;
+    const char *path = definition->tty ? definition->tty : definition->stdin_path;
+    if (process->spawn_hook || !path)
+        return 0;
+    *ret_fd = spawn_open(path, definition->tty ? O_RDWR : O_RDONLY);
+    if (*ret_fd < 0) {
+        *failure = (struct spawn_failure){definition->tty ? STEP_TTY : STEP_STDIN, -*ret_fd, 0};
+        return *ret_fd;
+    }
+    *(definition->tty ? &spawn_->tty_fd : &spawn_->stdin_fd) = *ret_fd;
+    return 0;
+}
+
+/* One attempt, in the way that `apart` says. */
+static int attempt(struct process *process, struct spawn *spawn_, bool apart, struct pidref *which,
+                   struct spawn_failure *failure)
+{
+    return apart ? executor_spawn_apart(process, spawn_, &which->fd, failure)
+                 : spawn(spawn_, &which->fd, failure);
+}
+
 static int spawn_prepared(struct process *process, struct spawn *spawn_, struct surroundings *s,
-                          struct spawn_failure *failure)
+                          bool apart, struct spawn_failure *failure)
 {
     const struct definition *definition = process_service(process)->definition;
     struct service_record *record = process_record(process);
     bool hook = process->spawn_hook;
-    AUTO_CLOSE int stdin_fd = -1;
-    AUTO_CLOSE int tty_fd = -1;
+    AUTO_CLOSE int input_fd = -1;
 
-    if (definition->tty && !hook) {
-        tty_fd = open_for_program(definition->tty, O_RDWR);
-        if (tty_fd < 0) {
-            *failure = (struct spawn_failure){STEP_TTY, -tty_fd};
-            return tty_fd;
-        }
-    } else if (definition->stdin_path && !hook) {
-        stdin_fd = open_for_program(definition->stdin_path, O_RDONLY);
-        if (stdin_fd < 0) {
-            *failure = (struct spawn_failure){STEP_STDIN, -stdin_fd};
-            return stdin_fd;
-        }
-    }
+    int failed = apart ? 0 : open_input(process, spawn_, &input_fd, failure);
+    if (failed)
+        return failed;
     spawn_->argv = hook ? executor_hook_command(process) : definition->argv;
-    spawn_->environment = s->environment;
-    spawn_->pid_text = s->pid_text;
-    spawn_->path = s->path;
-    spawn_->stdin_fd = stdin_fd;
-    spawn_->tty_fd = tty_fd;
-    spawn_->limits = s->limits;
-    spawn_->limit_count = build_limits(s, process);
     if (!hook && process->ready_give_fd >= 0) {
         spawn_->extra_number = definition->ready.fd;
         spawn_->extra_fd = process->ready_give_fd;
@@ -505,24 +366,19 @@ static int spawn_prepared(struct process *process, struct spawn *spawn_, struct 
     if (hook)
         forget_hook_before(process);
     record->spawning = hook ? 2 : 1;
-    int failed = spawn(spawn_, &which->fd, failure);
+    failed = attempt(process, spawn_, apart, which, failure);
     if (failed && remake_cgroup(process, failure) == 0) {
         spawn_->cgroup_fd = process->cgroup_fd;
-        failed = spawn(spawn_, &which->fd, failure);
+        failed = attempt(process, spawn_, apart, which, failure);
     }
     if (!failed)
         which->pid = *spawn_->parent_tid;
     return failed;
 }
 
-/* Executes the main process or the hook. Returns 0 or -errno with the reason. */
-static int spawn_one(struct process *process, struct reason *ret_reason)
+/* The cgroup that it is to run in. */
+static int make_ready_cgroup(struct process *process, struct reason *ret_reason)
 {
-    const struct definition *definition = process_service(process)->definition;
-    const struct identity *identity = &definition->identity;
-    char name_entry[SERVICE_NAME_MAX_BYTES + 32], invocation_entry[64], main_entry[32];
-    struct surroundings s = {.environment = NULL};
-    struct spawn_failure failure = {STEP_CGROUP, 0};
     int failed = open_cgroup(process);
     if (failed) {
         *ret_reason = step_reason(STEP_CGROUP, -failed);
@@ -534,19 +390,28 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
         return -EBUSY;
     }
     executor_limit(process);
-    failed = executor_read_env_file(definition, &s.arena, &s.env_file, ret_reason);
+    return 0;
+}
+
+/* Executes the main process or the hook. Returns 0 or -errno with the reason. */
+static int spawn_one(struct process *process, struct reason *ret_reason)
+{
+    const struct definition *definition = process_service(process)->definition;
+    const struct identity *identity = &definition->identity;
+    struct surroundings s = {.environment = NULL};
+    struct spawn_failure failure = {STEP_CGROUP, 0, 0};
+    bool apart = process->executor->apart;
+    int failed = make_ready_cgroup(process, ret_reason);
+    if (!failed && !apart)
+        failed = surroundings_read(&s, process, ret_reason);
     if (failed) {
-        arena_finish(&s.arena);
-        return failed;
-    }
-    failed = build_environment(&s, process, name_entry, invocation_entry, main_entry);
-    if (failed) {
-        arena_finish(&s.arena);
-        *ret_reason = step_reason(STEP_CLONE, ENOMEM);
+        surroundings_finish(&s);
         return failed;
     }
     struct spawn spawn_ = {
         .output_fd = process->output_fd,
+        .stdin_fd = -1,
+        .tty_fd = -1,
         .cgroup_fd = process->cgroup_fd,
         .root = definition->root,
         .dir = definition->dir,
@@ -557,12 +422,12 @@ static int spawn_one(struct process *process, struct reason *ret_reason)
         .groups = identity->groups,
         .group_count = identity->group_count,
     };
-    build_priorities(&spawn_.priorities, &definition->priorities);
-    failed = spawn_prepared(process, &spawn_, &s, &failure);
+    surroundings_put(&s, &spawn_);
+    surroundings_put_limits(&s, process, &spawn_);
+    failed = spawn_prepared(process, &spawn_, &s, apart, &failure);
     if (failed)
-        *ret_reason = step_reason(failure.step, failure.error);
-    free(s.environment);
-    arena_finish(&s.arena);
+        *ret_reason = executor_reason_of(&failure);
+    surroundings_finish(&s);
     return failed;
 }
 
@@ -608,7 +473,7 @@ static void run_one(struct process *process)
         process->ready_give_fd = -1;
     }
     if (failed) {
-        fail_start(process, reason);
+        executor_fail_start(process, reason);
         return;
     }
     process_record(process)->spawning = 0;
@@ -619,7 +484,7 @@ static void run_one(struct process *process)
         LOG(ERROR, "Cannot watch a process yet",
             TEXT("service", service_name(&launcher->manager, service)),
             TEXT("error", strerror(-failed)));
-    if (hook)
+    if (hook || executor_is_apart(process))
         return;
     manager_event(&launcher->manager, service, EVENT_SPAWNED);
     if (failed == -ESRCH) /* its follower has taken its zombie away already */
@@ -647,7 +512,7 @@ static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe 
             continue;
         }
         list_remove(&process->spawn_link);
-        fail_start(process, step_reason(STEP_PIPE, -failed));
+        executor_fail_start(process, step_reason(STEP_PIPE, -failed));
     }
     *count = kept;
     return made;
@@ -691,6 +556,7 @@ bool executor_spawn_batch(struct executor *executor)
     }
     if (!count)
         return false;
+    executor->apart = mounts_may_hang(&executor->mounts);
     size_t made = make_pipes(batch, &count, pipes);
     if (!hand_over(executor, pipes, made) || !prepare_ready(executor, batch, &count))
         return false;

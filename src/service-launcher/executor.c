@@ -41,6 +41,7 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     executor->nofile = *nofile;
     executor->cgroup_folder = executor->follow_fd = executor->bell_fd = -1;
     executor->bell_source.fd = -1;
+    mounts_open(&executor->mounts);
     watch_paths_init(&executor->paths, &launcher->loop);
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
@@ -86,6 +87,7 @@ struct process *executor_need_process(struct executor *executor, uint32_t slot)
     process->follower_source.fd = process->events_source.fd = -1;
     process->output_fd = process->pipe_fd = process->cgroup_fd = -1;
     process->ready_fd = process->ready_give_fd = process->ready_source.fd = -1;
+    process->report_source.fd = -1;
     list_init(&process->spawn_link);
     list_init(&process->rest_link);
     executor->processes[slot] = process;
@@ -104,6 +106,7 @@ static void destroy_process(struct process *process)
     struct executor *executor = process->executor;
     executor_forget_pid(process, &process->main, &process->main_source);
     executor_forget_pid(process, &process->hook, &process->hook_source);
+    executor_forget_apart(process);
     follow_forget(process);
     executor_stop_looking(process);
     tracker_unwatch(process);

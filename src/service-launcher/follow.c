@@ -165,7 +165,8 @@ void follow_prepare(struct process *process, struct follow_command *storage)
 static void follower_ended(struct process *process)
 {
     struct service_record *record = process_record(process);
-    bool lost = !__atomic_load_n(&entry_of(process)->empty, __ATOMIC_ACQUIRE);
+    bool unexecuted = executor_apart_failed(process, false);
+    bool lost = !unexecuted && !__atomic_load_n(&entry_of(process)->empty, __ATOMIC_ACQUIRE);
     if (lost) {
         struct service_body body;
         manager_edit(manager_of(process), process_service(process), &body);
@@ -180,6 +181,8 @@ static void follower_ended(struct process *process)
         pidref_reap(&process->follower);
     follow_forget(process);
     __atomic_store_n(&record->follower_pid, 0, __ATOMIC_RELEASE);
+    if (unexecuted && executor_fail_apart(process, false))
+        return;
     /* It was the one to say how the main process ended. */
     if (record->main_pid && process->main_source.fd < 0 && executor_watch(process, false) == -ESRCH)
         executor_main_gone(process);
