@@ -197,6 +197,11 @@ bool journal_store_is_elsewhere(const struct journal_store *store, const struct 
     return store->fallback && store_path(store, file, true, ".", path) && access(path, F_OK) == 0;
 }
 
+bool journal_store_has_fallback(const struct journal_store *store)
+{
+    return store->fallback && access(store->fallback, F_OK) == 0;
+}
+
 int store_move(struct journal_store *store, struct journal_file *file)
 {
     char path[PATH_MAX];
@@ -209,5 +214,7 @@ int store_move(struct journal_store *store, struct journal_file *file)
     int failed = move_files(store, file, folder);
     if (!failed && text_format(path, sizeof path, "%s/%s", store->fallback, file->name))
         rmdir(path); /* what others have put there stays */
+    if (!failed)
+        rmdir(store->fallback); /* the last one has left it */
     return failed;
 }

@@ -87,6 +87,9 @@ int journal_store_rewind(struct journal_store *store, struct journal_file *file,
 /* Whether something of it is on the fallback. Opening it where it belongs brings that along. */
 bool journal_store_is_elsewhere(const struct journal_store *store, const struct journal_file *file);
 
+/* Whether anything may be on the fallback at all. */
+bool journal_store_has_fallback(const struct journal_store *store);
+
 /* Descriptors by which what is written so far is synced; *ret_folder is -1 where that needs no
  * sync. Both are the receiver's. 0 or -errno. */
 int journal_store_sync_fds(struct journal_store *store, struct journal_file *file, int *ret_file,

@@ -22,6 +22,7 @@ libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 RENAMEAT = {'x86_64': 264, 'aarch64': 38}.get(platform.machine())
 CLONE3 = 435
+ACCESS = {'x86_64': (21, 269, 439), 'aarch64': (48, 439)}.get(platform.machine())
 FDATASYNC = {'x86_64': 75, 'aarch64': 83}.get(platform.machine())
 
 

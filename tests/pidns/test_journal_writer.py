@@ -11,7 +11,7 @@ import types
 from hang import HungFolder
 from harness import Machine as WholeMachine, until
 from services import booted, define
-from steps import FDATASYNC, RENAMEAT, Stopped, Stepper
+from steps import ACCESS, FDATASYNC, RENAMEAT, Stopped, Stepper, syscall_of
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
 
 TIMEOUT = 300  # each system call is stopped at twice
@@ -386,6 +386,34 @@ def test_what_was_printed_before_logs_could_be_written_moves_there_when_that_is_
             assert [text for _, _, text in m.lines(f'web-{i}')] == [b'0', b'1']
             assert m.text(f'web-{i}').endswith(b' info half')
             os.close(out)
+        until(lambda: not (m.runtime / 'log').exists(), 'nothing is left there')
+
+
+def test_a_mount_has_the_journal_look_for_what_is_elsewhere_once_and_not_for_each_service():
+    with machine(start=False) as m:
+        m.prefix = ['unshare', '--mount']
+        m.start()
+        outs = [m.service(i, f'web-{i}') for i in range(30)]
+        for out in outs:
+            os.write(out, b'hello\n')
+        m.drain()
+        looks = []
+        with contextlib.closing(Stepper(m.process)) as stepper:
+            drained_to_quiet(stepper)
+            subprocess.run(['nsenter', '-m', '-t', str(m.process.pid), 'mount', '-t', 'tmpfs', 'none',
+                            m.folder], check=True)
+            until(lambda: looks.extend(calls_of(stepper, ACCESS)) or looks, 'it looks', deadline=60)
+            assert len(looks) == 1, looks
+        for out in outs:
+            os.close(out)
+
+
+def calls_of(stepper, numbers):
+    """The entries of these system calls until nothing happens for a second."""
+    found = []
+    while (thread := stepper.next_stop()):
+        found += [number for number in syscall_of(thread)[:1] if number in numbers]
+    return found
 
 
 def move_with_kills(first, stride):
