@@ -9,6 +9,7 @@
 #include "init/init.h"
 #include "init/process.h"
 #include "init/stage2-hand-over.h"
+#include "init/upgrade.h"
 #include "log/log.h"
 
 #include <fcntl.h>
@@ -151,10 +152,11 @@ static int make_pair(int pair[2])
 
 void children_forget(struct kept *kept)
 {
-    for (int i = 0; i < CHILDREN; i++) {
+    for (int i = 0; i < CHILDREN; i++)
         kept->own.middle[i] = -1;
+    for (int i = 0; i < CHILDREN_ALL; i++)
         kept->children[i] = (struct kept_child){.link_fd = -1, .error_fd = -1};
-    }
+    kept->upgrade.answer_fd = kept->upgrade.file_fd = kept->upgrade.former_fd = -1;
 }
 
 void children_init(struct init *init)
@@ -162,11 +164,12 @@ void children_init(struct init *init)
     static const struct {
         const char *program;
         uint32_t owner;
-    } rows[CHILDREN] = {
+    } rows[CHILDREN_ALL] = {
         [CHILD_LAUNCHER] = {"service-launcher", OWNER_LAUNCHER},
         [CHILD_JOURNAL] = {"service-journal", OWNER_JOURNAL},
+        [CHILD_TRIAL] = {"", 0}, /* what it is tried as */
     };
-    for (int i = 0; i < CHILDREN; i++)
+    for (int i = 0; i < CHILDREN_ALL; i++)
         init->children[i] = (struct child){.init = init,
                                            .kept = &init->kept->children[i],
                                            .program = rows[i].program,
@@ -246,11 +249,11 @@ static int spawn(struct child *child)
     if (failed)
         return failed;
     child->kept->ready = child->kept->cursor = child->kept->refused_count = 0;
-    child->kept->sending = 0;
+    child->kept->sending = child->kept->yield = 0;
     child->kept->replaying = true;
     pid_t pid = process_fork(&child->kept->pid);
     if (pid == 0)
-        become(child, link, init->own->middle[child - init->children], errors);
+        become(child, link, init->own->middle[child->owner == OWNER_LAUNCHER ? 0 : 1], errors);
     close(link);
     close(errors);
     CRASH_POINT("spawned");
@@ -274,6 +277,41 @@ void child_start(struct child *child)
     }
     LOG(DEBUG, "Started", TEXT("program", child->program), NUMBER("pid", child->kept->pid));
     hand_over_begin(child);
+}
+
+void child_of_trial(struct child *trial, const struct child *old)
+{
+    trial->program = old->program;
+    trial->owner = old->owner;
+}
+
+void child_forget_trial(struct child *trial)
+{
+    *trial->kept = (struct kept_child){.link_fd = -1, .error_fd = -1};
+}
+
+void child_start_trial(struct child *trial, const struct child *old)
+{
+    child_of_trial(trial, old);
+    child_forget_trial(trial);
+    int failed = spawn(trial);
+    if (failed)
+        text_format(trial->init->kept->upgrade.why, sizeof trial->init->kept->upgrade.why,
+                    "it cannot be started: %s", strerror(-failed));
+    else
+        hand_over_begin(trial);
+}
+
+void child_why_ended(const struct child *child, int status, char *why, size_t size_bytes)
+{
+    struct start_error error;
+    if (child->kept->error_fd >= 0 &&
+        read(child->kept->error_fd, &error, sizeof error) == sizeof error)
+        text_format(why, size_bytes, "it cannot be executed: %s", strerror(error.error));
+    else if (WIFSIGNALED(status))
+        text_format(why, size_bytes, "it was ended by signal %d", WTERMSIG(status));
+    else
+        text_format(why, size_bytes, "it ended with %d", WEXITSTATUS(status));
 }
 
 void child_close_link(struct child *child)
@@ -315,13 +353,13 @@ void child_ended(struct child *child, pid_t pid, int status)
 {
     struct init *init = child->init;
     child_close_link(child);
-    bool wanted = init->ending->phase == PHASE_NONE ||
+    bool wanted = (init->ending->phase == PHASE_NONE && !upgrade_is_beside(child)) ||
                   (child->owner == OWNER_JOURNAL && init->ending->phase < PHASE_CLOSE &&
                    !init->ending->drained);
     if (wanted)
         log_end(child, pid, status);
     close_errors(child);
-    child->kept->ready = false;
+    child->kept->ready = child->kept->yield = 0;
     if (wanted)
         count_failure(child);
 }
@@ -339,7 +377,7 @@ void child_resume(struct child *child)
     const struct kept_ending *ending = child->init->ending;
     bool wanted = ending->phase == PHASE_NONE ||
                   (child->owner == OWNER_JOURNAL && ending->phase < PHASE_CLOSE);
-    if (kept->pid > 0 || !wanted)
+    if (kept->pid > 0 || !wanted || upgrade_is_beside(child))
         return;
     child_close_link(child);
     close_errors(child);

@@ -4,6 +4,7 @@
 #include "init/kept.h"
 #include "loop/loop.h"
 
+#include <stddef.h>
 #include <sys/types.h>
 
 struct init;
@@ -42,6 +43,18 @@ void child_start_no_more(struct child *child);
 
 /* In a child process: the limit of descriptors as init found it. */
 void children_limit_files(const struct init *init);
+
+/* A new one is started beside `old`, to be tried; its failure is noted in the upgrade. */
+void child_start_trial(struct child *trial, const struct child *old);
+
+/* What is tried is what `old` is. */
+void child_of_trial(struct child *trial, const struct child *old);
+
+/* There is none any more. Closes nothing. */
+void child_forget_trial(struct child *trial);
+
+/* Why one that is tried has ended, in words. */
+void child_why_ended(const struct child *child, int status, char *why, size_t size_bytes);
 
 /* Closes our end of its pair. */
 void child_close_link(struct child *child);

@@ -51,7 +51,13 @@ static void count_own(struct kept_faults *faults)
     faults->own_at_ns[faults->own_count++ % FAULTS_MOST] = now;
     bool many = faults->own_count >= FAULTS_MOST &&
                 now - faults->own_at_ns[faults->own_count % FAULTS_MOST] <= MINUTE_NS;
-    if (faults->minimal || again || many) {
+    struct kept_upgrade *upgrade = &init->kept->upgrade;
+    if (again && upgrade->step == UPGRADE_EXECUTING && upgrade->former_fd >= 0) {
+        int32_t good = upgrade->former_fd; /* a new init that cannot even begin */
+        upgrade->former_fd = init->own->exe_fd;
+        init->own->exe_fd = good;
+        upgrade->step = UPGRADE_FELL_BACK;
+    } else if (faults->minimal || again || many) {
         faults->minimal++;
         faults->quiet_at_ns = now + QUIET_NS;
     }

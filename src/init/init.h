@@ -26,11 +26,11 @@ struct init {
     struct loop_fd signal_source;
     int signal_fd;
 
-    struct child children[CHILDREN];
+    struct child children[CHILDREN_ALL];
 
-    bool reap_wanted; /* a child of ours ended */
-    bool retaking;    /* a message that was being dealt with when init was executed anew */
+    bool reap_wanted;             /* a child of ours ended */
     struct loop_timer reap_timer; /* until own->reap_until_ns */
     struct loop_timer patience;   /* until ending->patience_until_ns */
     struct loop_timer phase_timer;
+    struct loop_timer upgrade_timer; /* until kept->upgrade.until_ns */
 };

@@ -17,7 +17,8 @@
 #define RECORD_VERSION 1
 #define RECORD_OLDEST  1 /* the oldest one that this init can go on from */
 
-enum child_id { CHILD_LAUNCHER, CHILD_JOURNAL, CHILDREN };
+/* Behind the two: a new one that is tried beside one of them. */
+enum child_id { CHILD_LAUNCHER, CHILD_JOURNAL, CHILDREN, CHILD_TRIAL = CHILDREN, CHILDREN_ALL };
 
 #define ENDED_RING       4096  /* pairs */
 #define LINES_RING_BYTES 16384 /* a power of two; some 150 lines: a boot that goes wrong */
@@ -57,9 +58,10 @@ enum record_id {
     FIELD_HELD_PAGES = 13,
     FIELD_HELD_TABLE = 14,
     FIELD_FAULTS = 15,
+    FIELD_UPGRADE = 16,
 };
 
-#define RECORD_FIELDS 15
+#define RECORD_FIELDS 16
 #define FAULTS_MOST   3 /* of init's own, within a minute */
 
 struct kept_own {
@@ -84,6 +86,9 @@ struct kept_words {
     char text[WORDS_KEPT_BYTES];
 };
 
+/* Making room for a new one beside it. */
+enum yield { YIELD_NONE, YIELD_WANTED, YIELD_TOLD, YIELD_DONE, YIELD_RESUME };
+
 struct kept_child {
     int32_t pid;       /* 0: not running. The kernel writes it (CLONE_PARENT_SETTID) */
     int32_t link_fd;   /* our end of the pair; -1: none is open */
@@ -96,6 +101,8 @@ struct kept_child {
     uint64_t restart_at_ns; /* 0: no start is waited for */
     uint32_t refused_count; /* keys still to be refused; nothing is read before */
     uint32_t refused[HAND_OVER_KEYS_MAX];
+    uint32_t yield; /* enum yield: but for YIELD_NONE nothing else is sent */
+    uint32_t spare;
 };
 
 /* A process that is being reaped: the kernel writes here who it was, in the same call in which it
@@ -160,6 +167,37 @@ struct kept_faults {
     uint64_t address;
 };
 
+enum upgrade_step {
+    UPGRADE_NONE,
+    UPGRADE_TRYING,    /* a child of init's tries the new init */
+    UPGRADE_EXECUTING, /* init executes it */
+    UPGRADE_FELL_BACK, /* it had a fault before it reached its loop: the former one is back */
+    UPGRADE_YIELDING,  /* the former child makes room */
+    UPGRADE_TRIAL,     /* the new one has to get ready */
+    UPGRADE_STEPS
+};
+
+enum upgrade_report { REPORT_NONE, REPORT_WANTED, REPORT_TOLD };
+
+#define UPGRADE_KILLED 4
+
+struct kept_upgrade {
+    uint32_t wanted; /* parts (enum hand_over_part) that are still to be tried */
+    uint32_t part;   /* the one under way; 0: none */
+    uint32_t step;   /* enum upgrade_step */
+    uint32_t late;   /* its time is over */
+    uint32_t done, failed;
+    uint32_t report; /* enum upgrade_report: what the launcher knows of done, failed and text */
+    int32_t try_pid;
+    int32_t answer_fd, file_fd, former_fd; /* of a trial of init; -1 */
+    int32_t try_status;                    /* how it ended, */
+    uint32_t try_ended;                    /* when it has */
+    int32_t killed[UPGRADE_KILLED]; /* processes that are no use any more, still to be reaped */
+    uint64_t nonce, until_ns;
+    char why[200];  /* the part under way has failed */
+    char text[960]; /* of those that have, a line each */
+};
+
 struct kept_lines {
     uint32_t begin, end; /* they only grow, and wrap with their type */
 };
@@ -191,7 +229,7 @@ struct kept {
     struct record_field fields[RECORD_FIELDS];
     struct kept_own own;
     struct kept_words words;
-    struct kept_child children[CHILDREN];
+    struct kept_child children[CHILDREN_ALL];
     struct kept_reaping reaping;
     struct kept_ending ending;
     struct kept_mount mounts[MOUNTS_OWN_MAX];
@@ -199,6 +237,7 @@ struct kept {
     struct kept_lines lines;
     struct kept_ended ended;
     struct kept_faults faults;
+    struct kept_upgrade upgrade;
     struct kept_held held;
     struct kept_page held_pages[HELD_PAGES];
     unsigned char lines_ring[LINES_RING_BYTES];

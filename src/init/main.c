@@ -22,6 +22,8 @@
 #include "init/stage2-hand-over.h"
 #include "init/stage2-reap.h"
 #include "init/stage3-shut-down.h"
+#include "init/try-init.h"
+#include "init/upgrade.h"
 #include "log/console.h"
 #include "log/log.h"
 
@@ -101,6 +103,7 @@ static bool on_turn(void *context)
 {
     struct init *init = context;
     bool more = reap_turn(init);
+    upgrade_turn(init);
     CRASH_POINT("turn");
     if (fault_is_asked_for())
         fault_do_what_was_asked();
@@ -134,7 +137,7 @@ static int make_loop(struct init *init)
         init->loop.timers = timers;
         return failed;
     }
-    for (int i = 0; i < CHILDREN; i++)
+    for (int i = 0; i < CHILDREN_ALL; i++)
         hand_over_watch(&init->children[i]);
     return 0;
 }
@@ -325,6 +328,8 @@ int main(int argc, char **argv)
     if (record_fd >= 0)
         begin_again(init, record_fd, argc, argv);
     options_parse(&init->options, argc, (const char *const *)argv);
+    if (argc > 1 && strcmp(argv[1], TRY_INIT_WORD) == 0 && getpid() != 1)
+        return try_init_main(argc, argv);
     if (getpid() != 1)
         return refuse_to_run(&init->options);
     begin_new(init, argc, argv);

@@ -14,6 +14,7 @@
 
 #include <signal.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,7 +22,8 @@
 #define TERM_MS     5000 /* for what is left, between TERM and KILL */
 #define JOURNAL_MS  4000
 #define POLL_MS     50
-#define TRIES_WHOLE 1 /* ends that are tried with all that belongs to one */
+#define LOOKED_AT   1000 /* messages in its socket */
+#define TRIES_WHOLE 1    /* ends that are tried with all that belongs to one */
 
 /* ---- reaping -----------------------------------------------------------------------------------
  */
@@ -129,10 +131,32 @@ static enum shut_down how_here(const struct init *init, int signal)
     return stops ? SHUT_DOWN_POWEROFF : shut_down_of_signal(signal);
 }
 
-static void leave(struct init *init)
+/* Whether the launcher has asked for an upgrade. Its messages stay where they are: they are looked
+ * at one behind the other (SO_PEEK_OFF in socket(7)). */
+static bool upgrade_is_asked_for(const struct init *init)
+{
+    struct {
+        uint16_t version, type;
+    } head;
+    int fd = init->kept->children[CHILD_LAUNCHER].link_fd, at = 0;
+    bool found = false;
+    for (int i = 0; i < LOOKED_AT && fd >= 0 && !found; i++) {
+        setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof at);
+        ssize_t bytes = recv(fd, &head, sizeof head, MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC);
+        if (bytes <= 0)
+            break;
+        found = bytes >= (ssize_t)sizeof head && head.type == HAND_OVER_UPGRADE;
+        at += (int)bytes;
+    }
+    at = -1;
+    setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &at, sizeof at);
+    return found;
+}
+
+static void leave(struct init *init, const char *why)
 {
     struct kept_faults *faults = &init->kept->faults;
-    LOG(WARNING, "No fault for ten minutes: init goes back to all it does");
+    LOG(WARNING, "Init goes back to all it does", TEXT("why", why));
     faults->own_count = faults->minimal = 0;
     faults->under_way = 1;
     execute_self();
@@ -160,7 +184,9 @@ void minimal_loop(struct init *init)
         if (init->ending->how != SHUT_DOWN_NONE)
             end(init);
         if (clock_now_ns() >= init->kept->faults.quiet_at_ns)
-            leave(init);
+            leave(init, "No fault for ten minutes");
+        else if (upgrade_is_asked_for(init))
+            leave(init, "An upgrade is asked for");
     }
 }
 

@@ -47,6 +47,7 @@ static const struct row {
     ONE(FIELD_ENDED, ended),
     FIELD(FIELD_ENDED_RING, ended_ring, RING),
     ONE(FIELD_FAULTS, faults),
+    ONE(FIELD_UPGRADE, upgrade),
     ONE(FIELD_HELD, held),
     FIELD(FIELD_HELD_PAGES, held_pages, PLAIN),
     FIELD(FIELD_HELD_TABLE, held_table, PLAIN),
@@ -341,7 +342,7 @@ static bool words_are_good(const struct kept_words *words)
 
 static bool children_are_good(const struct kept_child *children)
 {
-    for (int i = 0; i < CHILDREN; i++)
+    for (int i = 0; i < CHILDREN_ALL; i++)
         if (children[i].refused_count > HAND_OVER_KEYS_MAX || children[i].pid < 0)
             return false;
     return true;
@@ -362,9 +363,12 @@ const char *record_mend(struct kept *kept)
          "lines"},
         {kept->held.end <= KEY_MAX, &kept->held, sizeof kept->held, "held"},
         {words_are_good(&kept->words), &kept->words, sizeof kept->words, "words"},
-        {kept->inbox.from >= 0 && kept->inbox.from <= CHILDREN, &kept->inbox, sizeof kept->inbox,
-         "inbox"},
+        {kept->inbox.from >= 0 && kept->inbox.from <= CHILDREN_ALL, &kept->inbox,
+         sizeof kept->inbox, "inbox"},
         {children_are_good(kept->children), kept->children, sizeof kept->children, "children"},
+        {kept->upgrade.step < UPGRADE_STEPS && memchr(kept->upgrade.text, 0, 960) &&
+             memchr(kept->upgrade.why, 0, sizeof kept->upgrade.why),
+         &kept->upgrade, sizeof kept->upgrade, "upgrade"},
         {memchr(kept->own.path, 0, sizeof kept->own.path) != NULL, kept->own.path,
          sizeof kept->own.path, "path"},
     };

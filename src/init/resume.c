@@ -8,6 +8,7 @@
 #include "init/stage2-hand-over.h"
 #include "init/stage2-reap.h"
 #include "init/stage3-shut-down.h"
+#include "init/upgrade.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -124,8 +125,12 @@ static void name_all(const struct init *init)
         name(fd, NULL);
     name(own->record_fd, NULL);
     name(own->exe_fd, NULL);
-    for (int i = 0; i < CHILDREN; i++) {
+    name(init->kept->upgrade.answer_fd, NULL);
+    name(init->kept->upgrade.file_fd, NULL);
+    name(init->kept->upgrade.former_fd, NULL);
+    for (int i = 0; i < CHILDREN; i++)
         name(own->middle[i], NULL);
+    for (int i = 0; i < CHILDREN_ALL; i++) {
         name(init->kept->children[i].link_fd, NULL);
         name(init->kept->children[i].error_fd, NULL);
     }
@@ -176,16 +181,23 @@ static void mend(struct init *init)
 
 void resume_check(struct init *init)
 {
-    static const char *const programs[CHILDREN] = {"service-launcher", "service-journal"};
+    static const char *const programs[CHILDREN_ALL] = {"service-launcher", "service-journal",
+                                                       "the one that is tried"};
+    struct kept_upgrade *upgrade = &init->kept->upgrade;
     struct kept_own *own = init->own;
     mend(init);
-    for (int i = 0; i < CHILDREN; i++) {
+    for (int i = 0; i < CHILDREN_ALL; i++) {
         struct kept_child *child = &init->kept->children[i];
         check_fd(&child->link_fd, is_link, programs[i]);
         check_fd(&child->error_fd, is_open, programs[i]);
-        check_fd(&own->middle[i], is_link, "the pair between launcher and journal");
         check_pid(&child->pid, programs[i]);
     }
+    for (int i = 0; i < CHILDREN; i++)
+        check_fd(&own->middle[i], is_link, "the pair between launcher and journal");
+    check_fd(&upgrade->answer_fd, is_open, "the trial of init");
+    check_fd(&upgrade->file_fd, is_open, "the trial of init");
+    check_fd(&upgrade->former_fd, is_open, "the trial of init");
+    check_pid(&upgrade->try_pid, "the trial of init");
     check_fd(&own->exe_fd, is_open, "init's own file");
     check_pid(&own->rescue_pid, "the rescue shell");
     check_inbox(&init->kept->inbox);
@@ -211,6 +223,7 @@ void resume(struct init *init)
     reap_resume(init);
     for (int i = CHILDREN - 1; i >= 0; i--)
         hand_over_resume(&init->children[i]);
+    upgrade_resume(init);
     for (int i = CHILDREN - 1; i >= 0; i--)
         child_resume(&init->children[i]);
     shut_down_resume(init);

@@ -13,6 +13,7 @@
 #include "init/lines.h"
 #include "init/stage2-reap.h"
 #include "init/stage3-shut-down.h"
+#include "init/upgrade.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -25,6 +26,30 @@
 
 /* ---- what goes ----------------------------------------------------------------------------- */
 
+static bool is_trial(const struct child *child)
+{
+    return child == &child->init->children[CHILD_TRIAL];
+}
+
+/* What an old one is told that shall make room. Only 0 lets anything else follow. */
+static int send_yield(struct child *child)
+{
+    static const uint16_t types[] = {
+        [YIELD_WANTED] = HAND_OVER_YIELD, [YIELD_RESUME] = HAND_OVER_RESUME};
+    static const enum yield next[] = {[YIELD_WANTED] = YIELD_TOLD, [YIELD_RESUME] = YIELD_NONE};
+    uint32_t yield = child->kept->yield;
+    if (yield == YIELD_NONE)
+        return 0;
+    if (yield != YIELD_WANTED && yield != YIELD_RESUME)
+        return -EALREADY;
+    struct hand_over_message message = {.type = types[yield]};
+    int failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
+    if (failed)
+        return failed;
+    child->kept->yield = next[yield];
+    return child->kept->yield == YIELD_NONE ? 0 : -EALREADY;
+}
+
 static int send_replay(struct child *child)
 {
     struct hand_over_message message = {.type = HAND_OVER_HELD};
@@ -35,6 +60,7 @@ static int send_replay(struct child *child)
         size_t count = held_next(&cursor, child->owner, message.keys, fds, HAND_OVER_KEYS_MAX);
         message.type = count ? HAND_OVER_HELD : HAND_OVER_HELD_DONE;
         message.count = (uint32_t)count;
+        message.argument = is_trial(child); /* one stands beside it */
         child->kept->sending = message.type;
         int failed = hand_over_send(child->kept->link_fd, &message, fds, count);
         if (!failed) {
@@ -139,12 +165,14 @@ static void update_events(struct child *child, bool blocked)
 
 void hand_over_send_pending(struct child *child)
 {
-    static int (*const launcher_sends[])(struct child *) = {send_replay, send_refused, send_signal,
-                                                            send_ended, NULL};
-    static int (*const journal_sends[])(struct child *) = {send_replay, send_refused, send_lines,
-                                                           send_drain, NULL};
-    int (*const *sends)(struct child *) =
-        child->owner == OWNER_LAUNCHER ? launcher_sends : journal_sends;
+    static int (*const launcher_sends[])(struct child *) = {
+        send_yield, send_replay, send_refused, send_signal, send_ended, upgrade_send_result, NULL};
+    static int (*const journal_sends[])(struct child *) = {send_yield, send_replay, send_refused,
+                                                           send_lines, send_drain,  NULL};
+    static int (*const trial_sends[])(struct child *) = {send_replay, NULL};
+    int (*const *sends)(struct child *) = is_trial(child)                  ? trial_sends
+                                          : child->owner == OWNER_LAUNCHER ? launcher_sends
+                                                                           : journal_sends;
     int failed = 0;
 
     if (child->kept->link_fd < 0)
@@ -226,8 +254,9 @@ static void take_shut_down(struct child *child, const struct hand_over_message *
 static void take_upgrade(struct child *child, const struct hand_over_message *message,
                          const int *fds)
 {
-    (void)message, (void)fds;
-    LOG(WARNING, "This init cannot be upgraded while it runs", TEXT("program", child->program));
+    (void)fds;
+    if (child->owner == OWNER_LAUNCHER)
+        upgrade_ask(child->init, (uint32_t)message->argument);
 }
 
 static void take_drained(struct child *child, const struct hand_over_message *message,
@@ -258,6 +287,37 @@ static void take_ended_seen(struct child *child, const struct hand_over_message 
     child->init->reap_wanted = true; /* there is room in the ring again */
 }
 
+static void take_yielded(struct child *child, const struct hand_over_message *message,
+                         const int *fds)
+{
+    (void)message, (void)fds;
+    upgrade_take_yielded(child);
+}
+
+static void take_failed(struct child *child, const struct hand_over_message *message,
+                        const int *fds)
+{
+    char text[sizeof message->text + 1];
+    (void)fds;
+    memcpy(text, message->text, message->count);
+    text[message->count] = 0;
+    upgrade_take_failed(child, text);
+}
+
+static void take_upgraded_seen(struct child *child, const struct hand_over_message *message,
+                               const int *fds)
+{
+    (void)message, (void)fds;
+    if (child->owner == OWNER_LAUNCHER)
+        upgrade_take_seen(child->init);
+}
+
+static void close_all(const int *fds, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        close(fds[i]);
+}
+
 static void take(struct child *child, const struct hand_over_message *message, const int *fds)
 {
     static void (*const handlers[])(struct child *, const struct hand_over_message *,
@@ -266,13 +326,17 @@ static void take(struct child *child, const struct hand_over_message *message, c
         [HAND_OVER_READY] = take_ready,           [HAND_OVER_PROGRESS] = take_progress,
         [HAND_OVER_SHUT_DOWN] = take_shut_down,   [HAND_OVER_UPGRADE] = take_upgrade,
         [HAND_OVER_DRAINED] = take_drained,       [HAND_OVER_REFUSED] = take_refused,
-        [HAND_OVER_ENDED_SEEN] = take_ended_seen,
+        [HAND_OVER_ENDED_SEEN] = take_ended_seen, [HAND_OVER_YIELDED] = take_yielded,
+        [HAND_OVER_FAILED] = take_failed,         [HAND_OVER_UPGRADED_SEEN] = take_upgraded_seen,
     };
-    if (message->type < sizeof handlers / sizeof handlers[0] && handlers[message->type])
+    bool carries = message->type == HAND_OVER_HELD || message->type == HAND_OVER_STORE;
+    if (is_trial(child)) {
+        upgrade_take_of_trial(child, message);
+        close_all(fds, carries ? message->count : 0);
+    } else if (message->type < sizeof handlers / sizeof handlers[0] && handlers[message->type])
         handlers[message->type](child, message, fds);
     else if (message->type == HAND_OVER_HELD) /* not for us: it is not kept either */
-        for (uint32_t i = 0; i < message->count; i++)
-            close(fds[i]);
+        close_all(fds, message->count);
 }
 
 /* Acts on what is in the inbox: `bytes` of a message. */
@@ -320,6 +384,8 @@ static int receive(struct child *child, int max, bool at_end)
         int result = receive_one(child);
         if (result != 1)
             return result;
+        if (is_trial(child) && child->kept->ready)
+            break; /* what it says from here on it says as our child */
     }
     return -EAGAIN;
 }
@@ -361,6 +427,22 @@ void hand_over_watch(struct child *child)
             TEXT("error", strerror(-failed)));
 }
 
+/* A new launcher knows nothing of what the former one was told. */
+static void tell_anew(struct init *init)
+{
+    ended_rewind();
+    init->ending->signal_told = false;
+    upgrade_tell_again(init);
+}
+
+void hand_over_take_over(struct child *child)
+{
+    if (child->owner == OWNER_LAUNCHER)
+        tell_anew(child->init);
+    take_ready(child, NULL, NULL);
+    hand_over_poll(child);
+}
+
 void hand_over_begin(struct child *child)
 {
     hand_over_watch(child);
@@ -368,9 +450,12 @@ void hand_over_begin(struct child *child)
      * socket: it has to be held before what is held is given out, or nobody would read it. */
     if (child->owner == OWNER_JOURNAL)
         receive(&child->init->children[CHILD_LAUNCHER], RECEIVED_AT_END, false);
+    if (is_trial(child)) { /* it is told nothing but what is held */
+        hand_over_send_pending(child);
+        return;
+    }
     if (child->owner == OWNER_LAUNCHER) {
-        ended_rewind();
-        child->init->ending->signal_told = false;
+        tell_anew(child->init);
         reap_wait_for_launcher(child->init);
     } else if (child->init->ending->phase == PHASE_DRAIN) {
         child->init->ending->drain_wanted =

@@ -8,6 +8,9 @@ struct init;
 /* A child was started, or is taken for one that was: replays what is held for it, and listens. */
 void hand_over_begin(struct child *child);
 
+/* A new one that was tried has become the child, READY. */
+void hand_over_take_over(struct child *child);
+
 /* Sends what there is to send, as far as the socket takes it. */
 void hand_over_send_pending(struct child *child);
 

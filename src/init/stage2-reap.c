@@ -10,6 +10,7 @@
 #include "init/init.h"
 #include "init/stage2-hand-over.h"
 #include "init/stage3-shut-down.h"
+#include "init/upgrade.h"
 #include "log/log.h"
 
 #include <sys/wait.h>
@@ -73,6 +74,7 @@ static bool take_own(struct init *init, pid_t pid, int status)
         struct child *child = &init->children[i];
         if (child->kept->pid != pid)
             continue;
+        upgrade_take_end(init, pid, status);
         child->kept->pid = 0;
         hand_over_take_rest(child);
         child_ended(child, pid, status);
@@ -80,6 +82,8 @@ static bool take_own(struct init *init, pid_t pid, int status)
             reap_wait_for_launcher(init);
         return true;
     }
+    if (upgrade_take_end(init, pid, status))
+        return true;
     if (pid != init->own->rescue_pid)
         return false;
     rescue_ended(init);
@@ -125,11 +129,12 @@ void reap_resume(struct init *init)
 
 static void reap_own(struct init *init)
 {
-    pid_t own[CHILDREN + 1];
+    pid_t own[UPGRADE_PROCESSES + CHILDREN + 1];
+    size_t count = upgrade_processes(init, own);
     for (int i = 0; i < CHILDREN; i++)
-        own[i] = init->children[i].kept->pid;
-    own[CHILDREN] = init->own->rescue_pid;
-    for (int i = 0; i <= CHILDREN; i++)
+        own[count++] = init->children[i].kept->pid;
+    own[count++] = init->own->rescue_pid;
+    for (size_t i = 0; i < count; i++)
         if (own[i] > 0)
             reap(init, P_PID, own[i]);
 }

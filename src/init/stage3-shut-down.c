@@ -14,6 +14,7 @@
 #include "init/processes.h"
 #include "init/stage2-hand-over.h"
 #include "init/stage2-reap.h"
+#include "init/upgrade.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -80,6 +81,7 @@ void shut_down_ask(struct init *init, int signal, pid_t sender)
         be_patient(init);
     }
     init->ending->how = how;
+    upgrade_stop(init);
     hand_over_send_pending(&init->children[CHILD_LAUNCHER]);
 }
 
@@ -300,6 +302,7 @@ void shut_down_begin(struct init *init, enum shut_down how, int status)
         init->ending->asked_at_ns = clock_now_ns();
     init->ending->notice_at_ns = init->ending->asked_at_ns + NOTICE_MS * NS_PER_MS;
     init->reap_wanted = true;
+    upgrade_stop(init);
     reap_wait_no_more(init);
     child_start_no_more(launcher);
     /* It must not start anything again; nothing it knows is needed any more. */

@@ -12,8 +12,9 @@ import sys
 
 VERSION = 1
 TYPES = {'STORE': 1, 'DROP': 2, 'READY': 3, 'PROGRESS': 4, 'SHUT_DOWN': 5, 'UPGRADE': 6,
-         'DRAINED': 7, 'REFUSED': 8, 'ENDED_SEEN': 9, 'HELD': 16, 'HELD_DONE': 17, 'ENDED': 18,
-         'SIGNAL': 19, 'DRAIN': 20, 'LINE': 21}
+         'DRAINED': 7, 'REFUSED': 8, 'ENDED_SEEN': 9, 'YIELDED': 10, 'FAILED': 11,
+         'UPGRADED_SEEN': 12, 'HELD': 16, 'HELD_DONE': 17, 'ENDED': 18,
+         'SIGNAL': 19, 'DRAIN': 20, 'LINE': 21, 'YIELD': 22, 'RESUME': 23, 'UPGRADED': 24}
 NAMES = {number: name for name, number in TYPES.items()}
 HEAD = struct.Struct('=HHIIii')
 PAGE = 960
@@ -71,7 +72,7 @@ def receive():
         if auto_seen:
             init.send(HEAD.pack(VERSION, TYPES['ENDED_SEEN'], 0, 0, count, 0).ljust(
                 HEAD.size + PAGE, b'\0'))
-    elif name == 'LINE':
+    elif name in ('LINE', 'UPGRADED'):
         event['text'] = page[:count].decode(errors='replace')
     for fd in fds:
         os.close(fd)

@@ -6,7 +6,9 @@ import re
 import signal
 import struct
 
-from harness import Skip, stat_of, until
+from harness import BUILD, Skip, stat_of, until
+
+BUILD_INIT = BUILD / 'init'
 
 # x86-64 code, each a real fault of its kind.
 CODE = {

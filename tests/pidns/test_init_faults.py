@@ -201,6 +201,25 @@ def test_the_minimal_loop_is_left_after_ten_quiet_minutes_and_all_is_told_then()
         check_goes_on(machine, launcher, [16])
 
 
+def test_the_minimal_loop_is_left_by_an_upgrade():
+    with fakes() as machine:
+        machine.boot()
+        launcher = machine.launcher.start_ready()
+        machine.journal.start_ready()
+        launcher.store([16])
+        launcher.sync()
+        minimal(machine)
+        launcher.do('orphans', count=5)
+        launcher.wait('SPAWNED')
+        launcher.store([17])  # stays in the socket, in front of it
+        launcher.send('UPGRADE', argument=1)
+        machine.wait_console('An upgrade is asked for')
+        assert launcher.wait('UPGRADED')['argument'] == 1
+        assert len(ended(launcher, 5)) == 5
+        launcher.kill()
+        assert set(machine.launcher.start_ready().held()) == {16, 17}
+
+
 def test_a_child_that_died_meanwhile_is_started_when_the_minimal_loop_is_left():
     with fakes() as machine:
         machine.boot()

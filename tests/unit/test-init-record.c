@@ -296,7 +296,8 @@ TEST(a_part_with_a_number_that_cannot_be_is_emptied_and_named)
     FINDS(held.end, KEY_MAX + 1, "held");
     FINDS(words.bytes, WORDS_KEPT_BYTES + 1, "words");
     FINDS(words.count, WORDS_KEPT_MAX + 1, "words");
-    FINDS(inbox.from, CHILDREN + 1, "inbox");
+    FINDS(inbox.from, CHILDREN_ALL + 1, "inbox");
+    FINDS(upgrade.step, UPGRADE_STEPS, "upgrade");
     FINDS(inbox.from, -1, "inbox");
     FINDS(children[1].refused_count, HAND_OVER_KEYS_MAX + 1, "children");
     FINDS(children[0].pid, -1, "children");
