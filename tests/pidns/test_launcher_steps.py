@@ -318,3 +318,45 @@ def test_killed_anywhere_after_a_crash_it_is_restarted_once():
 
 def test_killed_anywhere_in_a_reload_it_says_what_has_changed_and_starts_what_is_new():
     check('reload')
+
+
+def ends(steps):
+    """A machine that is asked to end, and whose launcher is killed after so many steps of that.
+    Returns how many there were, where they are only counted."""
+    with Machine() as machine:
+        log = machine.folder / 'order'
+        define(machine, 'bottom', exec='sleep 100000', after_stop=shell_list(f'echo bottom >>{log}'))
+        define(machine, 'top', exec='sleep 100000', needs=['bottom'],
+               after_stop=shell_list(f'echo top >>{log}'))
+        booted(machine)
+        machine.quiet()
+        stepper = One(Target(machine.wait_pid_of('service-launcher')))
+        client = subprocess.Popen([str(BUILD / 'slc'), '--runtime', str(machine.runtime), 'poweroff'],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        total = 0
+        try:
+            # What comes behind the end of the last service is init's to end.
+            while (steps is None or total < steps) and stepper.next_stop():
+                total += 1
+                if steps is None and log.exists() and 'bottom' in log.read_text(encoding='ascii'):
+                    break
+        finally:
+            stepper.kill()
+            with client:
+                output, errors = client.communicate(timeout=DEADLINE)
+        assert client.returncode == 0 and output == 'poweroff: begun\n', (steps, output, errors)
+        assert machine.wait_end() == 0, steps
+        assert log.read_text(encoding='ascii').split() == ['top', 'bottom'], steps
+        return total
+
+
+def test_killed_anywhere_in_the_end_of_the_machine_it_ends_in_order_and_the_client_is_told():
+    print(f'CONIT_STEPS_SEED={SEED}')
+    total = ends(None)
+    steps = range(1, total + 1)
+    if SAMPLE != 'all':
+        steps = sorted(random.Random(f'{SEED} end').sample(steps, min(int(SAMPLE), total)))
+    print(f'{total} steps, killed at {list(steps)}')
+    for count in steps:
+        ends(count)
