@@ -89,8 +89,11 @@ fuzz: ## libFuzzer over tests/fuzz: TARGET=service-file (none: each), SECONDS=60
 	@JOBS=$(JOBS) scripts/fuzz --seconds $(or $(SECONDS),60) $(TARGET)
 
 chaos: test-build all ## kill and break everything at random against both builds: SEED=…, KILLS=1000, BUILD=release for one of them
+	@rm -f build/chaos-report
 	@CONIT_CHAOS_SEED=$(or $(SEED),0) CONIT_CHAOS_KILLS=$(or $(KILLS),1000) \
+		CONIT_CHAOS_REPORT=$(CURDIR)/build/chaos-report \
 		tests/run -j 1 $(if $(BUILD),--build $(BUILD)) pidns -k test_chaos
+	@cat build/chaos-report
 
 run: ## boot a small machine in QEMU; ROOT=9p boots from a host folder
 	@scripts/install-needs build vm

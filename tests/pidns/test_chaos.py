@@ -17,17 +17,25 @@ SERVICES = int(os.environ.get('CONIT_CHAOS_SERVICES', 200))
 ROUND = 150  # kills between two looks at what is at rest
 
 
+def report(text):
+    """Shown when it fails; of the long form it is kept, too, for `make chaos` to show."""
+    print(text, flush=True)
+    if 'CONIT_CHAOS_REPORT' in os.environ:
+        with open(os.environ['CONIT_CHAOS_REPORT'], 'a', encoding='utf-8') as file:
+            file.write(f'{os.environ["CONIT_BUILD_KIND"]}: {text}\n')
+
+
 def test_no_line_and_no_end_is_lost_whoever_is_killed():
-    print(f'CONIT_CHAOS_SEED={SEED}')
+    report(f'SEED={SEED}')
     with Machine() as machine:
-        chaos = Chaos(machine, SEED, SERVICES)
+        chaos = Chaos(machine, SEED, SERVICES, kills_init=True)
         machine.boot()
         machine.wait_booted(120)
         services = chaos.judge_rest()
         for begin in range(0, KILLS, ROUND):
             answers = chaos.rage(min(ROUND, KILLS - begin))
             services = chaos.judge_rest()
-            print(f'kills {begin} and on: {dict(chaos.counts)}, answers {dict(answers)}', flush=True)
-        print(f'journals: {dict(chaos.judge_journals(services))}')
+            report(f'kills {begin} and on: {dict(chaos.counts)}; answers: {dict(answers)}')
+        report(f'journals: {dict(chaos.judge_journals(services))}')
         machine.slc('poweroff')
         assert machine.wait_end(120) == 0
