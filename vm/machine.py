@@ -36,6 +36,9 @@ COMMAND_TIMEOUT = 60
 END_TIMEOUT = 60
 STRETCH = 4  # a deadline gets no longer than so many times itself
 TAIL_LINES = 40
+# Of programs that count what they execute (make coverage): the counts are on the disk soon, for most machines
+# are killed in the end.
+COUNT_SOON = 'sysctl.vm.dirty_expire_centisecs=20 sysctl.vm.dirty_writeback_centisecs=20'
 PR_SET_PDEATHSIG = 1
 LOG_LINE = re.compile(r'(?:DEBG|INFO|WARN|ERRO|FATL)\[\d{4,}\.\d{3}\] [^\n]*\n')
 ESCAPES = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|\r')
@@ -86,6 +89,8 @@ def qemu_command(kernel, image=None, folder=None, initramfs=None, append='', for
         command += ['-fsdev', f'local,id=root,path={folder},security_model={model}',
                     '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                     '-initrd', str(initramfs)]
+    if 'CONIT_COUNTERS' in os.environ:
+        append = f'{append} {COUNT_SOON}'
     ports = ''.join(f',hostfwd=tcp:127.0.0.1:{host}-:{guest}' for host, guest in forwards)
     # Without a boot ROM: its file is in a package that is not always there.
     command += ['-netdev', f'user,id=net{ports}', '-device', 'virtio-net-pci,netdev=net,romfile=']
@@ -94,18 +99,23 @@ def qemu_command(kernel, image=None, folder=None, initramfs=None, append='', for
 
 
 def take_counters(image, root):
-    """Of programs that count what they execute (make coverage): out of the disk, or of the folder that
-    was the root, into the host's folder of counters."""
+    """What was counted goes out of the disk, or out of the folder that was the root, into the host's
+    folder of counters."""
     counters = os.environ.get('CONIT_COUNTERS')
     if not counters:
         return
     target = tempfile.mkdtemp(prefix='machine.', dir=counters)
-    if image:
-        subprocess.run(['debugfs', '-R', f'rdump {counters} {target}', str(image)], check=False,
-                       capture_output=True,
-                       env={**os.environ, 'PATH': os.environ['PATH'] + ':/usr/sbin:/sbin'})
-    elif root:
+    if root:
         shutil.copytree(f'{root}{counters}', target, dirs_exist_ok=True)
+    if not image:
+        return
+    # The file system of a machine that was killed is made whole in a copy first.
+    environment = {**os.environ, 'PATH': os.environ['PATH'] + ':/usr/sbin:/sbin'}
+    copy = os.path.join(target, 'disk')
+    shutil.copyfile(image, copy)
+    for command in (['e2fsck', '-f', '-y', copy], ['debugfs', '-R', f'rdump {counters} {target}', copy]):
+        subprocess.run(command, check=False, capture_output=True, env=environment)
+    os.unlink(copy)
 
 
 class Machine:
