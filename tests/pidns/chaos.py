@@ -359,7 +359,7 @@ class Chaos(Storm):
         self.fds = self.fds or found()
         if found() != self.fds:
             with contextlib.suppress(AssertionError):
-                until(lambda: found() == self.fds, 'descriptors are as they were', 10)
+                until(lambda: found() == self.fds, 'descriptors are as they were', 30)
         now = found()
         for name, before in self.fds.items():
             more, less = now[name] - before, before - now[name]

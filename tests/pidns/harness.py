@@ -150,7 +150,11 @@ class Process(subprocess.Popen):
 
 
 def open_fds(pid):
-    return {int(fd): os.readlink(f'/proc/{pid}/fd/{fd}') for fd in os.listdir(f'/proc/{pid}/fd')}
+    found = {}
+    for fd in os.listdir(f'/proc/{pid}/fd'):
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            found[int(fd)] = os.readlink(f'/proc/{pid}/fd/{fd}')
+    return found
 
 
 class Outside:

@@ -12,7 +12,7 @@ from harness import Machine
 TIMEOUT = 7200  # for the long form
 SEED = int(os.environ.get('CONIT_CHAOS_SEED', 0)) or random.SystemRandom().randrange(1, 1 << 32)
 RELEASE = os.environ.get('CONIT_BUILD_KIND') == 'release'
-KILLS = int(os.environ.get('CONIT_CHAOS_KILLS', 0)) or (300 if RELEASE else 100)
+KILLS = int(os.environ.get('CONIT_CHAOS_KILLS', 0)) or (200 if RELEASE else 50)
 SERVICES = int(os.environ.get('CONIT_CHAOS_SERVICES', 200))
 ROUND = 150  # kills between two looks at what is at rest
 
