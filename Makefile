@@ -55,13 +55,22 @@ build/test/build.ninja: | needs
 	$(MESON) setup build/test -Dstatic=false -Dtests=true -Dbuildtype=debug \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=$(WERROR)
 
+# Launcher and journal whose states have another layout: upgrades are tested between these and those.
+.PHONY: variant
+variant: build/variant/build.ninja
+	@$(NINJA) -C build/variant -j $(JOBS) --quiet src/service-launcher/service-launcher \
+		src/service-journal/service-journal
+build/variant/build.ninja: | needs
+	$(MESON) setup build/variant -Dstatic=false -Dbuildtype=debug -Dstate_variant=true \
+		-Dwerror=$(WERROR)
+
 test: ## install what is missing, build, run every test (TESTS="-k PATTERN" picks)
 	@scripts/install-needs build test vm lint
-	@$(MAKE) --no-print-directory all test-build
+	@$(MAKE) --no-print-directory all test-build variant
 	@tests/run $(TESTS)
 test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
 	@scripts/install-needs build test
-	@$(MAKE) --no-print-directory test-build
+	@$(MAKE) --no-print-directory test-build variant
 	@tests/run --build asan unit lint pidns $(TESTS)
 
 # Programs that count each line and branch in a file they share, so that a kill loses no count.

@@ -38,6 +38,7 @@ struct program {
     bool held_done;
     bool beside; /* another journal stands still, and goes on unless we get ready */
     bool has_state, has_queue;
+    bool state_is_new;         /* of another layout: moved, and init has not got it */
     const char *state_problem; /* why the state is none of ours; NULL: it is, or there is none */
     struct waiting_message *waiting; /* what init has sent while we stood still */
     struct {
@@ -198,7 +199,7 @@ static void tell_failed(const char *why)
 
 static void take_state(int fd)
 {
-    int failed = journal_state_open(&program.journal.state, fd);
+    int failed = journal_state_open(&program.journal.state, fd, &program.state_is_new);
     program.has_state = !failed;
     program.state_problem = failed ? strerror(-failed) : NULL;
     if (failed)
@@ -432,8 +433,10 @@ static int make_memory(void)
         failed = journal_state_create(&journal->state);
         if (failed)
             return failed;
-        hold_store(KEY_JOURNAL_STATE, journal->state.fd);
+        program.state_is_new = true;
     }
+    if (program.state_is_new)
+        hold_store(KEY_JOURNAL_STATE, journal->state.fd);
     if (!has_both) {
         failed = queue_create(&journal->queue);
         if (failed)

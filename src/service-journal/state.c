@@ -1,51 +1,11 @@
 /* What the next journal has to know, in a memfd that init holds. */
-#include "service-journal/state.h"
-#include "protocol/hand-over.h"
+#include "service-journal/state-internal.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define MAGIC        0x6c6e6a74696e6f63ull /* "conitjnl" */
-#define VERSION      4
-#define HEADER_BYTES 65536 /* the largest page there is */
-#define LIVE_BYTES   (JOURNAL_SLOTS_MAX * sizeof(struct journal_live))
-#define RECORD_BYTES 256
-#define FOLDER_BYTES 1216
-#define RECORDS_AT   (HEADER_BYTES + (((off_t)LIVE_BYTES + HEADER_BYTES - 1) & -HEADER_BYTES))
-#define FOLDERS_AT   (RECORDS_AT + (off_t)JOURNAL_SLOTS_MAX * RECORD_BYTES)
-#define MATCHES_AT   (FOLDERS_AT + (off_t)JOURNAL_SLOTS_MAX * FOLDER_BYTES)
-#define MATCH_BYTES  12288
-#define IDS_MAX      JOURNAL_SLOTS_MAX
-#define STATE_BYTES  (MATCHES_AT + (off_t)IDS_MAX * MATCH_BYTES)
-
-struct journal_state_header {
-    uint64_t magic;
-    uint32_t version, record_bytes, folder_bytes, live_bytes;
-    _Atomic uint32_t slots;
-    _Atomic uint64_t sequence;
-    struct journal_note note;
-};
-
-enum valid { RECORD_NONE, RECORD_ACTIVE, RECORD_ENDING };
-
-struct record {
-    uint32_t valid, id, flags, folder_bytes;
-    char name[JOURNAL_LINK_NAME_BYTES];
-    struct quota quota; /* zeros: the default */
-};
-
-struct match {
-    struct journal_state_match match;
-    struct journal_state_line lines[2];
-};
-
-_Static_assert(sizeof(struct match) <= MATCH_BYTES, "a match has its place");
-_Static_assert(sizeof(struct record) <= RECORD_BYTES, "a record has its place");
-_Static_assert(JOURNAL_LINK_TEXT_BYTES <= FOLDER_BYTES, "a folder has its place");
 
 static off_t record_at(uint32_t slot)
 {
@@ -68,6 +28,12 @@ static int map(struct journal_state *state)
     return 0;
 }
 
+static void forget(struct journal_state *state)
+{
+    munmap(state->header, (size_t)RECORDS_AT);
+    close(state->fd);
+}
+
 int journal_state_create(struct journal_state *state)
 {
     int failed;
@@ -84,33 +50,46 @@ int journal_state_create(struct journal_state *state)
                                                    .record_bytes = RECORD_BYTES,
                                                    .folder_bytes = FOLDER_BYTES,
                                                    .live_bytes = sizeof(struct journal_live)};
+    failed = layout_put(&journal_state_layout, (char *)state->header + LAYOUT_AT, LAYOUT_ROOM);
+    if (failed)
+        forget(state);
+    return failed;
+}
+
+/* What a state tells of itself; -EPROTO: it is none, or none that we may read. */
+static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours)
+{
+    static char page[LAYOUT_ROOM];
+    struct journal_state_header header;
+    struct stat stat;
+    if (fstat(fd, &stat) < 0 || pread(fd, &header, sizeof header, 0) < (ssize_t)sizeof header ||
+        header.magic != MAGIC || header.version < FIRST_TOLD ||
+        pread(fd, page, sizeof page, LAYOUT_AT) != (ssize_t)sizeof page ||
+        layout_get(page, sizeof page, ret) < 0 || ret->least_reader > VERSION)
+        return -EPROTO;
+    /* A page that the file does not have would be a SIGBUS later. */
+    *ret_is_ours = stat.st_size == STATE_BYTES && layout_is_same(&journal_state_layout, ret);
     return 0;
 }
 
-int journal_state_open(struct journal_state *state, int fd)
+int journal_state_open(struct journal_state *state, int fd, bool *ret_moved)
 {
-    struct stat stat;
-    int failed = 0;
+    static struct layout_told told;
+    bool is_ours = false;
+    int failed = read_layout(fd, &told, &is_ours);
 
-    state->fd = fd;
-    /* A page that the file does not have would be a SIGBUS later. */
-    if (fstat(fd, &stat) < 0 || stat.st_size != STATE_BYTES)
-        failed = -EPROTO;
-    if (!failed)
+    if (!failed && is_ours) {
+        state->fd = fd;
         failed = map(state);
-    if (failed) {
-        close(fd);
-        return failed;
+    } else if (!failed) {
+        failed = journal_state_create(state);
+        if (!failed && (failed = journal_state_move(state, fd, &told)) < 0)
+            forget(state);
     }
-    const struct journal_state_header *header = state->header;
-    if (header->magic != MAGIC || header->version != VERSION ||
-        header->record_bytes != RECORD_BYTES || header->folder_bytes != FOLDER_BYTES ||
-        header->live_bytes != sizeof(struct journal_live)) {
-        munmap(state->header, (size_t)RECORDS_AT);
+    if (failed || !is_ours)
         close(fd);
-        return -EPROTO;
-    }
-    return 0;
+    *ret_moved = !failed && !is_ours;
+    return failed;
 }
 
 struct journal_note *journal_state_note(const struct journal_state *state)

@@ -61,6 +61,9 @@ struct journal_state_line {
 
 /* Where the lines of a slot stand. */
 struct journal_live {
+#ifdef CONIT_STATE_VARIANT /* the Meson option: a state of another layout */
+    uint64_t news[3];
+#endif
     struct {
         uint64_t inode; /* 0: none */
         struct journal_splitter splitter;
@@ -102,9 +105,11 @@ struct journal_live *journal_state_live(const struct journal_state *state, uint3
 /* Makes an empty state. Returns 0 or -errno. */
 int journal_state_create(struct journal_state *state);
 
-/* Takes over one that another journal made; `fd` is taken. -EPROTO: another version or no state at
- * all; then `fd` is closed. Returns 0 or -errno. */
-int journal_state_open(struct journal_state *state, int fd);
+/* Takes over one that another journal made; `fd` is taken. One of another layout is moved into a
+ * new one: *ret_moved, then init is to be given state->fd, and nothing of the former one was
+ * changed; a step that was under way is left out. -EPROTO: no state at all, or one that we cannot
+ * read. Returns 0 or -errno. */
+int journal_state_open(struct journal_state *state, int fd, bool *ret_moved);
 
 /* The sequence of the last message that was carried out. */
 uint64_t journal_state_sequence(const struct journal_state *state);

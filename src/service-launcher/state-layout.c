@@ -52,6 +52,12 @@ static const struct layout_field fields[] = {
     RECORD(7, WORDS, status),
     RECORD(8, UNSIGNED, asked),
 
+#ifdef CONIT_STATE_VARIANT
+    HEADER(900, BYTES, news),
+    RECORD(900, UNSIGNED, news),
+    BODY(900, UNSIGNED, news),
+    BODY(901, BYTES, more_news),
+#endif
     BODY_BELOW(1, state, SERVICE_STATES),
     BODY(2, UNSIGNED, wanted),
     BODY(3, UNSIGNED, by_hand),

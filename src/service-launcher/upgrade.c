@@ -64,6 +64,7 @@ int launcher_upgrade(struct launcher *launcher, const char *id, uint32_t uid)
     text_format(header->upgrade_id, sizeof header->upgrade_id, "%s", id);
     text_format(header->upgrade_from, sizeof header->upgrade_from, "%s", CONIT_VERSION);
     header->upgrade_at_ns = clock_now_ns();
+    header->upgrade_asked = PARTS_ALL;
     header->upgrade_done = header->upgrade_failed = 0;
     __atomic_store_n(&header->upgrade_stage, UPGRADE_ASKING, __ATOMIC_RELEASE);
     ask_init(launcher->upgrade);

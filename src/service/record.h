@@ -18,7 +18,11 @@
 
 /* What values mean. A field more, less or elsewhere needs no new version: the state tells its
  * layout itself. A program that knows less than STATE_LEAST_READER refuses the state. */
-#define STATE_VERSION      2
+#ifdef CONIT_STATE_VARIANT /* the Meson option: more fields, and others elsewhere and longer */
+#define STATE_VERSION 3
+#else
+#define STATE_VERSION 2
+#endif
 #define STATE_LEAST_READER 2
 
 /* How a process ended. `kind` 0: not known or did not run. */
@@ -106,6 +110,10 @@ enum fork_stage {
 };
 
 struct service_body {
+#ifdef CONIT_STATE_VARIANT
+    uint64_t news;
+    uint8_t more_news[3];
+#endif
     uint8_t state;         /* enum service_state */
     uint8_t wanted;        /* 1: to be up */
     uint8_t by_hand;       /* a person stopped it: stays down until a person starts it */
@@ -156,8 +164,14 @@ struct service_record {
     int32_t follower_pid; /* its follow-forks, written by the kernel; 0: none */
     uint32_t reserved;
     uint64_t asked; /* the newest request that named it: its number << 8 | enum request_verb */
+#ifdef CONIT_STATE_VARIANT
+    char status[STATUS_BYTES + 64];
+    uint32_t news;
+    struct service_body body[2];
+#else
     struct service_body body[2];
     char status[STATUS_BYTES]; /* what it said last; its first byte is written last */
+#endif
 };
 
 enum upgrade_stage {
@@ -176,7 +190,10 @@ enum upgrade_stage {
 struct state_header {
     uint64_t magic;
     uint32_t version, record_bytes;
-    uint32_t slots;      /* records that follow, free ones too */
+    uint32_t slots; /* records that follow, free ones too */
+#ifdef CONIT_STATE_VARIANT
+    uint32_t news[5];
+#endif
     uint32_t shut_down;  /* enum shut_down: the machine is on its way down */
     int32_t exit_status; /* of the essential service that caused it */
     uint32_t essential_slot;
