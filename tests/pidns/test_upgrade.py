@@ -10,7 +10,6 @@ from services import booted, define, look, outer_pid, printed, shell, wait
 from test_survive import picture, populate
 from upgrading import PARTS, Upgrading
 
-INIT = 'fake'
 UPGRADED = dict.fromkeys(PARTS)
 
 
@@ -19,7 +18,7 @@ def pids_of(machine):
 
 
 def test_nothing_of_the_services_changes_and_both_children_are_others():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         populate(machine)
         booted(machine)
         wait(machine, 'back', 'backing-off')
@@ -79,7 +78,7 @@ def open_gate(machine, name):
 
 
 def test_what_is_under_way_goes_on_and_who_waits_gets_the_answer():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         in_the_middle(machine)
         machine.boot()
         machine.wait_answer()
@@ -122,7 +121,7 @@ def test_what_is_under_way_goes_on_and_who_waits_gets_the_answer():
 
 def test_a_hundred_services_that_print_lose_no_line_and_keep_their_pids():
     count = 100
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         for number in range(count):
             define(machine, f's{number:02}', exec=shell(
                 'i=0; while :; do echo $i; i=$((i+1)); [ $((i % 50)) != 0 ] || sleep 0.1; done'))
@@ -150,11 +149,11 @@ def other_machine(program):
 
 
 BAD = {
-    'empty': (lambda program: b'', 'Exec format error'),
-    'other machine': (other_machine, 'Exec format error'),
+    'empty': (lambda program: b'', 'it cannot be executed: Exec format error'),
+    'other machine': (other_machine, 'it cannot be executed: Exec format error'),
     'script': (lambda program: '#!/bin/sh\nexit 3\n', 'it ended with 3'),
     'crash': (lambda program: '#!/bin/sh\nkill -SEGV $$\n', 'it was ended by signal 11'),
-    'not executable': (lambda program: b'\x7fELF', 'Permission denied'),
+    'not executable': (lambda program: b'\x7fELF', 'it cannot be executed: Permission denied'),
 }
 
 
@@ -175,7 +174,7 @@ def check_kept(machine, part, reason):
 
 def try_bad(part):
     program = f'service-{part}'
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         define(machine, 'web', exec=shell('echo hello; exec sleep 100000'))
         define(machine, 'db', exec='sleep 100000')
         booted(machine)
@@ -184,7 +183,7 @@ def try_bad(part):
             machine.put_text(program, make(program), 0o644 if name == 'not executable' else 0o755)
             check_kept(machine, part, reason)
         os.unlink(machine.programs / program)
-        check_kept(machine, part, 'No such file or directory')
+        check_kept(machine, part, 'it cannot be executed: No such file or directory')
         machine.put_back(program)
         assert machine.upgrade() == UPGRADED
         assert look(machine, 'db')['pid'] == pid
@@ -201,7 +200,7 @@ def test_a_new_journal_that_is_no_good_leaves_the_former_one():
 
 
 def test_new_programs_that_hang_are_given_up_and_what_came_meanwhile_is_acted_on():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         define(machine, 'web', exec=shell('echo hello; exec sleep 100000'))
         define(machine, 'ends', exec=shell('exec sleep 100000'), restart='never')
         define(machine, 'fed', exec='sleep 100000', watchdog='1h')
@@ -223,7 +222,7 @@ def test_new_programs_that_hang_are_given_up_and_what_came_meanwhile_is_acted_on
 
 
 def test_a_state_that_the_new_launcher_cannot_read_is_named_and_the_former_one_goes_on():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         define(machine, 'web', exec=shell('echo hello; exec sleep 100000'))
         booted(machine)
         # The text in force of a service that runs, in words that no launcher reads.
@@ -248,7 +247,7 @@ def test_a_state_that_the_new_launcher_cannot_read_is_named_and_the_former_one_g
 # ---- at odd moments ---------------------------------------------------------------------------
 
 def test_an_upgrade_at_the_end_of_the_machine_is_refused():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         define(machine, 'stays', stop={'timeout': '1h'}, exec=shell(
             'trap "" TERM; echo ready; while :; do sleep 1000 & wait $!; done'))
         booted(machine)
@@ -260,7 +259,7 @@ def test_an_upgrade_at_the_end_of_the_machine_is_refused():
 
 
 def test_a_reload_and_an_upgrade_at_once_are_both_done():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         define(machine, 'web', exec='sleep 100000')
         booted(machine)
         pid = look(machine, 'web')['pid']
@@ -275,7 +274,7 @@ def test_a_reload_and_an_upgrade_at_once_are_both_done():
 
 
 def test_two_upgrades_at_once_are_one_and_a_refusal_or_two():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         define(machine, 'web', exec='sleep 100000')
         booted(machine)
         with contextlib.ExitStack() as stack:
@@ -291,7 +290,7 @@ def test_two_upgrades_at_once_are_one_and_a_refusal_or_two():
 
 
 def test_kills_of_old_and_new_while_upgrades_are_under_way_lose_no_service_and_no_line():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         populate(machine)
         define(machine, 'prints', exec=shell(
             'i=0; while :; do echo $i; i=$((i+1)); [ $((i % 50)) != 0 ] || sleep 0.02; done'))
@@ -330,7 +329,7 @@ def test_kills_of_old_and_new_while_upgrades_are_under_way_lose_no_service_and_n
 
 
 def test_many_upgrades_leak_nothing():
-    with Upgrading(init=INIT) as machine:
+    with Upgrading() as machine:
         for number in range(10):
             define(machine, f's{number}', exec='sleep 100000')
         booted(machine)

@@ -6,7 +6,7 @@ from harness import BUILD, DEADLINE, ROOT, Skip, until
 from services import booted, define, look, outer_pid, printed, shell, wait
 from test_journal import EVENT, machine
 from test_survive import picture, populate
-from test_upgrade import INIT, UPGRADED, in_the_middle, open_gate, running
+from test_upgrade import UPGRADED, in_the_middle, open_gate, running
 from test_upgrade_journal import Printer, numbers, upgrade
 from upgrading import Upgrading
 
@@ -22,7 +22,7 @@ def variant(program):
 
 def test_services_in_every_state_are_the_same_under_a_launcher_and_a_journal_of_another_version_and_back():
     files = {program: variant(program) for program in ('service-launcher', 'service-journal')}
-    with Upgrading(init=INIT) as m:
+    with Upgrading() as m:
         populate(m)
         in_the_middle(m)
         define(m, 'prints', exec=shell(

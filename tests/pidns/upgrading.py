@@ -8,27 +8,21 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 
-from harness import BUILD, HERE, Machine
+from harness import BUILD, Machine
 
 PROGRAMS = ('service-launcher', 'service-journal', 'compress-journal', 'follow-forks', 'slc', 'init')
 PARTS = ('init', 'journal', 'launcher')
 
 
 class Upgrading(Machine):
-    """`init`: 'fake' for fake_init.py, 'real' for the real one."""
-
-    def __init__(self, init='real', **options):
-        super().__init__(**options)
+    def __init__(self):
+        super().__init__()
         self.programs = self.folder / 'bin'
         self.programs.mkdir()
         for program in PROGRAMS:
             if (BUILD / program).exists():
                 self.put(program, BUILD / program)
-        if init == 'fake':
-            text = (HERE / 'fake_init.py').read_text(encoding='utf-8')
-            self.put_text('init', f'#!{sys.executable} -IS\n{text}')
 
     def put(self, program, file):
         """As a package does: the running one keeps its file."""
