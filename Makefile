@@ -11,8 +11,8 @@ PYTHON ?= python3
 WERROR := $(if $(CI),true,false)
 
 
-.PHONY: all compile help needs prefix small large test-build test test-fast storm chaos fuzz run lint format bench coverage \
-	coverage-build install uninstall image create_disk package start_vm kill_vm sync clean
+.PHONY: all compile help needs prefix small large test-build test test-fast storm chaos fuzz run lint analyze format bench \
+	coverage coverage-build install uninstall image create_disk package start_vm kill_vm sync clean
 
 all: small large ## build every program, static, into out/
 	@scripts/collect out build/small build/large
@@ -109,8 +109,11 @@ run: ## boot a small machine in QEMU; ROOT=9p boots from a host folder
 	@$(MAKE) --no-print-directory all
 	@vm/run $(if $(ROOT),--root $(ROOT)) $(RUN)
 
-lint: ## format, layers, lengths, words, cppcheck
+lint: ## format, layers, lengths, words, cppcheck, clang-tidy, gcc -fanalyzer
 	@tests/run --build asan lint
+analyze: ## the analyzer of clang-tidy over src/: minutes
+	@scripts/install-needs lint
+	@scripts/lint-clang-tidy --analyzer
 format: ## clang-format over all C files
 	@git ls-files '*.c' '*.h' | xargs clang-format -i
 

@@ -65,8 +65,8 @@ static int bracket(struct scan *scan)
     at += *at == '^';
     at += *at == ']';
     while (*at && *at != ']') {
-        char kind = at[0] == '[' ? at[1] : 0;
-        if (kind && strchr(":.=", kind)) {
+        const char kind = at[1];
+        if (at[0] == '[' && kind && strchr(":.=", kind)) {
             const char end[] = {kind, ']', 0};
             const char *found = strstr(at + 2, end);
             at = found ? found + 1 : at + 1;

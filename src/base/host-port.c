@@ -37,8 +37,9 @@ int host_port_parse(const char *text, struct host_port ret[static HOST_PORT_MAX]
 
     if (!bytes || bytes >= sizeof host)
         return bytes ? -ENOENT : -EINVAL;
-    memcpy(host, text + brackets, bytes - 2 * brackets);
-    host[bytes - 2 * brackets] = 0;
+    size_t length = brackets ? bytes - 2 : bytes;
+    memcpy(host, text + brackets, length);
+    host[length] = 0;
     if (!brackets &&
         (host[0] == '[' || strchr(host, ':'))) /* where the port begins could only be guessed */
         return -EINVAL;

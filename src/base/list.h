@@ -49,6 +49,8 @@ static inline struct list *list_take(struct list *head)
 }
 
 /* `node` may be removed in the body; no other may. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a name that is declared takes none */
 #define list_for_each(node, head)                                                                  \
     for (struct list *node = (head)->next, *next_##node = node->next; node != (head);              \
          node = next_##node, next_##node = node->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -21,7 +21,7 @@
 #define IO_LEVELS       8
 #define IO_DEFAULT      4 /* of a class without a number, as ionice(1) has it */
 #define RT_MAX          99
-#define CPU_MAX_PERCENT (100 * CPUS_MAX)
+#define CPU_MAX_PERCENT (UINT64_C(100) * CPUS_MAX)
 #define IO_WEIGHT_MAX   10000
 
 /* --- nice, oom-score-adj --- */

@@ -97,7 +97,9 @@ static char *join(struct arena *arena, const char *a, const char *b, const char 
     char *joined = arena_take_bytes(arena, a_length + b_length + c_length + 1);
     if (!joined)
         return NULL;
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): it is written behind both */
     memcpy(joined, a, a_length);
+    /* NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
     memcpy(joined + a_length, b, b_length);
     memcpy(joined + a_length + b_length, c, c_length + 1);
     return joined;

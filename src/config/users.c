@@ -169,7 +169,7 @@ static bool read_user(const struct field *fields, size_t count, struct user *ret
 
 int users_find(const char *name, struct user *ret)
 {
-    struct field fields[FIELDS_MAX];
+    struct field fields[FIELDS_MAX] = {0};
     for (size_t at = 0; at < passwd.size;) {
         size_t count = read_line(&passwd, &at, fields);
         if (field_is(&fields[0], name, strlen(name)) && read_user(fields, count, ret))
@@ -180,7 +180,7 @@ int users_find(const char *name, struct user *ret)
 
 int users_find_number(uid_t uid, struct user *ret)
 {
-    struct field fields[FIELDS_MAX];
+    struct field fields[FIELDS_MAX] = {0};
     struct user user;
     for (size_t at = 0; at < passwd.size;) {
         size_t count = read_line(&passwd, &at, fields);
@@ -194,7 +194,7 @@ int users_find_number(uid_t uid, struct user *ret)
 
 int users_find_group(const char *name, gid_t *ret)
 {
-    struct field fields[FIELDS_MAX];
+    struct field fields[FIELDS_MAX] = {0};
     for (size_t at = 0; at < group.size;) {
         size_t count = read_line(&group, &at, fields);
         if (count >= 3 && field_is(&fields[0], name, strlen(name)) && field_number(&fields[2], ret))
@@ -228,7 +228,7 @@ static bool has(const gid_t *list, size_t count, gid_t gid)
 int users_groups_of(const struct user *user, gid_t first, struct arena *arena, gid_t **ret,
                     size_t *ret_count)
 {
-    struct field fields[FIELDS_MAX];
+    struct field fields[FIELDS_MAX] = {0};
     size_t room = 16, used = 0;
     gid_t *list = arena_take(arena, room * sizeof *list), gid;
     if (!list)

@@ -290,7 +290,8 @@ static bool is_quiet(void)
     if (got <= 0)
         return false;
     words[0] = ' ';
-    words[got] = words[got] == '\n' ? ' ' : words[got];
+    if (words[got] == '\n')
+        words[got] = ' ';
     words[got + 1] = ' ';
     words[got + 2] = 0;
     return strstr(words, " quiet ") != NULL;

@@ -50,7 +50,7 @@ bool journal_sealed_parse(const char *name, uint64_t *ret_time_ns, enum journal_
     if (strlen(name) < STEM_BYTES)
         return false;
     for (size_t i = 0; i < JOURNAL_TIME_BYTES; i++)
-        time[i] = is_left_out(i) ? pattern[i] : name[used++];
+        time[i] = *(is_left_out(i) ? &pattern[i] : &name[used++]);
     if (!journal_parse_time(time, ret_time_ns))
         return false;
     for (size_t i = 0; i < SUFFIXES; i++) {

@@ -63,7 +63,8 @@ bool journal_parse_time(const char *text, uint64_t *ret_ns)
         !take_number(text + 14, 2, 0, 59, &minute) || !take_number(text + 17, 2, 0, 60, &second) ||
         !take_number(text + 20, 6, 0, 999999, &micros))
         return false;
-    uint64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    uint64_t minutes = (days_of(year, month, day) * 24 + hour) * 60 + minute;
+    uint64_t seconds = minutes * 60 + second;
     uint64_t ns;
     /* 64 bits of nanoseconds end in the year 2554. */
     if (__builtin_mul_overflow(seconds, NS_PER_SEC, &ns) ||

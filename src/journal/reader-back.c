@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+_Static_assert((JOURNAL_BUFFER_BYTES & (JOURNAL_BUFFER_BYTES - 1)) == 0,
+               "pieces begin at multiples");
+
 /* The lines that begin in a piece of the file, from its end. */
 struct backwards {
     off_t size, from; /* of the file, as far as it is looked at; of the piece */
@@ -86,7 +89,7 @@ static int back_in_file(struct journal_reader *reader, struct backwards *back, o
 
     back->next_bytes = 0;
     while (until > 0) {
-        back->from = (until - 1) / JOURNAL_BUFFER_BYTES * JOURNAL_BUFFER_BYTES;
+        back->from = (until - 1) & -(off_t)JOURNAL_BUFFER_BYTES;
         ssize_t got = journal_reader_piece(reader, back->from, (size_t)(until - back->from));
         if (got < 0)
             return (int)got;

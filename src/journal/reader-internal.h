@@ -4,7 +4,7 @@
 #include "journal/reader.h"
 #include "journal/seek-table.h"
 
-#define JOURNAL_BUFFER_BYTES (4 * JOURNAL_LINE_BYTES)
+#define JOURNAL_BUFFER_BYTES ((size_t)4 * JOURNAL_LINE_BYTES)
 /* The longest line that is an entry, with its line end. */
 #define JOURNAL_ENTRY_BYTES (JOURNAL_LINE_BYTES + JOURNAL_PREFIX_BYTES + 1)
 

@@ -66,7 +66,7 @@ int journal_reader_find_time_in(struct journal_reader *reader, size_t file, uint
     if (most_ns < since_ns)
         return 0;
     /* All that is between is a frame, or two, and as quickly read as sought in. */
-    while (high - low.at > 2 * JOURNAL_FRAME_BYTES) {
+    while (high - low.at > (off_t)2 * JOURNAL_FRAME_BYTES) {
         off_t middle = (low.at + high) / 2 / JOURNAL_FRAME_BYTES * JOURNAL_FRAME_BYTES;
         int r = probe(reader, middle, high, &found);
         if (r < 0)

@@ -118,7 +118,9 @@ int journal_show_json_string(struct buffer *out, const char *bytes, size_t count
 
 int journal_show_base64(struct buffer *out, const char *bytes, size_t count)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    static const char digits[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    const unsigned none = 64; /* the '=' */
     const unsigned char *at = (const unsigned char *)bytes;
     int failed = 0;
 
@@ -127,8 +129,8 @@ int journal_show_base64(struct buffer *out, const char *bytes, size_t count)
         uint32_t group = (uint32_t)at[i] << 16 | (rest > 1 ? (uint32_t)at[i + 1] << 8 : 0) |
                          (rest > 2 ? at[i + 2] : 0);
         const char four[] = {digits[group >> 18], digits[group >> 12 & 63],
-                             rest > 1 ? digits[group >> 6 & 63] : '=',
-                             rest > 2 ? digits[group & 63] : '='};
+                             digits[rest > 1 ? group >> 6 & 63 : none],
+                             digits[rest > 2 ? group & 63 : none]};
         failed = buffer_append(out, four, sizeof four);
     }
     return failed;

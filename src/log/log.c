@@ -120,7 +120,7 @@ static void format_json(struct text *text, enum log_level level, uint64_t ms, co
 static void add_message(struct text *text, const char *message)
 {
     for (; *message; message++)
-        text_add_char(text, (unsigned char)*message < ' ' || *message == 0x7f ? '?' : *message);
+        text_add_bytes(text, (unsigned char)*message < ' ' || *message == 0x7f ? "?" : message, 1);
 }
 
 void log_format(struct text *text, enum log_level level, uint64_t boottime_ns, bool json,

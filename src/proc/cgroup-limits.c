@@ -115,7 +115,7 @@ static int list_ours(int cgroup_fd, int32_t pids[static OWN_MAX])
 /* Moves all processes of one cgroup to another, if each is ours. Returns 0, or -EBUSY. */
 static int move_ours(int from_fd, int target_fd)
 {
-    int32_t pids[OWN_MAX];
+    int32_t pids[OWN_MAX] = {0};
     for (int tries = 0; tries < MOVE_TRIES; tries++) {
         int count = list_ours(from_fd, pids);
         if (count <= 0)

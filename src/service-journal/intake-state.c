@@ -55,7 +55,7 @@ int intake_state_open(struct intake_state **ret, int fd)
     /* A page that the file does not have would be a SIGBUS later. */
     int failed = fstat(fd, &stat) < 0 || stat.st_size != sizeof *state ? -EPROTO : map(&state, fd);
     close(fd);
-    if (failed)
+    if (failed || !state)
         return failed;
     if (state->magic != MAGIC || state->version != VERSION || state->bytes != sizeof *state) {
         munmap(state, sizeof *state);

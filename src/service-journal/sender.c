@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -106,11 +105,13 @@ static uint32_t find_by_output(const struct journal *journal, pid_t pid, struct 
     uint32_t found = JOURNAL_SYSLOG_ID;
     for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO && found == JOURNAL_SYSLOG_ID; fd++) {
         char path[40], target[64];
-        unsigned long inode;
+        const char *digits;
+        uint64_t inode;
         text_format(path, sizeof path, "/proc/%d/fd/%d", (int)pid, fd);
         ssize_t bytes = readlink(path, target, sizeof target - 1);
         target[bytes < 0 ? 0 : bytes] = 0;
-        if (sscanf(target, "pipe:[%lu]", &inode) != 1)
+        target[strcspn(target, "]")] = 0;
+        if (!text_starts_with(target, "pipe:[", &digits) || text_parse_unsigned(digits, &inode) < 0)
             continue;
         remember(sender, inode);
         found = find_by_inode(journal, inode);

@@ -178,7 +178,7 @@ static size_t collect(struct writer *writer, struct sync_fd *fds, uint64_t *ret_
         struct book *book = container_of(node, struct book, node);
         if (!book->sync_at_ns)
             continue;
-        if (book->sync_at_ns <= by_ns && count + 2 <= 2 * SYNC_AT_ONCE) {
+        if (book->sync_at_ns <= by_ns && count + 2 <= (size_t)2 * SYNC_AT_ONCE) {
             bool again = is_without_descriptor(add_book(writer, book, fds, &count));
             /* Any other failure: it is gone, and what is written next is due again. */
             set_unsynced(writer, book, again ? by_ns : 0);

@@ -275,6 +275,7 @@ static void give_back_memory(void)
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = (uintptr_t)__executable_start & ~(page - 1);
     malloc_trim(0);
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): a page is found by computing */
     madvise((void *)first, (uintptr_t)etext - first, MADV_DONTNEED);
 }
 

@@ -321,8 +321,8 @@ const char *refusal_words(enum refusal refusal)
         [REFUSAL_GOING_DOWN] = "the system is going down",
         [REFUSAL_BROKEN] = "its file does not load",
         [REFUSAL_CYCLE] = "it is in a cycle",
-        [REFUSAL_GONE] = "its file is gone: it would not come back; put the file back and use "
-                         "`slc reload`, or use `slc stop`",
+        [REFUSAL_GONE] = ("its file is gone: it would not come back; put the file back and use "
+                          "`slc reload`, or use `slc stop`"),
         [REFUSAL_NO_RELOAD] = "its file does not say how: write `reload: signal HUP` or a command "
                               "there, then `slc reload`; or use `slc restart`",
         [REFUSAL_NOT_RUNNING] = "it does not run: use `slc start`",

@@ -99,7 +99,7 @@ static int check_names(const struct slc *slc, const struct sources *sources, con
 static int scan(const char *root, const char *beside, struct sources *sources,
                 struct error_list *errors)
 {
-    AUTO_FREE char *storage = malloc(FOLDERS_MAX * PATH_MAX);
+    AUTO_FREE char *storage = malloc((size_t)FOLDERS_MAX * PATH_MAX);
     const char *folders[FOLDERS_MAX];
     struct error_list ignored = {0};
     size_t count = 0;

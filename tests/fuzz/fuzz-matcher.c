@@ -70,6 +70,7 @@ static void check_literal(struct matcher *matcher, const char *line)
         demand(has == matcher_matches(matcher, line, strlen(line)), "and it is all there is to it");
 }
 
+/* But for repeats of repeats of repeats, which take more room here. */
 static void check_service_files(const char *expression, bool taken)
 {
     regex_t regex;
@@ -106,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         check_literal(matcher, line ? line : "");
     }
     if (is_compared(expression))
-        check_service_files(expression, !failed);
+        check_service_files(expression, !failed || strstr(error.why, "too large"));
     matcher_destroy(matcher);
     free(expression);
     return 0;

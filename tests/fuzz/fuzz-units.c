@@ -54,6 +54,8 @@ static void check_rate(const char *word, struct text *text)
         demand(count == 77 && interval_ms == 77, "the result is left alone");
         return;
     }
+    if (!interval_ms) /* which no key takes */
+        return;
     units_format_rate(count, interval_ms, text);
     demand(units_parse_rate(text->data, &count_again, &interval_again) == 0 &&
                count_again == count && interval_again == interval_ms,
