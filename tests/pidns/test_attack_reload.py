@@ -10,6 +10,7 @@ from storm import ANSWER_WITHIN, Connection
 TIMEOUT = 300
 FILES = 5000
 TOO_MANY = 'org.conit.Launcher.TooManyConnections'
+AT_REST = 1000
 SLOTS = 131056  # room for services, as docs/service-file.md has it
 STEP = 5000
 
@@ -111,6 +112,25 @@ def test_more_instances_than_there_is_room_for_are_refused_with_the_reason():
         assert 'error' not in ask('Stop', 0, 1)
         until(lambda: 'error' not in ask('Start', room, 1), 'there is room for another one')
         machine.slc('restart', 'up')
+        connection.close()
+
+
+def test_of_instances_that_have_ended_the_oldest_is_forgotten_when_there_are_too_many():
+    with Machine() as machine:
+        define(machine, 't@', type='task', exec='true')
+        define(machine, 'up', exec='sleep 100000')
+        booted(machine)
+        connection = Connection(machine.runtime / 'control')
+
+        def listed():
+            services = connection.call('List', {})['parameters']['services']
+            return {service['name'] for service in services} - {'up'}
+        names = [f't@{number}' for number in range(AT_REST + 3)]
+        for begin in range(0, len(names), 100):
+            asked = connection.call('Start', {'names': names[begin:begin + 100], 'wait': True})
+            assert 'error' not in asked, asked
+        until(lambda: len(listed()) == AT_REST, 'as many are left as are kept')
+        assert names[-1] in listed()
         connection.close()
 
 

@@ -240,3 +240,14 @@ TEST(numbers_in_the_state_mean_what_they_have_always_meant)
     CHECK_NUMBER(TIMED_OUT_READY, 4);
     CHECK_NUMBER(TOLD_STOPPING, 2);
 }
+
+TEST(there_are_just_so_many_records)
+{
+    CHECK_NUMBER(state_create(&state), 0);
+    CHECK_NUMBER(state_grow(&state, STATE_SLOTS_MAX + 1), -EOVERFLOW);
+    CHECK_NUMBER(state.header->slots, 0);
+    CHECK_NUMBER(state_grow(&state, STATE_SLOTS_MAX), 0);
+    state.records[STATE_SLOTS_MAX - 1].main_pid = 7;
+    CHECK_NUMBER(state.header->slots, STATE_SLOTS_MAX);
+    state_finish(&state);
+}
