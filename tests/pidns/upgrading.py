@@ -1,6 +1,6 @@
 """A machine whose programs can be exchanged while it runs.
 
-    with Upgrading() as machine:               copies of the programs, which new_program() replaces
+    with Upgrading() as machine:               copies of the programs, which put() and put_text() replace
         …
         machine.slc('upgrade')
 """
