@@ -44,6 +44,7 @@ void execute_note_self(struct kept *kept, int proc_fd)
     prctl(PR_GET_NAME, kept->own.name);
     int fd = proc_fd >= 0 ? openat(proc_fd, "self/exe", O_PATH | O_CLOEXEC)
                           : open("/proc/self/exe", O_PATH | O_CLOEXEC);
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): that is how the kernel tells it */
     const char *started_as = (const char *)(uintptr_t)getauxval(AT_EXECFN);
     if (fd < 0 && started_as)
         fd = open(started_as, O_PATH | O_CLOEXEC);

@@ -127,8 +127,8 @@ void record_close(struct record *record)
 void record_keep_apart(const struct record *record)
 {
     if (record->fd >= 0)
-        mmap(record->kept, sizeof *record->kept, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED,
-             record->fd, 0);
+        (void)mmap(record->kept, sizeof *record->kept, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_FIXED, record->fd, 0);
 }
 
 int record_copy(const struct record *record)

@@ -323,8 +323,8 @@ const char *refusal_words(enum refusal refusal)
         [REFUSAL_CYCLE] = "it is in a cycle",
         [REFUSAL_GONE] = ("its file is gone: it would not come back; put the file back and use "
                           "`slc reload`, or use `slc stop`"),
-        [REFUSAL_NO_RELOAD] = "its file does not say how: write `reload: signal HUP` or a command "
-                              "there, then `slc reload`; or use `slc restart`",
+        [REFUSAL_NO_RELOAD] = ("its file does not say how: write `reload: signal HUP` or a command "
+                               "there, then `slc reload`; or use `slc restart`"),
         [REFUSAL_NOT_RUNNING] = "it does not run: use `slc start`",
         [REFUSAL_STOPPING] = "it is being stopped",
         [REFUSAL_ON_ITS_WAY] = "it is on its way, and reads its files by that",
