@@ -159,6 +159,13 @@ static int add_entry(struct scan *scan, unsigned folder, const struct dirent *en
     return add_found(scan, found);
 }
 
+static int say_unread(struct scan *scan, const char *path, int error)
+{
+    scan->sources->unread = -error;
+    return error_list_add(scan->errors, path, 0, 0, "the folder cannot be read: %s",
+                          strerror(error));
+}
+
 static int list_folder(struct scan *scan, unsigned folder)
 {
     const char *path = scan->folders[folder];
@@ -171,8 +178,7 @@ static int list_folder(struct scan *scan, unsigned folder)
                : errno == ENOTDIR
                    ? error_list_add(scan->errors, path, 0, 0,
                                     "is no folder: put a folder with service files in its place")
-                   : error_list_add(scan->errors, path, 0, 0, "the folder cannot be read: %s",
-                                    strerror(errno));
+                   : say_unread(scan, path, errno);
     scan->fds[folder] = fd;
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     DIR *list = copy < 0 ? NULL : fdopendir(copy);
@@ -180,14 +186,12 @@ static int list_folder(struct scan *scan, unsigned folder)
         failed = errno;
         if (copy >= 0)
             close(copy);
-        return error_list_add(scan->errors, path, 0, 0, "the folder cannot be read: %s",
-                              strerror(failed));
+        return say_unread(scan, path, failed);
     }
     while (!failed && (errno = 0, entry = readdir(list)))
         failed = add_entry(scan, folder, entry);
     if (!failed && errno)
-        failed = error_list_add(scan->errors, path, 0, 0, "the folder cannot be read: %s",
-                                strerror(errno));
+        failed = say_unread(scan, path, errno);
     closedir(list);
     return failed;
 }

@@ -34,6 +34,7 @@ struct sources {
     struct source *list;
     size_t count;
     struct arena arena;
+    int unread; /* a folder could not be read, with this -errno: what is in it is not among these */
 };
 
 /* Where service files usually are, later ones outrank; NULL-terminated. */

@@ -162,7 +162,7 @@ int32_t executor_main_pid(struct executor *executor, uint32_t slot);
 /* ---- load.c -------------------------------------------------------------------------------- */
 
 /* Reads the service files and puts them in force for the first time. Returns 0 or -errno. */
-int launcher_load(struct launcher *launcher);
+int launcher_load(struct launcher *launcher, bool anyway);
 
 /* Puts the files in force again that the memfd holds: nothing is read but that. */
 int launcher_load_again(struct launcher *launcher, int definitions_fd);

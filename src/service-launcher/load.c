@@ -12,6 +12,7 @@
 #include "service-launcher/templates.h"
 
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "config/definition-parse.h"
 #include "config/keys.h"
 #include "config/sources.h"
@@ -189,14 +190,21 @@ void load_put_broken(struct launcher *launcher, struct service *service, char *e
     manager_event(&launcher->manager, service, EVENT_BROKEN);
 }
 
-/* Parses one source into a definition, or into the words of its errors. Returns 0, -EINVAL with
- * *ret_errors, or -ENOMEM. */
+/* What is said of a file that did not load; NULL: there is not even memory for that. */
+static char *words_of(int failed, const struct error_list *errors)
+{
+    return failed == -EINVAL ? reading_errors_text(errors)
+           : failed          ? strdup("there is no memory to read it")
+                             : NULL;
+}
+
+/* Parses one source into a definition, or into the words of its errors. Returns 0, -EINVAL or
+ * -ENOMEM, both with *ret_errors (NULL where there is no memory for that). */
 int load_parse(const struct source *source, struct definition **ret, char **ret_errors)
 {
     struct error_list errors = {0};
     int failed = definition_parse(source, ret, &errors);
-    if (failed == -EINVAL)
-        *ret_errors = reading_errors_text(&errors);
+    *ret_errors = words_of(failed, &errors);
     error_list_finish(&errors);
     return failed;
 }
@@ -206,8 +214,7 @@ int load_parse_instance(const struct source *template, const char *name, struct 
 {
     struct error_list errors = {0};
     int failed = definition_parse_instance(template, name, ret, &errors);
-    if (failed == -EINVAL)
-        *ret_errors = reading_errors_text(&errors);
+    *ret_errors = words_of(failed, &errors);
     error_list_finish(&errors);
     return failed;
 }
@@ -216,8 +223,7 @@ int load_parse_template(const struct source *template, struct definition **ret, 
 {
     struct error_list errors = {0};
     int failed = definition_parse_template(template, ret, &errors);
-    if (failed == -EINVAL)
-        *ret_errors = reading_errors_text(&errors);
+    *ret_errors = words_of(failed, &errors);
     error_list_finish(&errors);
     return failed;
 }
@@ -335,7 +341,7 @@ static int load_all(struct launcher *launcher, const struct source *list, size_t
 
 /* Read here and not by a child, as a reload does: nothing runs yet that could be kept waiting, and
  * without the files there is nothing to be done. */
-int launcher_load(struct launcher *launcher)
+int launcher_load(struct launcher *launcher, bool anyway)
 {
     struct reading reading;
     struct reading_options options = reader_options(&launcher->options);
@@ -343,6 +349,8 @@ int launcher_load(struct launcher *launcher)
 
     log_errors(LOG_ERROR, "Cannot read", &reading.errors);
     log_errors(LOG_WARNING, "Odd, but not wrong", &reading.warnings);
+    if (!failed && !anyway && is_shortage(reading.sources.unread))
+        failed = reading.sources.unread;
     if (!failed)
         failed = load_store_sources(launcher, reading.sources.list, reading.sources.count);
     if (!failed)
@@ -384,8 +392,11 @@ void launcher_define_lost(struct launcher *launcher)
             .name = name, .path = "(lost)", .text = lost_text, .size = sizeof lost_text - 1};
         LOG(ERROR, "The definition of a service that runs is lost: it runs on until it is stopped",
             TEXT("service", name));
-        if (load_parse(&source, &definition, &errors) == 0)
+        if (load_parse(&source, &definition, &errors) == 0) {
             definition_destroy(load_put_in_force(launcher, service, definition));
+            /* The next reload reads its file again. */
+            load_set_errors(service, strdup("its definition was lost: reload, to have it again"));
+        }
         free(errors);
     }
 }

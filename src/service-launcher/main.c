@@ -20,6 +20,7 @@
 #include "service-launcher/watch.h"
 
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "base/signals.h"
 #include "base/text.h"
 #include "config/switches.h"
@@ -32,6 +33,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +41,8 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define LOAD_TRIES 20 /* when something is lacking at the boot */
 
 /* What init has given us of the time before; -1: nothing. */
 static struct {
@@ -391,6 +395,8 @@ static bool open_state(void)
             return true;
         if (!*why)
             text_format(why, sizeof why, "%s", strerror(-failed));
+        if (is_shortage(failed) || failed == -EAGAIN) /* what runs must not be forgotten */
+            fail_because("Cannot take up the state", why); /* the next one tries again */
     }
     if (held.beside)
         fail_because("The state cannot be taken up", why);
@@ -481,19 +487,32 @@ static void take_pipes(void)
     held.pipe_count = 0;
 }
 
+/* Nothing runs yet that could be kept waiting. */
+static int load_files(void)
+{
+    int failed = launcher_load(&launcher, false);
+    for (int i = 0; i < LOAD_TRIES && is_shortage(failed); i++) {
+        if (i == 0)
+            LOG(WARNING, "Cannot load services yet", TEXT("error", strerror(-failed)));
+        poll(NULL, 0, SHORTAGE_RETRY_MS);
+        failed = launcher_load(&launcher, i == LOAD_TRIES - 1);
+    }
+    return failed;
+}
+
 static void load(bool found)
 {
     int failed = -ENOENT;
     if (found && held.definitions >= 0) {
         failed = launcher_load_again(&launcher, held.definitions);
-        if (failed && held.beside)
-            fail("The definitions in force cannot be read", failed);
+        if (failed && (held.beside || failed != -EBADMSG))
+            fail("The definitions in force cannot be taken up", failed);
         if (failed)
             LOG(ERROR, "The definitions in force cannot be read: reading the files",
                 TEXT("error", strerror(-failed)));
     }
     if (failed)
-        failed = launcher_load(&launcher);
+        failed = load_files();
     /* With no services there still is a control socket: a person can mend what is wrong. */
     if (failed)
         LOG(ERROR, "Cannot load services", TEXT("error", strerror(-failed)));
@@ -527,6 +546,26 @@ static void go_on(void)
         NUMBER("generation", state.header->generation), NUMBER("active", launcher.manager.active));
     if (state.header->shut_down)
         launcher_shut_down(&launcher, (enum shut_down)state.header->shut_down, false);
+}
+
+static void on_boot_again(struct loop_timer *timer);
+
+/* Wants what is to run; for want of memory later. */
+static void boot(void)
+{
+    static struct loop_timer again;
+    if (state.header->booted)
+        return;
+    launcher_boot(&launcher);
+    if (!state.header->booted)
+        loop_set_timer(&launcher.loop, &again, clock_now_ns() + SHORTAGE_RETRY_MS * NS_PER_MS,
+                       on_boot_again);
+}
+
+static void on_boot_again(struct loop_timer *timer)
+{
+    (void)timer;
+    boot();
 }
 
 static void set_up_parts(void)
@@ -617,8 +656,7 @@ static void set_up(void)
     log_tell_settings(&launcher);
     if (found)
         go_on();
-    if (!state.header->booted)
-        launcher_boot(&launcher);
+    boot();
     said_ready = beside;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "base/text.h"
 #include "log/log.h"
 #include "proc/pidref.h"
@@ -103,6 +104,9 @@ void reader_child(const struct launcher_options *options)
     if (!place)
         _exit(errno);
     int failed = reading_read(&from, place, &found);
+    /* What is in a folder that cannot be read just now is not gone. */
+    if (!failed && (is_shortage(found.sources.unread) || found.sources.unread == -EIO))
+        failed = found.sources.unread;
     if (!failed)
         failed = reading_write(&found, STDIN_FILENO, notes_fd);
     _exit(-failed); /* an errno, for the launcher's words */

@@ -64,7 +64,8 @@ static bool is_to_be_parsed(const struct plan *plan, const struct planned *name)
     /* There are few, and what is wrong with one is said each time. */
     if (name->template || !name->before || !source_equal(name->before, name->now))
         return true;
-    return is_system(name) ? false : service && service->errors && service->definition;
+    /* What was in the way of one that is broken, a user that is not there, may be out of it. */
+    return !is_system(name) && service && (service->errors || !service->definition);
 }
 
 /* Both lists are in the order of their names. */
@@ -190,8 +191,6 @@ static void parse(struct plan *plan, struct planned *name)
                                                         &name->errors)
                                   : load_parse(name->now, &name->definition, &name->errors);
     name->broken = failed != 0;
-    if (failed == -ENOMEM)
-        name->errors = strdup("there is no memory to read it");
 }
 
 bool plan_step(struct plan *plan)
