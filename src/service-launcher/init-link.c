@@ -2,6 +2,8 @@
  * order, until the socket takes it. */
 #include "service-launcher/init-link.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/shortage.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,8 +32,32 @@ static void destroy_queued(struct queued *queued)
 static void watch(struct init_link *link)
 {
     bool out = link->queued || link->room_wanted;
+    uint32_t events = EPOLLIN | (out ? EPOLLOUT : 0u);
     if (link->source.fd >= 0)
-        loop_change(link->loop, &link->source, EPOLLIN | (out ? EPOLLOUT : 0u));
+        loop_change(link->loop, &link->source, link->pause.set ? 0 : events);
+}
+
+static void on_pause_over(struct loop_timer *timer);
+
+/* The kernel lacks something: the socket would be ready all the time, and nothing would come of it.
+ */
+static void pause_a_while(struct init_link *link)
+{
+    loop_set_timer(link->loop, &link->pause, clock_now_ns() + SHORTAGE_RETRY_MS * NS_PER_MS,
+                   on_pause_over);
+    watch(link);
+}
+
+/* 0, -EAGAIN when it has to wait, or -errno. */
+static int send_now(struct init_link *link, struct hand_over_message *message, const int *fds,
+                    size_t fd_count)
+{
+    int failed =
+        link->pause.set ? -EAGAIN : hand_over_send(link->source.fd, message, fds, fd_count);
+    if (!is_shortage(failed))
+        return failed;
+    pause_a_while(link);
+    return -EAGAIN;
 }
 
 /* Sends from the queue what the socket takes. Returns 0 when it is empty, -EAGAIN, or -errno. */
@@ -39,9 +65,9 @@ static int flush(struct init_link *link)
 {
     while (!list_empty(&link->queue)) {
         struct queued *first = container_of(link->queue.next, struct queued, node);
-        int failed = hand_over_send(link->source.fd, &first->message, first->fds, first->fd_count);
+        int failed = send_now(link, &first->message, first->fds, first->fd_count);
         if (failed)
-            return failed == -ETOOMANYREFS ? -EAGAIN : failed;
+            return failed;
         list_remove(&first->node);
         link->queued--;
         destroy_queued(first);
@@ -88,9 +114,7 @@ static int try_send(struct init_link *link, struct hand_over_message *message, c
     if (link->source.fd < 0)
         return -ENOTCONN;
     int failed = flush(link);
-    if (!failed)
-        failed = hand_over_send(link->source.fd, message, fds, fd_count);
-    return failed == -ETOOMANYREFS ? -EAGAIN : failed;
+    return failed ? failed : send_now(link, message, fds, fd_count);
 }
 
 static int send_or_queue(struct init_link *link, struct hand_over_message *message, const int *fds,
@@ -203,26 +227,42 @@ static void receive_some(struct init_link *link)
             take(link, &message, fds);
         else if (result == -EMFILE)
             refuse(link, &message);
-        else if (result != -EPROTO)
+        else if (is_shortage(result)) {
+            pause_a_while(link); /* the message is still in the socket */
+            return;
+        } else if (result != -EPROTO)
             lose(link, result);
     }
+}
+
+static void send_queued(struct init_link *link)
+{
+    int failed = flush(link);
+    if (failed && failed != -EAGAIN) {
+        lose(link, failed);
+        return;
+    }
+    if (!failed && link->room_wanted) {
+        link->room_wanted = false;
+        if (link->handlers->on_room)
+            link->handlers->on_room(link->context);
+    }
+}
+
+static void on_pause_over(struct loop_timer *timer)
+{
+    struct init_link *link = container_of(timer, struct init_link, pause);
+    if (link->source.fd < 0)
+        return;
+    send_queued(link);
+    watch(link);
 }
 
 static void on_event(struct loop_fd *source, uint32_t events)
 {
     struct init_link *link = container_of(source, struct init_link, source);
-    if (events & EPOLLOUT) {
-        int failed = flush(link);
-        if (failed && failed != -EAGAIN) {
-            lose(link, failed);
-            return;
-        }
-        if (!failed && link->room_wanted) {
-            link->room_wanted = false;
-            if (link->handlers->on_room)
-                link->handlers->on_room(link->context);
-        }
-    }
+    if (events & EPOLLOUT)
+        send_queued(link);
     if (link->source.fd >= 0 && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         receive_some(link);
     watch(link);
@@ -245,6 +285,7 @@ void init_link_finish(struct init_link *link)
     if (!link || !link->loop)
         return;
     loop_remove(link->loop, &link->source);
+    loop_clear_timer(link->loop, &link->pause);
     while ((node = list_take(&link->queue)) || (node = list_take(&link->deferred)))
         destroy_queued(container_of(node, struct queued, node));
     link->queued = 0;

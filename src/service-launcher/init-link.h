@@ -52,6 +52,7 @@ struct init_link {
     size_t queued;     /* how many */
     bool room_wanted;
     struct list deferred; /* of messages that came while we had yielded */
+    struct loop_timer pause; /* set: the kernel lacks something, and nothing is tried until then */
 };
 
 /* Begins to listen on `socket` (CHILD_FD_INIT), which stays open and the caller's. Returns 0 or
