@@ -1,10 +1,11 @@
 /* What init holds for the journal: descriptors that the next one gets back. */
 #include "service-journal/hold.h"
+#include "base/shortage.h"
 #include "log/log.h"
-#include "protocol/hand-over.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,11 +18,24 @@ static struct {
 } waiting[WAITING_MOST];
 static size_t waiting_count;
 
+#define TRIES    20 /* each a wait of 10 ms: what is told here is not told again */
+#define PAUSE_MS 10
+
+int tell_init(struct hand_over_message *message, const int *fds, size_t count)
+{
+    int failed = hand_over_send(CHILD_FD_INIT, message, fds, count);
+    for (int i = 0; i < TRIES && (is_shortage(failed) || failed == -EAGAIN); i++) {
+        poll(NULL, 0, PAUSE_MS);
+        failed = hand_over_send(CHILD_FD_INIT, message, fds, count);
+    }
+    return failed;
+}
+
 static void tell(enum hand_over_type type, uint32_t key, const int *fds, size_t count)
 {
     struct hand_over_message message = {
         .type = (uint16_t)type, .owner = OWNER_JOURNAL, .count = 1, .keys = {key}};
-    int failed = hand_over_send(CHILD_FD_INIT, &message, fds, count);
+    int failed = tell_init(&message, fds, count);
     if (failed)
         LOG(ERROR, "Init does not hold our state", NUMBER("key", key),
             TEXT("error", strerror(-failed)));

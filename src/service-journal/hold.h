@@ -1,8 +1,14 @@
 /* What init holds for the journal: descriptors that the next one gets back. */
 #pragma once
 
+#include "protocol/hand-over.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+/* hand_over_send() to init; a shortage, or a socket without room, is waited for for a moment. */
+int tell_init(struct hand_over_message *message, const int *fds, size_t count);
 
 /* Says so in the log where it cannot be. The descriptor stays the caller's. */
 void hold_store(uint32_t key, int fd);

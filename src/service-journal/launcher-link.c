@@ -3,17 +3,24 @@
  * A message is looked at in the socket, carried out, its number recorded, and only then taken out:
  * whenever we are killed, the next journal finds it there, or knows that it is done. Answers never
  * wait: what has no room in the socket is sent when there is some, and until then no more
- * requests are taken than answers can be kept. */
+ * requests are taken than answers can be kept. A message for which something is lacking (memory, a
+ * descriptor) stays in the socket, and is tried again for a while. */
 #include "service-journal/launcher-link.h"
+#include "base/clock.h"
+#include "base/shortage.h"
 #include "log/log.h"
 #include "service-journal/intake.h"
 #include "service/name.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* How long one message waits, and those behind it; then it is given up. */
+#define SHORTAGE_MS       5000
+#define SHORTAGE_AT_DRAIN 20 /* how often it is tried again at the end of the machine */
 #define MESSAGES_A_TURN   64
 #define MESSAGES_AT_DRAIN 65536 /* a launcher that sends for ever cannot hold up the end */
 
@@ -88,7 +95,8 @@ static void send_answers(struct launcher_link *link)
         failed = send_message(link, JOURNAL_ACK, sequence, 0, "");
         link->acknowledged = failed ? link->acknowledged : sequence;
     }
-    uint32_t events = link->token_count < LAUNCHER_LINK_TOKENS_MAX ? EPOLLIN : 0;
+    bool taking = link->token_count < LAUNCHER_LINK_TOKENS_MAX && !link->again.set;
+    uint32_t events = taking ? EPOLLIN : 0;
     loop_change(&link->journal->loop, &link->source, events | (failed ? EPOLLOUT : 0));
 }
 
@@ -143,8 +151,7 @@ static void say(struct journal *journal, const struct journal_link_message *mess
                 strlen(message->text), message->sequence);
 }
 
-static void carry_out(struct launcher_link *link, const struct journal_link_message *message,
-                      int fd)
+static int carry_out(struct launcher_link *link, const struct journal_link_message *message, int fd)
 {
     struct journal *journal = link->journal;
     int failed = 0;
@@ -186,12 +193,50 @@ static void carry_out(struct launcher_link *link, const struct journal_link_mess
     default: /* of a later version: skipped */
         break;
     }
-    if (!failed)
-        return;
-    LOG(ERROR, "Could not keep a service's journal", TEXT("service", message->name),
+    return failed;
+}
+
+static void say_failed(struct launcher_link *link, const struct journal_link_message *message,
+                       int failed)
+{
+    const struct service *service = journal_find(link->journal, message->id);
+    const char *name = service ? service->book->name : message->name;
+    LOG(ERROR, "Could not keep a service's journal", TEXT("service", name),
         TEXT("error", strerror(-failed)));
     /* A word that gets lost here is in our own journal, too. */
     send_message(link, JOURNAL_NOTE, 0, message->id, strerror(-failed));
+}
+
+static void on_again(struct loop_timer *timer);
+
+/* Whether the first message is to be tried again later; it is still in the socket. */
+static bool waits_for_more(struct launcher_link *link, int failed)
+{
+    uint64_t now = clock_now_ns();
+    if (!is_shortage(failed))
+        return false;
+    if (!link->short_since_ns) {
+        link->short_since_ns = now;
+        LOG(WARNING, "What the launcher asks for has to wait: something is lacking",
+            TEXT("error", strerror(-failed)));
+    }
+    if (now - link->short_since_ns > SHORTAGE_MS * NS_PER_MS)
+        return false;
+    loop_set_timer(&link->journal->loop, &link->again, now + SHORTAGE_RETRY_MS * NS_PER_MS,
+                   on_again);
+    return true;
+}
+
+/* Nothing could be received. Returns whether there may be something else. */
+static bool take_nothing(struct launcher_link *link, int failed)
+{
+    if (failed == -EMFILE && writer_give_up_descriptors(&link->journal->writer))
+        return true;
+    if (waits_for_more(link, failed) || (failed != -EPROTO && failed != -EMFILE))
+        return false;
+    LOG(ERROR, "Could not take a message of the launcher", TEXT("error", strerror(-failed)));
+    journal_link_drop(link->source.fd);
+    return true;
 }
 
 /* One message. Returns false when there is none, or none can be taken now. */
@@ -201,26 +246,25 @@ static bool take_message(struct launcher_link *link)
     struct journal_link_message message;
     int fd = -1;
 
-    if (link->token_count == LAUNCHER_LINK_TOKENS_MAX)
+    if (link->token_count == LAUNCHER_LINK_TOKENS_MAX || link->again.set)
         return false;
     int got = journal_link_peek(link->source.fd, &message, &fd);
-    if (got == -EMFILE && writer_give_up_descriptors(&journal->writer))
-        return true;
-    if (got == -EPROTO || got == -EMFILE) {
-        LOG(ERROR, "Could not take a message of the launcher", TEXT("error", strerror(-got)));
-        journal_link_drop(link->source.fd);
-        return true;
-    }
+    if (got < 0)
+        return take_nothing(link, got);
     if (got == 0) { /* init is gone, which holds both ends */
         loop_remove(&journal->loop, &link->source);
         return false;
     }
-    if (got < 0)
-        return false;
     if (message.sequence > journal_state_sequence(&journal->state)) {
         link->carrying_bytes = journal_link_bytes(&message);
-        carry_out(link, &message, fd);
+        int failed = carry_out(link, &message, fd);
         link->carrying_bytes = 0;
+        if (waits_for_more(link, failed))
+            return false;
+        if (failed)
+            say_failed(link, &message, failed);
+        else
+            link->short_since_ns = 0;
         journal_state_set_sequence(&journal->state, message.sequence);
     } else {
         if (fd >= 0)
@@ -240,9 +284,23 @@ static void on_event(struct loop_fd *source, uint32_t events)
     send_answers(link);
 }
 
+static void on_again(struct loop_timer *timer)
+{
+    struct launcher_link *link = container_of(timer, struct launcher_link, again);
+    if (link->source.fd >= 0)
+        on_event(&link->source, EPOLLIN);
+}
+
 void launcher_link_drain(struct launcher_link *link)
 {
-    for (int i = 0; i < MESSAGES_AT_DRAIN && take_message(link); i++) {
+    int waited = 0;
+    for (int i = 0; i < MESSAGES_AT_DRAIN; i++) {
+        if (take_message(link))
+            continue;
+        if (!link->again.set || waited++ == SHORTAGE_AT_DRAIN)
+            break;
+        poll(NULL, 0, SHORTAGE_RETRY_MS / 10);
+        loop_clear_timer(&link->journal->loop, &link->again);
     }
     send_answers(link);
 }

@@ -14,9 +14,11 @@ struct launcher_link {
         uint32_t token;
     } tokens[LAUNCHER_LINK_TOKENS_MAX]; /* DRAINED not sent yet, oldest first */
     size_t token_count;
-    size_t carrying_bytes; /* of the message that is being carried out; 0: none is */
-    bool greeted;          /* HELLO was sent */
-    bool counts_due;       /* COUNTS is to be sent */
+    size_t carrying_bytes;   /* of the message that is being carried out; 0: none is */
+    struct loop_timer again; /* set: the first message waits for what it lacks, … */
+    uint64_t short_since_ns; /* … since then; 0: nothing is lacking */
+    bool greeted;            /* HELLO was sent */
+    bool counts_due;         /* COUNTS is to be sent */
 };
 
 /* Says HELLO and begins to take messages. `fd` stays the caller's. Returns 0 or -errno. */

@@ -4,6 +4,7 @@
  * that was killed goes on at once, whether the launcher runs or not. It ends only when init says
  * so, or is gone. */
 #include "base/cleanup.h"
+#include "base/shortage.h"
 #include "base/text.h"
 #include "log/console.h"
 #include "log/log.h"
@@ -26,6 +27,8 @@
 
 #define DEFAULT_RUNTIME "/run/conit"
 #define DEFAULT_LOGS    "/var/log/conit"
+#define START_TRIES     20 /* when something is lacking at the start */
+#define START_PAUSE_MS  50
 
 struct program {
     struct journal journal;
@@ -183,7 +186,7 @@ static void journal_sink(void *context, enum log_level level, const char *line, 
 static void send_init(enum hand_over_type type)
 {
     struct hand_over_message message = {.type = (uint16_t)type};
-    int failed = hand_over_send(CHILD_FD_INIT, &message, NULL, 0);
+    int failed = tell_init(&message, NULL, 0);
     if (failed)
         LOG(ERROR, "Could not tell init", TEXT("error", strerror(-failed)));
 }
@@ -197,9 +200,21 @@ static void tell_failed(const char *why)
         LOG(ERROR, "Could not tell init", TEXT("why", why));
 }
 
+/* What the former journal left must not be begun anew for want of memory: the next one tries again.
+ */
+static void end_if_short(const char *what, int failed)
+{
+    if (!is_shortage(failed) && failed != -EAGAIN)
+        return;
+    LOG(FATAL, "The journal cannot take up what it was in the middle of", TEXT("what", what),
+        TEXT("error", strerror(-failed)));
+    exit(1);
+}
+
 static void take_state(int fd)
 {
     int failed = journal_state_open(&program.journal.state, fd, &program.state_is_new);
+    end_if_short("state", failed);
     program.has_state = !failed;
     program.state_problem = failed ? strerror(-failed) : NULL;
     if (failed)
@@ -209,6 +224,7 @@ static void take_state(int fd)
 static void take_queue(int fd)
 {
     int failed = queue_open(&program.journal.queue, fd);
+    end_if_short("queue", failed);
     program.has_queue = !failed;
     if (failed)
         LOG(WARNING, "The journal's queue is not ours", TEXT("error", strerror(-failed)));
@@ -216,10 +232,14 @@ static void take_queue(int fd)
 
 static void take_pipe(uint32_t id, int fd)
 {
-    void *grown = realloc(program.held, (program.held_count + 1) * sizeof *program.held);
-    if (!grown) { /* init holds it still: what is printed waits for the next registration */
-        close(fd);
-        return;
+    void *grown = NULL;
+    for (int i = 0; i < START_TRIES && !grown; i++) {
+        poll(NULL, 0, i ? START_PAUSE_MS : 0);
+        grown = realloc(program.held, (program.held_count + 1) * sizeof *program.held);
+    }
+    if (!grown) { /* init starts the next one, and has it still */
+        LOG(FATAL, "The journal cannot take up its pipes", TEXT("error", strerror(ENOMEM)));
+        exit(1);
     }
     program.held = grown;
     program.held[program.held_count].id = id;
@@ -459,12 +479,26 @@ static int make_memory(void)
     return 0;
 }
 
+/* journal_add_pipe(), which closes the descriptor that it cannot use; a shortage is waited for. */
+static int restore_pipe(uint32_t id, int fd)
+{
+    int failed = 0;
+    for (int i = 0; i < START_TRIES; i++) {
+        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        failed = copy < 0 ? -errno : journal_add_pipe(&program.journal, id, copy, PIPE_OUTPUT);
+        if (!is_shortage(failed))
+            break;
+        poll(NULL, 0, START_PAUSE_MS);
+    }
+    close(fd);
+    return failed;
+}
+
 static void restore_pipes(void)
 {
     for (size_t i = 0; i < program.held_count; i++) {
         /* One that was not registered yet will be: the launcher still has to say its name. */
-        int failed =
-            journal_add_pipe(&program.journal, program.held[i].id, program.held[i].fd, PIPE_OUTPUT);
+        int failed = restore_pipe(program.held[i].id, program.held[i].fd);
         if (failed && failed != -ENOENT)
             LOG(ERROR, "Could not go on reading a service", NUMBER("id", program.held[i].id),
                 TEXT("error", strerror(-failed)));
@@ -497,8 +531,11 @@ static int restore(void)
         journal_state_note(&journal->state)->active = 0;
     journal_begin(journal);
     for (uint32_t slot = 0; slot < slots; slot++)
-        if (journal_state_read(&journal->state, slot, &record))
-            restored += journal_restore(journal, slot, &record) == 0;
+        if (journal_state_read(&journal->state, slot, &record)) {
+            int failed = journal_restore(journal, slot, &record);
+            end_if_short("service", failed); /* without its journal its output would stand still */
+            restored += failed == 0;
+        }
     restore_pipes();
     intake_restore(&program.intake);
     for (uint32_t place = 0; place < journal->service_count; place++) {

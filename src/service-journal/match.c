@@ -3,13 +3,16 @@
  * libraries keep what they have found out about it. */
 #include "service-journal/match.h"
 #include "base/expression.h"
+#include "base/shortage.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define COMPILE_AGAIN_BYTES 16384
-#define LEVEL_BYTES         3 /* "<N>" */
+#define LEVEL_BYTES         3  /* "<N>" */
+#define TRIES               10 /* for want of memory */
 
 static int compile(struct match *match)
 {
@@ -80,7 +83,12 @@ static bool matches(struct match *match)
     match->regex_bytes += count;
     if (match->regex_bytes > COMPILE_AGAIN_BYTES)
         compile_again(match);
-    return regexec(&match->regex, text, 0, NULL, line->cut ? REG_NOTEOL : 0) == 0;
+    int found = REG_ESPACE;
+    for (int i = 0; i < TRIES && found == REG_ESPACE; i++) { /* it comes only once */
+        poll(NULL, 0, i ? SHORTAGE_RETRY_MS : 0);
+        found = regexec(&match->regex, text, 0, NULL, line->cut ? REG_NOTEOL : 0);
+    }
+    return found == 0;
 }
 
 static void add(struct journal_state_line *line, const char *bytes, size_t count)
