@@ -13,6 +13,9 @@ struct file_mark {
 /* Of the file that `path` leads to, through links. What cannot be looked at counts as not there. */
 struct file_mark file_mark(const char *path);
 
+/* The same, but a -errno where whether it is there cannot be told now. */
+int file_mark_look(const char *path, struct file_mark *ret);
+
 static inline bool file_mark_is_set(const struct file_mark *mark)
 {
     return mark->inode || mark->changed_ns;

@@ -303,7 +303,7 @@ void executor_ready_warn(struct process *process, const char *what, const char *
  * environment, at most 3, valid until the next call (*ret_pid_text: where the pid belongs); unlinks
  * its file. */
 int executor_notify_open(struct process *process);
-void executor_notify_watch(struct process *process);
+int executor_notify_watch(struct process *process);
 
 /* The main process has ended: what was sent before that counts first. Returns whether another one
  * is the main process by now. */

@@ -4,7 +4,9 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/shortage.h"
 #include "base/text.h"
+#include "log/log.h"
 #include "proc/processes.h"
 
 #include <errno.h>
@@ -33,14 +35,25 @@ static bool has_kernel_word(const char *word)
     return false;
 }
 
+/* What cannot be told is no, and said. */
+static bool can_access(const char *path, int mode)
+{
+    if (access(path, mode) == 0)
+        return true;
+    if (errno == EIO || is_shortage(-errno))
+        LOG(WARNING, "A condition counts as not met: it cannot be looked at", TEXT("path", path),
+            TEXT("error", strerror(errno)));
+    return false;
+}
+
 static bool exists(const char *path)
 {
-    return access(path, F_OK) == 0;
+    return can_access(path, F_OK);
 }
 
 static bool is_executable(const char *path)
 {
-    return access(path, X_OK) == 0;
+    return can_access(path, X_OK);
 }
 
 static bool (*const condition_checks[WHEN_KINDS])(const char *word) = {

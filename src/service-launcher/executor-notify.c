@@ -127,15 +127,13 @@ int executor_notify_open(struct process *process)
     if (process->ready_fd >= 0) {
         if (!runs)
             empty(process->ready_fd);
-        executor_notify_watch(process); /* init may have held it while nothing ran */
-        return 0;
+        return executor_notify_watch(process); /* init may have held it while nothing ran */
     }
     int fd = make_socket(process);
     if (fd < 0)
         return fd;
     process->ready_fd = fd;
-    executor_notify_watch(process);
-    return 0;
+    return executor_notify_watch(process);
 }
 
 size_t executor_notify_environment(const struct process *process, char **entries,
@@ -456,15 +454,16 @@ void executor_notify_restore(struct executor *executor)
     }
 }
 
-void executor_notify_watch(struct process *process)
+int executor_notify_watch(struct process *process)
 {
     if (process->ready_fd < 0 || process->ready_source.fd >= 0)
-        return;
+        return 0;
     int failed = loop_add(&process->executor->launcher->loop, &process->ready_source,
                           process->ready_fd, EPOLLIN, on_event);
     if (failed)
         LOG(ERROR, "Cannot watch a notify socket", TEXT("service", process_record(process)->name),
             TEXT("error", strerror(-failed)));
+    return failed;
 }
 
 /* Nothing to begin: the socket is watched as long as anything of the service runs. */

@@ -2,6 +2,8 @@
  * the program ran. */
 #include "service-launcher/executor-internal.h"
 
+#include "base/clock.h"
+#include "base/shortage.h"
 #include "proc/pid-file.h"
 
 #include <errno.h>
@@ -22,24 +24,37 @@ static int prepare(struct process *process)
 {
     struct manager *manager = &process->executor->launcher->manager;
     struct service_body body;
+    struct file_mark mark;
+    int failed = file_mark_look(path_of(process), &mark);
+    if (failed)
+        return failed;
     manager_edit(manager, process_service(process), &body);
-    body.ready_mark = file_mark(path_of(process));
+    body.ready_mark = mark;
     manager_commit(manager, process_service(process), &body);
     return 0;
 }
 
-/* Whether the file is there, and not as it was. */
-static bool is_new(const struct process *process)
+static void on_file_again(struct loop_timer *timer)
 {
-    struct file_mark now = file_mark(path_of(process)), before = mark_before(process);
-    return file_mark_is_set(&now) && !file_mark_equal(&now, &before);
+    struct ready_wait *wait = container_of(timer, struct ready_wait, timer);
+    wait->path.on_change(&wait->path);
+}
+
+/* Nothing tells when it can be looked at again. */
+static void look_later(struct ready_wait *wait)
+{
+    loop_set_timer(&wait->process->executor->launcher->loop, &wait->timer,
+                   clock_now_ns() + SHORTAGE_RETRY_MS * NS_PER_MS, on_file_again);
 }
 
 static void on_file(struct watch_path *path)
 {
-    struct process *process = container_of(path, struct ready_wait, path)->process;
-    if (is_new(process))
-        executor_ready_met(process);
+    struct ready_wait *wait = container_of(path, struct ready_wait, path);
+    struct file_mark now, before = mark_before(wait->process);
+    if (file_mark_look(path_of(wait->process), &now) < 0)
+        look_later(wait);
+    else if (file_mark_is_set(&now) && !file_mark_equal(&now, &before))
+        executor_ready_met(wait->process); /* there, and not as it was */
 }
 
 static void begin_file(struct process *process, bool again)
@@ -54,11 +69,14 @@ static void begin_file(struct process *process, bool again)
 /* Why a pid file is not believed, as a -errno; 0: it is. */
 static int doubt(const struct process *process)
 {
-    struct file_mark now = file_mark(path_of(process)), before = mark_before(process);
+    struct file_mark now, before = mark_before(process);
     pid_t pid;
+    int failed = file_mark_look(path_of(process), &now);
+    if (failed)
+        return failed;
     if (file_mark_is_set(&now) && file_mark_equal(&now, &before))
         return -ESTALE;
-    int failed = pid_file_read(path_of(process), &pid);
+    failed = pid_file_read(path_of(process), &pid);
     if (failed)
         return failed;
     struct pidref found;
@@ -105,6 +123,8 @@ static void on_pid_file(struct watch_path *path)
     /* One that is not there, or is being written, is what is waited for. */
     if (why != -ENOENT && why != -ENOTDIR && why != -ENODATA)
         say_doubt(process, wait, why);
+    if (why == -EIO || is_shortage(why))
+        look_later(wait);
 }
 
 static void begin_pid_file(struct process *process, bool again)

@@ -573,15 +573,23 @@ static const struct {
 };
 
 /* A service without a process has nothing to end: each action has its end at once. */
-static enum service_event without_memory(const struct launcher *launcher,
-                                         const struct service *service, unsigned actions)
+static enum service_event without_memory(struct launcher *launcher, struct service *service,
+                                         unsigned actions)
 {
-    LOG(ERROR, "No memory for a service",
-        TEXT("service", service_name(&launcher->manager, service)));
+    struct manager *manager = &launcher->manager;
+    LOG(ERROR, "No memory for a service", TEXT("service", service_name(manager, service)),
+        TEXT("error", strerror(ENOMEM)));
     if (actions & ACTION_SWEEP)
         return EVENT_EMPTY;
-    if (actions & ACTION_BEGIN_RUN || actions & ACTION_SPAWN)
+    if (actions & ACTION_BEGIN_RUN || actions & ACTION_SPAWN) {
+        struct service_body body;
+        manager_edit(manager, service, &body);
+        body.retry = true;
+        body.reason = (struct reason){
+            .code = REASON_STEP_FAILED, .step = STEP_CLONE, .service = SLOT_NONE, .number = ENOMEM};
+        manager_commit(manager, service, &body);
         return EVENT_SPAWN_FAILED;
+    }
     return actions & ACTION_HOOKS ? EVENT_HOOKS_OK : EVENT_NONE;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "base/text.h"
 #include "log/log.h"
 #include "proc/processes.h"
@@ -236,18 +237,15 @@ static void look_again(struct process *process)
                    clock_now_ns() + AGAIN_MS * NS_PER_MS, on_again);
 }
 
-/* What is known of those that are left. */
-enum left { LEFT_NONE, LEFT_SOME, LEFT_UNKNOWN };
+/* What is known of those that are left; a -errno: nothing. */
+enum { LEFT_NONE, LEFT_SOME };
 
 /* A cgroup that is gone, or a /proc that is not ours, has nobody to show; that we have no
  * descriptor or memory says nothing. */
-static enum left left_by_error(int error)
+static int left_by_error(int error)
 {
-    static const int passing[] = {EMFILE, ENFILE, ENOMEM, EINTR, EAGAIN};
-    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
-        if (error == -passing[i])
-            return LEFT_UNKNOWN;
-    return LEFT_NONE;
+    bool passing = is_shortage(error) || error == -EINTR || error == -EAGAIN || error == -EIO;
+    return passing ? error : LEFT_NONE;
 }
 
 static void watch_fd(struct process *process, int fd, uint32_t events)
@@ -260,15 +258,15 @@ static void watch_fd(struct process *process, int fd, uint32_t events)
     look_again(process);
 }
 
-static enum left left_in_cgroup(const struct process *process)
+static int left_in_cgroup(const struct process *process)
 {
     int populated = cgroup_is_populated(process->cgroup_fd);
     return populated < 0 ? left_by_error(populated) : populated ? LEFT_SOME : LEFT_NONE;
 }
 
-static enum left watch_cgroup(struct process *process)
+static int watch_cgroup(struct process *process)
 {
-    enum left left = left_in_cgroup(process);
+    int left = left_in_cgroup(process);
     if (left != LEFT_SOME || process->events_source.fd >= 0)
         return left;
     watch_fd(process, cgroup_open_events(process->cgroup_fd), EPOLLPRI | EPOLLERR);
@@ -277,7 +275,7 @@ static enum left watch_cgroup(struct process *process)
 }
 
 /* The first that is found is waited for, then it is looked again. */
-static enum left watch_marked(struct process *process)
+static int watch_marked(struct process *process)
 {
     AUTO_FREE pid_t *pids = NULL;
     if (process->events_source.fd >= 0)
@@ -300,7 +298,7 @@ static enum left watch_marked(struct process *process)
     return LEFT_SOME;
 }
 
-static enum left look(struct process *process)
+static int look(struct process *process)
 {
     if (has_cgroup(process))
         return watch_cgroup(process);
@@ -311,21 +309,21 @@ static enum left look(struct process *process)
 
 bool tracker_watch(struct process *process)
 {
-    enum left left = look(process);
+    int left = look(process);
     const char *name = process_record(process)->name;
-    if (left != LEFT_UNKNOWN) {
+    if (left >= 0) {
         process->doubts = 0;
         return left == LEFT_NONE;
     }
     if (process->doubts == 0)
         LOG(WARNING, "It cannot be seen what is left of a service: trying again",
-            TEXT("service", name));
+            TEXT("service", name), TEXT("error", strerror(-left)));
     if (process->doubts++ < DOUBTS_MAX) {
         look_again(process);
         return false;
     }
     LOG(ERROR, "It could not be seen what is left of a service: going on as if nothing were",
-        TEXT("service", name));
+        TEXT("service", name), TEXT("error", strerror(-left)));
     process->doubts = 0;
     return true;
 }
