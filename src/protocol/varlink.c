@@ -92,6 +92,12 @@ static bool get_flag(const json_t *root, const char *key, bool *ret)
     return !value || json_is_boolean(value);
 }
 
+/* Without memory it may say nothing at all. */
+static bool is_without_memory(const json_error_t *error)
+{
+    return json_error_code(error) == json_error_out_of_memory || !*error->text;
+}
+
 int varlink_call_parse(struct varlink_call *ret, const char *bytes, size_t count, char *why,
                        size_t size)
 {
@@ -102,7 +108,7 @@ int varlink_call_parse(struct varlink_call *ret, const char *bytes, size_t count
         return refuse(why, size, "it holds too many values");
     call.root = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, &error);
     if (!call.root) {
-        if (json_error_code(&error) == json_error_out_of_memory)
+        if (is_without_memory(&error))
             return -ENOMEM;
         text_format(why, size, "at byte %d: %s", error.position, error.text);
         return -EBADMSG;
@@ -146,7 +152,7 @@ int varlink_reply_parse(struct varlink_reply *ret, const char *bytes, size_t cou
 
     reply.root = json_loadb(bytes, count, 0, &error);
     if (!reply.root)
-        return json_error_code(&error) == json_error_out_of_memory ? -ENOMEM : -EBADMSG;
+        return is_without_memory(&error) ? -ENOMEM : -EBADMSG;
     reply.error = json_string_value(json_object_get(reply.root, "error"));
     reply.parameters = json_object_get(reply.root, "parameters");
     if (json_is_null(reply.parameters))

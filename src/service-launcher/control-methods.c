@@ -520,7 +520,8 @@ void control_handle(struct connection *connection, const char *bytes, size_t cou
         connection->closing = true;
         return;
     }
-    if (r < 0) {
+    if (r < 0) { /* it connects and asks again */
+        control_say_want(connection->control, r);
         connection->failed = true;
         return;
     }

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/group.h"
+#include "base/shortage.h"
 #include "log/log.h"
 #include "protocol/foreign.h"
 
@@ -25,11 +26,19 @@
 #define INPUT_MAX_BYTES  (16u << 20) /* half messages of all clients together */
 #define OUTPUT_MAX_BYTES (32u << 20) /* unread replies of all clients together */
 #define STALL_NS         (30 * NS_PER_SEC) /* a client that has read nothing for so long is closed */
+#define WANT_SAID_NS     (10 * NS_PER_SEC) /* how often it is said that one cannot be served */
 #define PAUSE_NS         (NS_PER_SEC / 2)  /* after accept() failed for want of memory */
 
 static struct loop *loop_of(const struct control *control)
 {
     return &control->launcher->loop;
+}
+
+void control_say_want(struct control *control, int failed)
+{
+    if (clock_now_ns() >= control->next_want_ns)
+        LOG(WARNING, "A client cannot be served", TEXT("error", strerror(-failed)));
+    control->next_want_ns = clock_now_ns() + WANT_SAID_NS;
 }
 
 /* ---- closing -------------------------------------------------------------------------------- */
@@ -88,8 +97,10 @@ struct json_writer connection_writer(struct connection *connection)
 void connection_end_message(struct connection *connection, struct json_writer *writer)
 {
     varlink_end(writer);
-    if (writer->failed)
+    if (writer->failed) {
+        control_say_want(connection->control, -ENOMEM);
         connection->failed = true;
+    }
 }
 
 void connection_send(struct connection *connection)
@@ -103,8 +114,10 @@ void connection_send(struct connection *connection)
                             buffer_used(&connection->output), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
-        if (sent < 0) {
-            if (errno != EAGAIN)
+        if (sent < 0) { /* for want of memory as without room: it is sent when there is some */
+            if (is_shortage(-errno))
+                control_say_want(connection->control, -errno);
+            else if (errno != EAGAIN)
                 connection->failed = true;
             return;
         }
@@ -124,6 +137,8 @@ static void connection_receive(struct connection *connection)
     } else if (got == 0) {
         connection->ended = true;
     } else if (got != -EAGAIN) {
+        if (is_shortage((int)got))
+            control_say_want(connection->control, (int)got);
         connection->failed = true;
     }
 }
@@ -321,15 +336,30 @@ static bool make_room(struct control *control, const struct peer *for_whom)
     return true;
 }
 
+/* That it is told that there are too many is near enough; why is for who can do something. */
+static void refuse_for_want(struct control *control, int fd, int failed)
+{
+    control_say_want(control, failed);
+    refuse_client(fd);
+}
+
 static void add_client(struct control *control, int fd)
 {
     struct connection *connection;
     struct peer peer;
 
-    if (control_read_peer(fd, control->group, &peer) < 0 ||
-        (control->connection_count >= CONNECTIONS_MAX && !make_room(control, &peer)) ||
-        !(connection = calloc(1, sizeof *connection))) {
+    int failed = control_read_peer(fd, control->group, &peer);
+    if (failed) {
+        refuse_for_want(control, fd, failed);
+        return;
+    }
+    if (control->connection_count >= CONNECTIONS_MAX && !make_room(control, &peer)) {
         refuse_client(fd);
+        return;
+    }
+    connection = calloc(1, sizeof *connection);
+    if (!connection) {
+        refuse_for_want(control, fd, -ENOMEM);
         return;
     }
     connection->control = control;
@@ -337,9 +367,10 @@ static void add_client(struct control *control, int fd)
     connection->sent_at_ns = clock_now_ns();
     connection->hungry = true;
     list_init(&connection->kept_link);
-    if (loop_add(loop_of(control), &connection->source, fd, EPOLLIN, on_event) < 0) {
+    failed = loop_add(loop_of(control), &connection->source, fd, EPOLLIN, on_event);
+    if (failed) {
         free(connection);
-        refuse_client(fd);
+        refuse_for_want(control, fd, failed);
         return;
     }
     list_append(&control->connections, &connection->link);
@@ -381,7 +412,7 @@ static void accept_without_descriptors(struct control *control)
     close(control->spare_fd);
     fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
-        refuse_client(fd);
+        refuse_for_want(control, fd, -EMFILE);
     control->spare_fd = open_spare();
 }
 

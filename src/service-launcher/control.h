@@ -73,6 +73,7 @@ struct control {
     struct list kept;               /* requests that are under way */
     size_t connection_count, input_bytes, output_bytes;
     struct buffer scratch;
+    uint64_t next_want_ns; /* when it may be said again that a client cannot be served */
 };
 
 /* Has the connection looked at soon: it has something to send, or is to go on. */
@@ -80,6 +81,9 @@ void connection_wake(struct connection *connection);
 
 /* Sends as much of the output as can be sent now. */
 void connection_send(struct connection *connection);
+
+/* Says, now and then, that a client was hung up on for want of something. */
+void control_say_want(struct control *control, int failed);
 
 /* Begins a writer on the connection's output. */
 struct json_writer connection_writer(struct connection *connection);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "journal/format.h"
 #include "journal/show.h"
+#include "slc/slc.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -153,17 +154,24 @@ bool render_exit(const json_t *exit, struct text *text)
     return true;
 }
 
+/* Half of it must not be taken for all; what cannot be written is said at the end. */
+static void dump(const json_t *value, size_t flags)
+{
+    if (json_dumpf(value, stdout, flags | JSON_ENCODE_ANY) < 0 && !ferror(stdout)) {
+        slc_complain("output", "there is no memory to write it");
+        exit(SLC_FAILED);
+    }
+    putchar('\n');
+}
+
 void render_json(const json_t *value)
 {
-    size_t flags = isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT;
-    json_dumpf(value, stdout, flags | JSON_ENCODE_ANY);
-    putchar('\n');
+    dump(value, isatty(STDOUT_FILENO) ? JSON_INDENT(2) : JSON_COMPACT);
 }
 
 void render_json_line(const json_t *value)
 {
-    json_dumpf(value, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-    putchar('\n');
+    dump(value, JSON_COMPACT);
 }
 
 static int escape_one(json_t *string)
