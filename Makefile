@@ -11,7 +11,7 @@ PYTHON ?= python3
 WERROR := $(if $(CI),true,false)
 
 
-.PHONY: all compile help needs prefix small large test-build test test-fast storm chaos fuzz run lint analyze format bench \
+.PHONY: all compile help needs prefix small large test-build test test-fast storm chaos faults fuzz run lint analyze format bench \
 	coverage coverage-build install uninstall image create_disk package start_vm kill_vm sync clean
 
 all: small large ## build every program, static, into out/
@@ -92,6 +92,10 @@ build/coverage/build.ninja: | needs
 storm: test-build all ## eight clients at once against both builds: SEED=… (the same requests again), REQUESTS=10000
 	@CONIT_STORM_SEED=$(or $(SEED),0) CONIT_STORM_REQUESTS=$(or $(REQUESTS),10000) \
 		tests/run -j 1 pidns -k test_storm
+
+faults: test-build all ## every system call and allocation of ours fails once; goes on where it was ended
+	@tests/faults/sweep.py $(FAULTS)
+	@CONIT_BUILD=$(CURDIR)/build/test/flat CONIT_BUILD_KIND=asan tests/faults/sweep.py --allocations $(FAULTS)
 
 fuzz: ## libFuzzer over tests/fuzz: TARGET=service-file (none: each), SECONDS=60; scripts/fuzz --help
 	@scripts/install-needs build fuzz

@@ -51,7 +51,7 @@ struct init_link {
     struct list queue; /* of messages not sent yet, the oldest first */
     size_t queued;     /* how many */
     bool room_wanted;
-    struct list deferred; /* of messages that came while we had yielded */
+    struct list deferred;    /* of messages that came while we had yielded */
     struct loop_timer pause; /* set: the kernel lacks something, and nothing is tried until then */
 };
 

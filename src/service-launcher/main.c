@@ -395,7 +395,7 @@ static bool open_state(void)
             return true;
         if (!*why)
             text_format(why, sizeof why, "%s", strerror(-failed));
-        if (is_shortage(failed) || failed == -EAGAIN) /* what runs must not be forgotten */
+        if (is_shortage(failed) || failed == -EAGAIN)      /* what runs must not be forgotten */
             fail_because("Cannot take up the state", why); /* the next one tries again */
     }
     if (held.beside)

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""All faults, one run each; goes on where it was ended: what is done is in build/faults/KIND.jsonl.
+
+    absorbed   all went as without a fault
+    named      something went another way, and somebody said why
+    missed     the call was not made in this run: they come as events do
+    accepted   what must not be, for a reason that is written below
+    flaky      what must not be, and the fault had not even happened: the judge is wrong
+    bad        what must not be: mend it
+"""
+import argparse
+import collections
+import concurrent.futures
+import json
+import os
+import pathlib
+import random
+import re
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+os.environ.setdefault('CONIT_BUILD', str(TOP / 'out'))
+os.environ.setdefault('CONIT_BUILD_KIND', 'release')
+# pylint: disable=wrong-import-position
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent)]
+import faults
+
+DEPTH = 6  # so much of the way to a call tells it from others
+ACCEPTED = {
+    r'console_init': 'the console is written by the descriptor as it came, and nobody sees a difference',
+    r'libc_start|setup_tls|_dl_': 'before main() there is nobody to say anything; init starts it again',
+}
+
+
+def find_faults(sites, kind):
+    """{(which of the call's errors, key): Fault}. The key is made of names, so that it outlives a build.
+    Of the calls that a place makes the first fails, or the one in the middle."""
+    programs, calls = faults.tables()
+    names = faults.Names(kind)
+    merged = {}
+    for site in sites:
+        program = programs[site.program]
+        chain = [names.of(program, address) for address in site.chain if address][:DEPTH]
+        place = f'{program} {calls[site.number][0]} ' + '<'.join(name.split('.')[0] for name in chain)
+        if place not in merged or merged[place].count < site.count:
+            merged[place] = site
+    found = {}
+    for index, (place, site) in enumerate(sorted(merged.items())):
+        errors = calls[site.number][1]
+        for i in range(len(errors)):
+            error = errors[(index + i) % len(errors)]
+            skip = 0 if i % 2 else site.count // 2
+            found[(i, f'{place} {faults.errno.errorcode[error]}')] = faults.Fault(site, error, skip)
+    return found
+
+
+def is_accepted(key):
+    return any(re.search(pattern, key) for pattern in ACCEPTED)
+
+
+def one(job):
+    """What came of one: a line of the results."""
+    key, fault, baseline = job
+    start = time.monotonic()
+    try:
+        run = faults.play(fault, baseline=baseline)
+    except Exception as error:  # pylint: disable=broad-except
+        return {'key': key, 'outcome': 'bad', 'wrong': [repr(error)], 'odd': [], 'console': ''}
+    if run.wrong:
+        outcome = 'flaky' if not run.hits else 'accepted' if is_accepted(key) else 'bad'
+    else:
+        outcome = 'missed' if not run.hits else 'named' if run.odd else 'absorbed'
+    return {'key': key, 'outcome': outcome, 'wrong': run.wrong, 'odd': run.odd, 'text': fault.site.text,
+            'skip': fault.skip, 'count': fault.site.count, 'seconds': round(time.monotonic() - start, 1),
+            'console': run.console if run.wrong else ''}
+
+
+def sweep(todo, jobs, end, file):
+    """Plays them, writes the results into the file; returns how many came to what."""
+    counts = collections.Counter()
+    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+        waiting, running = iter(todo), set()
+        while True:
+            while len(running) < jobs * 2 and time.monotonic() < end and (job := next(waiting, None)):
+                running.add(pool.submit(one, job))
+            if not running:
+                return counts
+            finished, running = concurrent.futures.wait(running, return_when='FIRST_COMPLETED')
+            for future in finished:
+                result = future.result()
+                counts[result['outcome']] += 1
+                file.write(json.dumps(result) + '\n')
+                file.flush()
+                if result['outcome'] in ('bad', 'flaky'):
+                    print(result['outcome'], result['key'], result.get('text', ''),
+                          *[line[:300] for line in result['wrong'][:4]], sep='\n   ', flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Lets every call and allocation of ours fail once.')
+    parser.add_argument('--only', default='', metavar='PATTERN')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--rounds', type=int, default=9, help='how many of the errors of a call')
+    parser.add_argument('--seed', default='1', help='of the order')
+    parser.add_argument('--list', action='store_true', help='only say what there is')
+    parser.add_argument('--allocations', action='store_true', help='not calls: the test build')
+    parser.add_argument('--again', action='store_true', help='also what is done already')
+    parser.add_argument('--results', default='')
+    parser.add_argument('--seconds', type=float, default=1e9)
+    options = parser.parse_args()
+    kind = os.environ['CONIT_BUILD_KIND']
+    results = pathlib.Path(options.results or TOP / f'build/faults/{kind}{"-memory" if options.allocations else ""}.jsonl')
+    results.parent.mkdir(exist_ok=True)
+    done = set()
+    if results.exists() and not options.again:
+        done = {json.loads(line)['key'] for line in results.read_text().splitlines()}
+    clean = faults.play(survey=True, calls='' if options.allocations else 'all')
+    again = faults.play(calls='sethostname')
+    for run in (clean, again):
+        if run.wrong or run.odd:
+            print('without any fault:', run.wrong, run.odd, run.console)
+            return 1
+    found = find_faults(clean.sites, kind)
+    todo = [(key, fault, again.shapes) for (i, key), fault in sorted(found.items())
+            if i < options.rounds and key not in done and re.search(options.only, key)]
+    random.Random(options.seed).shuffle(todo)
+    print(f'{len(found)} faults, {len(todo)} to do', flush=True)
+    if options.list:
+        for key, fault, _ in todo:
+            print(key, fault.site.text, fault.skip, fault.site.count)
+        return 0
+    with open(results, 'a', encoding='utf-8') as file:
+        counts = sweep(todo, options.jobs, time.monotonic() + options.seconds, file)
+    print(f'{sum(counts.values())} faults:', *[f'{count} {what}' for what, count in sorted(counts.items())])
+    return 1 if counts['bad'] else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""Faults from below: a system call of ours, or an allocation, fails once. Each test but the last ones
+is a fault that once lost a service, a line or a request; tests/faults says how it is done."""
+import errno
+import os
+import random
+import re
+import sys
+
+from harness import ROOT, Client, Skip, open_fds, until
+from services import booted, define, has_printed, look, need_cgroup, printed, shell, wait
+
+sys.path[:0] = [str(ROOT / 'tests/faults')]
+import faults  # pylint: disable=wrong-import-position
+import sweep  # pylint: disable=wrong-import-position
+
+TIMEOUT = 400
+SLEEP = 'sleep 100000'
+SAMPLE = int(os.environ.get('CONIT_FAULTS_SAMPLE', '8'))
+SEED = os.environ.get('CONIT_FAULTS_SEED', '1')
+
+
+def machine_of(calls):
+    if not faults.INJECT.exists():
+        raise Skip(f'there is no {faults.INJECT}: make test-build')
+    return faults.FaultMachine(calls=calls)
+
+
+def pids(machine):
+    return {service['name']: service['pid'] for service in machine.json('list')}
+
+
+def define_echo(machine):
+    """A service that prints `once`, and then what it is told by the function that this returns."""
+    fifo = machine.folder / 'words'
+    os.mkfifo(fifo)
+    define(machine, 'talks', exec=shell(f'echo once; while read -r word <{fifo}; do echo "$word"; done'))
+    return lambda word: fifo.write_text(word + '\n')
+
+
+def was_hit(machine, times=1):
+    until(lambda: machine.rules.hits() >= times, 'the fault has happened')
+
+
+def test_a_reload_that_cannot_read_a_folder_takes_nothing_for_gone():
+    with machine_of('openat') as machine:
+        define(machine, 'runs', exec=SLEEP)
+        define(machine, 'idle', exec=SLEEP, enabled=False)
+        booted(machine)
+        before = pids(machine)
+        machine.rules.fail('service-launcher', 'openat', errno.EMFILE, path=str(machine.services))
+        result = machine.slc('reload', check=False)
+        was_hit(machine)
+        assert result.returncode == 1 and 'nothing was changed' in result.stderr, result
+        assert 'Too many open files' in result.stderr, result
+        assert pids(machine) == before
+        assert '2 unchanged' in machine.slc('reload').stdout
+        machine.slc('restart', 'runs')
+        machine.slc('start', 'idle')
+
+
+def test_a_folder_that_cannot_be_read_at_the_boot_is_tried_again():
+    with machine_of('openat') as machine:
+        define(machine, 'runs', exec=SLEEP)
+        machine.rules.fail('service-launcher', 'openat', errno.ENFILE, path=str(machine.services))
+        booted(machine)
+        was_hit(machine)
+        assert machine.state_of('runs') == 'running', machine.console()
+        machine.wait_console('Cannot load services yet .*Too many open files in system')
+
+
+def test_what_kept_a_file_from_loading_is_over_at_the_next_reload():
+    with machine_of('openat') as machine:
+        define(machine, 'web', exec=SLEEP, user='nobody')
+        machine.rules.fail('service-launcher', 'openat', errno.EIO, path='/etc/passwd')
+        booted(machine)
+        was_hit(machine)
+        assert look(machine, 'web')['state'] == 'broken'
+        assert 'Input/output error' in machine.slc('status', 'web', check=False).stdout
+        machine.slc('reload')
+        machine.slc('start', 'web')
+        assert look(machine, 'web')['state'] == 'running'
+
+
+def test_the_texts_in_force_are_kept_again_when_there_is_a_descriptor():
+    with machine_of('memfd_create') as machine:
+        define(machine, 'runs', exec=SLEEP)
+        machine.rules.fail('service-launcher', 'memfd_create', errno.EMFILE,
+                           function='load_store_sources', times=3)
+        booted(machine)
+        was_hit(machine, 3)
+        assert machine.state_of('runs') == 'running', machine.console()
+        machine.wait_console('Cannot load services yet .*Too many open files')
+        before = pids(machine)
+        machine.kill_launcher()
+        assert pids(machine) == before
+
+
+def test_a_pipe_that_the_journal_cannot_take_at_once_is_read_later():
+    with machine_of('epoll_ctl') as machine:
+        define(machine, 'talks', exec=shell('echo one; echo two; exec sleep 100000'))
+        machine.rules.fail('service-journal', 'epoll_ctl', errno.ENOMEM,
+                           function='journal_add_pipe', times=3)
+        booted(machine)
+        was_hit(machine, 3)
+        has_printed(machine, 'talks', 'two\n')
+        assert printed(machine, 'talks') == 'one\ntwo\n'
+        machine.wait_console('has to wait: something is lacking .*memory')
+
+
+def test_what_a_journal_that_died_had_is_read_on_when_its_pipe_cannot_be_taken_at_once():
+    with machine_of('epoll_ctl') as machine:
+        tell = define_echo(machine)
+        booted(machine)
+        has_printed(machine, 'talks', 'once\n')
+        machine.rules.fail('service-journal', 'epoll_ctl', errno.ENOMEM,
+                           function='journal_add_pipe', times=2)
+        machine.kill_journal()
+        was_hit(machine, 2)
+        tell('again')
+        has_printed(machine, 'talks', 'again\n')
+        assert printed(machine, 'talks') == 'once\nagain\n'
+
+
+def test_a_line_is_waited_for_although_the_journal_could_not_write_down_which():
+    with machine_of('pwrite64') as machine:
+        define(machine, 'says', exec=shell('echo it is ready; exec sleep 100000'), ready={'log': 'ready'})
+        machine.rules.fail('service-journal', 'pwrite64', errno.ENOSPC,
+                           function='journal_match', times=2)
+        booted(machine)
+        was_hit(machine, 2)
+        assert machine.state_of('says') == 'running', machine.console()
+
+
+def test_a_file_that_tells_readiness_is_looked_at_again():
+    with machine_of('newfstatat,stat,statx') as machine:
+        mark = machine.folder / 'is-ready'
+        define(machine, 'file', exec=shell(f'read word <{machine.folder}/go; touch {mark}; exec sleep 100000'),
+               ready={'file': str(mark)})
+        os.mkfifo(machine.folder / 'go')
+        machine.boot()
+        machine.wait_answer()
+        machine.wait_state('file', 'starting')
+        machine.rules.fail('service-launcher', 'newfstatat', errno.ENOMEM, function='file_mark_look',
+                           path='is-ready', times=3)
+        (machine.folder / 'go').write_text('go\n')
+        was_hit(machine, 3)
+        wait(machine, 'file', 'running')
+
+
+def test_a_notify_socket_that_cannot_be_watched_is_tried_again():
+    with machine_of('epoll_ctl') as machine:
+        define(machine, 'web', exec=[faults.PYTHON, '-IS', '-c', faults.NOTIFY], ready='notify',
+               restart=faults.SOON)
+        machine.rules.fail('service-launcher', 'epoll_ctl', errno.ENOSPC,
+                           function='executor_notify_watch')
+        machine.boot()
+        machine.wait_answer()
+        wait(machine, 'web', 'running')
+        was_hit(machine)
+        machine.wait_console('cannot make what tells that it is ready: No space left on device')
+
+
+def test_a_cgroup_that_cannot_be_looked_into_is_not_taken_for_empty():
+    with machine_of('read') as machine:
+        need_cgroup(machine)
+        define(machine, 'forks', type='forking', script='setsid sleep 100000 &', restart='never',
+               enabled=False)
+        booted(machine)
+        machine.rules.fail('service-launcher', 'read', errno.EIO, function='cgroup_is_populated')
+        machine.slc('start', 'forks')
+        was_hit(machine)
+        assert machine.state_of('forks') == 'running'
+        machine.wait_console('cannot be seen what is left .*Input/output error')
+
+
+def test_what_init_is_to_let_go_is_told_when_the_kernel_has_memory_again():
+    with machine_of('sendmsg') as machine:
+        define(machine, 'one', exec=SLEEP, enabled=False)
+        booted(machine)
+        before = len(open_fds(machine.pid))
+        machine.slc('start', 'one')
+        machine.rules.fail('service-launcher', 'sendmsg', errno.ENOBUFS, function='init_link_drop')
+        machine.slc('stop', 'one')
+        was_hit(machine)
+        until(lambda: len(open_fds(machine.pid)) == before, 'init has let go of its pipe')
+
+
+def test_the_end_of_the_machine_is_asked_for_until_it_can_be():
+    with machine_of('sendmsg') as machine:
+        define(machine, 'one', exec=SLEEP)
+        booted(machine)
+        machine.rules.fail('service-launcher', 'sendmsg', errno.ENOMEM, function='init_link_shut_down')
+        machine.slc('poweroff')
+        assert machine.wait_end() == 0
+        assert machine.rules.hits() == 1
+
+
+def test_a_launcher_without_memory_for_the_state_does_not_begin_anew():
+    with machine_of('mmap') as machine:
+        define(machine, 'one', exec=SLEEP)
+        booted(machine)
+        before = pids(machine)
+        machine.rules.fail('service-launcher', 'mmap', errno.ENOMEM, function='state_open', times=2)
+        machine.kill_launcher()
+        was_hit(machine, 2)
+        machine.wait_answer()
+        assert pids(machine) == before, machine.console()
+        machine.wait_console('Cannot take up the state .*Cannot allocate memory')
+
+
+def test_a_journal_without_memory_for_its_state_does_not_begin_anew():
+    with machine_of('mmap') as machine:
+        tell = define_echo(machine)
+        booted(machine)
+        has_printed(machine, 'talks', 'once\n')
+        machine.rules.fail('service-journal', 'mmap', errno.ENOMEM, function='journal_state_open', times=2)
+        machine.kill_journal()
+        was_hit(machine, 2)
+        tell('again')
+        has_printed(machine, 'talks', 'again\n')
+        assert printed(machine, 'talks') == 'once\nagain\n'
+        machine.wait_console('cannot take up what it was in the middle of .*memory')
+
+
+def test_why_a_client_cannot_be_served_is_said():
+    with machine_of('getsockopt') as machine:
+        booted(machine)
+        machine.rules.fail('service-launcher', 'getsockopt', errno.ENOBUFS, function='control_read_peer')
+        with Client(machine) as client:
+            client.send('List')
+            assert client.receive()['error'].endswith('TooManyConnections')
+        machine.wait_console('A client cannot be served .*No buffer space available')
+        machine.slc('list')
+
+
+def need_allocations():
+    if faults.KIND == 'release':
+        raise Skip('allocations fail in the test build only')
+
+
+def test_a_service_without_memory_for_it_says_so_and_is_started_later():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'one', exec=SLEEP, enabled=False, restart={'delay': '10ms'})
+        booted(machine)
+        machine.rules.fail('service-launcher', 'allocation', errno.ENOMEM, function='executor_need_process')
+        machine.slc('start', 'one', check=False)
+        was_hit(machine)
+        wait(machine, 'one', 'running')
+        machine.wait_console('cannot make a process: Cannot allocate memory')
+
+
+def test_a_file_that_there_was_no_memory_to_read_loads_at_the_next_reload():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'one', exec=SLEEP)
+        machine.rules.fail('service-launcher', 'allocation', errno.ENOMEM, function='nodes_parse')
+        booted(machine)
+        was_hit(machine)
+        text = machine.slc('status', 'one', check=False).stdout
+        assert 'no memory' in text, text
+        machine.slc('reload')
+        machine.slc('start', 'one')
+
+
+def test_a_request_that_there_is_no_memory_to_read_is_made_again():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'one', exec=SLEEP, enabled=False)
+        booted(machine)
+        machine.rules.fail('service-launcher', 'allocation', errno.ENOMEM, function='varlink_call_parse')
+        machine.slc('start', 'one')
+        was_hit(machine)
+        assert machine.state_of('one') == 'running'
+        machine.wait_console('A client cannot be served .*Cannot allocate memory')
+
+
+def judge_sample(calls):
+    """Some of all faults of a whole life of a machine, by a seed."""
+    if not faults.INJECT.exists():
+        raise Skip(f'there is no {faults.INJECT}: make test-build')
+    clean, again = faults.play(survey=True, calls=calls), faults.play(calls='sethostname')
+    for run in (clean, again):
+        assert not run.wrong and not run.odd, (run.wrong, run.odd, run.console)
+    found = sorted(sweep.find_faults(clean.sites, faults.KIND).items())
+    bad = []
+    for (_, key), fault in random.Random(SEED).sample(found, SAMPLE):
+        result = sweep.one((key, fault, again.shapes))
+        print(result['outcome'], key)
+        if result['outcome'] == 'bad':
+            bad.append((key, result['wrong'], re.sub(r'(?m)^INFO.*\n', '', result['console'])))
+    assert not bad, f'seed {SEED}: {bad}'
+
+
+def test_no_call_of_a_sample_that_fails_loses_anything():
+    if faults.KIND == 'asan':
+        raise Skip('the sanitizers make calls of their own')
+    judge_sample('all')
+
+
+def test_no_allocation_of_a_sample_that_fails_loses_anything():
+    need_allocations()
+    judge_sample('')
