@@ -195,11 +195,24 @@ static size_t first_child(const struct snapshot *all, pid_t parent)
     return low;
 }
 
+/* The number that was given to a process last; -1 where it is not known. */
+static long last_number(void)
+{
+    char line[128];
+    ssize_t bytes = file_read(AT_FDCWD, "/proc/loadavg", line, sizeof line);
+    const char *last = bytes > 0 ? strrchr(line, ' ') : NULL;
+    return last ? strtol(last + 1, NULL, 10) : -1;
+}
+
 /* One look. *ret_ended: whether any that may have been one of them has ended since it began. */
 static ssize_t look_below(pid_t root, pid_t **ret, bool *ret_ended)
 {
     struct snapshot all = {0};
+    long before = last_number();
     int gone = processes_each(add, &all);
+    /* /proc is read from the lowest number up: a child that was given a low one again, by a parent
+     * with a high one that ended then, is not seen, nor is the parent. */
+    bool began_anew = last_number() < before;
     if (gone < 0 || all.no_memory) {
         free(all.stats);
         return gone < 0 ? gone : -ENOMEM;
@@ -237,7 +250,7 @@ static ssize_t look_below(pid_t root, pid_t **ret, bool *ret_ended)
         return failed;
     }
     *ret = found;
-    *ret_ended = gone > 0 || kept < count;
+    *ret_ended = gone > 0 || kept < count || began_anew;
     return (ssize_t)kept;
 }
 
@@ -249,12 +262,14 @@ ssize_t processes_below(pid_t root, pid_t **ret)
         ssize_t count = look_below(root, &found, &ended);
         if (count < 0)
             return count;
-        if (count > 0 || !ended || looks == LOOKS_MAX) {
+        if (count > 0 || !ended) {
             *ret = found;
             return count;
         }
         /* Those that there were may have left children that were not there yet. */
         free(found);
+        if (looks == LOOKS_MAX)
+            return -EAGAIN;
     }
 }
 

@@ -42,7 +42,8 @@ int processes_each(bool (*each)(void *context, const struct process_stat *stat),
 
 /* The living descendants of `root` (zombies are left out): pids from malloc in *ret, the caller's.
  * Returns how many, or -errno. What forks meanwhile may be missed: look again. None are returned
- * only where none were: not where each had forked and ended while it was looked at. */
+ * only where none were: not where each had forked and ended while it was looked at, time and again,
+ * which is -EAGAIN. */
 ssize_t processes_below(pid_t root, pid_t **ret);
 
 /* The id of the cgroup that a process is in, or was in when it ended (kernel 6.13; of one that was
