@@ -128,6 +128,7 @@ int sources_write(int fd, const struct source *sources, size_t count)
     char *at = record + sizeof header;
     for (size_t i = 0; i < count; i++)
         at = put_entry(at, &sources[i]);
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): AUTO_FREE, not known to it, frees it */
     int failed = write_at(fd, record, size, 0);
     if (failed)
         return failed;

@@ -444,7 +444,7 @@ bool value_command(struct parse *p, const char *key, const struct node *value, v
                                    "kernel does not take",
                                    key, WORD_MAX_BYTES);
     }
-    if (words.count == 0 || !words.list[0][0])
+    if (!words.list || !words.list[0] || !words.list[0][0])
         return parse_error(p, value, "'%s' names no program: write '%s: /bin/program'", key, key);
     *(argv_t *)field = words.list;
     return true;

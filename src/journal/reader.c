@@ -57,7 +57,7 @@ static int add_files(struct journal_reader *reader, const struct journal_list *l
 static int find_files(struct journal_reader *reader, int folder)
 {
     struct journal_list list;
-    struct stat opened, named;
+    struct stat opened = {0}, named;
 
     AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, &opened);
     if (current < 0 && current != -ENOENT)

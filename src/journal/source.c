@@ -82,6 +82,7 @@ static int read_table(struct journal_source *source, uint64_t size)
     AUTO_FREE char *entries = malloc(bytes + 1);
     source->frames = calloc(frames + 1, sizeof *source->frames);
     if (!entries || !source->frames)
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): AUTO_FREE, not known to it, frees it */
         return -ENOMEM;
     source->frame_count = frames;
     failed = (int)read_exactly(source->fd, entries, bytes, at + sizeof head);

@@ -45,7 +45,7 @@ static size_t put_beginning(struct journal_splitter *splitter, const char *time,
 static size_t begin_line(struct journal_splitter *splitter, const char *time, const char **in,
                          size_t *count, char *out)
 {
-    char first[LEVEL_MARK_BYTES];
+    char first[LEVEL_MARK_BYTES] = {0};
     size_t held = splitter->held_bytes, known = held;
 
     memcpy(first, splitter->held, held);

@@ -85,7 +85,7 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
 {
     char name[JOURNAL_SEALED_BYTES];
     struct journal_list list;
-    uint64_t time_ns;
+    uint64_t time_ns = 0;
     int failed = 0;
 
     AUTO_CLOSE int folder = store_open_folder(store, file, file->on_fallback, &list);

@@ -207,7 +207,7 @@ static bool holds_what_it_may_not(int cgroup_fd)
 /* Enables it for what is below each of the cgroups, the highest first. */
 static int enable(int folder_fd, const char *controller, bool container)
 {
-    int fds[LEVELS_MAX], failed = 0;
+    int fds[LEVELS_MAX] = {0}, failed = 0;
     if (has_word(folder_fd, "cgroup.subtree_control", controller))
         return 0;
     int count = find_levels(folder_fd, controller, container, fds);

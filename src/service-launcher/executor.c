@@ -192,7 +192,8 @@ void executor_rest_all(struct executor *executor)
     const struct journal_client *journal = executor->launcher->journal;
     struct dropped dropped = {.executor = executor};
     while (!list_empty(&executor->last_words)) {
-        struct last_words *last = container_of(executor->last_words.next, struct last_words, node);
+        struct last_words *last =
+            container_of(list_first(&executor->last_words), struct last_words, node);
         if (!journal_client_has_heard(journal, last->sequence))
             break;
         drop_key(&dropped, KEY_SERVICE_FIRST + last->slot);
@@ -201,7 +202,7 @@ void executor_rest_all(struct executor *executor)
     }
     while (!list_empty(&executor->rest_queue)) {
         struct process *process =
-            container_of(executor->rest_queue.next, struct process, rest_link);
+            container_of(list_first(&executor->rest_queue), struct process, rest_link);
         if (is_at_rest(process) && has_pipe(process) &&
             !journal_client_has_heard(journal, process->rest_sequence))
             break; /* nor has it heard of those behind */

@@ -64,7 +64,7 @@ static int send_now(struct init_link *link, struct hand_over_message *message, c
 static int flush(struct init_link *link)
 {
     while (!list_empty(&link->queue)) {
-        struct queued *first = container_of(link->queue.next, struct queued, node);
+        struct queued *first = container_of(list_first(&link->queue), struct queued, node);
         int failed = send_now(link, &first->message, first->fds, first->fd_count);
         if (failed)
             return failed;

@@ -295,7 +295,7 @@ uint64_t journal_client_said(const struct journal_client *client)
 bool journal_client_has_heard(const struct journal_client *client, uint64_t sequence)
 {
     return list_empty(&client->queue) ||
-           container_of(client->queue.next, struct queued, node)->sequence > sequence;
+           container_of(list_first(&client->queue), struct queued, node)->sequence > sequence;
 }
 
 static int send_run(struct journal_client *client, enum journal_link_type type, uint32_t id,
@@ -391,7 +391,7 @@ static void on_acknowledged(struct journal_client *client, uint64_t sequence)
         return;
     }
     while (!list_empty(&client->queue)) {
-        struct queued *queued = container_of(client->queue.next, struct queued, node);
+        struct queued *queued = container_of(list_first(&client->queue), struct queued, node);
         /* What was not sent cannot have been carried out; it is kept whatever was said. */
         if (queued->sequence > sequence || client->unsent == &queued->node)
             break;
@@ -540,7 +540,7 @@ void journal_client_finish(struct journal_client *client)
     if (client->counts_fd >= 0)
         close(client->counts_fd);
     while (!list_empty(&client->queue))
-        free_queued(client, container_of(client->queue.next, struct queued, node));
+        free_queued(client, container_of(list_first(&client->queue), struct queued, node));
     list_for_each(node, &client->drains)
         journal_drain_cancel(container_of(node, struct journal_drain, node));
 }

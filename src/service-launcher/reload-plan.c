@@ -23,19 +23,20 @@
 
 #define PARSE_AT_ONCE 64 /* files; then the loop gets a turn: about a millisecond */
 
+static const char *name_of(const struct planned *name)
+{
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): one of both is always there */
+    return (name->now ? name->now : name->before)->name;
+}
+
 static bool is_system(const struct planned *name)
 {
-    return strcmp((name->now ? name->now : name->before)->name, SYSTEM_SOURCE_NAME) == 0;
+    return strcmp(name_of(name), SYSTEM_SOURCE_NAME) == 0;
 }
 
 static bool is_switches(const struct planned *name)
 {
-    return strcmp((name->now ? name->now : name->before)->name, SWITCHES_SOURCE_NAME) == 0;
-}
-
-static const char *name_of(const struct planned *name)
-{
-    return (name->now ? name->now : name->before)->name;
+    return strcmp(name_of(name), SWITCHES_SOURCE_NAME) == 0;
 }
 
 static struct service *service_of(const struct plan *plan, const struct planned *name)

@@ -78,7 +78,7 @@ static void end_request(struct reloads *reloads, struct reload_request *request,
 static void fail_round(struct reloads *reloads, const char *why)
 {
     while (!list_empty(&reloads->current))
-        answer(request_of(reloads->current.next), NULL, why);
+        answer(request_of(list_first(&reloads->current)), NULL, why);
 }
 
 static void on_time(struct loop_timer *timer);
@@ -102,7 +102,7 @@ static void on_time(struct loop_timer *timer)
         next_round(reloads);
         return;
     }
-    struct reload_request *request = request_of(reloads->current.next);
+    struct reload_request *request = request_of(list_first(&reloads->current));
     int failed = 0;
     if (request->dry_run && !request->on_done)
         failed = -ECANCELED;
@@ -119,7 +119,7 @@ static void on_time(struct loop_timer *timer)
 static void on_read(struct launcher *launcher, struct reading *reading, const char *why)
 {
     struct reloads *reloads = launcher->reloads;
-    if (why) {
+    if (!reading) {
         LOG(ERROR, "Cannot read the service files again", TEXT("why", why));
         fail_round(reloads, why);
     } else {

@@ -114,6 +114,7 @@ static int scan(const char *root, const char *beside, struct sources *sources,
             return -ENAMETOOLONG;
         folders[count++] = path;
     }
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): AUTO_FREE, not known to it, frees it */
     int failed = sources_scan(folders, count, sources, errors, &ignored);
     error_list_finish(&ignored);
     return failed;

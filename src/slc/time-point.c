@@ -242,7 +242,7 @@ static int take_zoned(struct cursor *cursor, const struct date *date,
 static int take_day(struct cursor *cursor, bool later, uint64_t *ret_ns)
 {
     struct time_of_day time = {0};
-    struct date date;
+    struct date date = {0};
 
     if (take_date(cursor, &date) < 0)
         return -EINVAL;
@@ -310,7 +310,7 @@ static int take_word(struct cursor *cursor, uint64_t now_ns, bool later, uint64_
         int days;
     } words[] = {{"today", 0}, {"yesterday", 1}, {"tomorrow", -1}};
     const struct time_of_day midnight = {0};
-    struct date date;
+    struct date date = {0};
 
     if (!strcmp(cursor->at, "now")) {
         cursor->at += strlen("now");
@@ -332,8 +332,8 @@ int time_point_parse(const char *text, uint64_t now_ns, bool later, uint64_t *re
                      char why[static TIME_POINT_WHY_BYTES])
 {
     struct cursor cursor = {text, why};
-    struct time_of_day time;
-    struct date date;
+    struct time_of_day time = {0};
+    struct date date = {0};
     uint64_t found = 0;
     int failed;
 
