@@ -136,7 +136,7 @@ static void lose(struct init_link *link, int error)
 static void take_held(struct init_link *link, const struct hand_over_message *message,
                       const int *fds)
 {
-    for (size_t i = 0; i < message->count; i++) {
+    for (size_t i = 0; fds && i < message->count; i++) {
         if (link->handlers->on_held)
             link->handlers->on_held(link->context, message->keys[i], fds[i]);
         else
@@ -173,6 +173,7 @@ static void refuse(struct init_link *link, const struct hand_over_message *messa
         link->handlers->on_refused(link->context, message->keys, message->count);
 }
 
+/* `fds` may be NULL where the message carries none. */
 static void take(struct init_link *link, const struct hand_over_message *message, const int *fds)
 {
     const struct init_link_handlers *handlers = link->handlers;
@@ -207,7 +208,7 @@ static void take(struct init_link *link, const struct hand_over_message *message
         take_upgraded(link, message);
         break;
     default: /* of a later version, or not for us: a STORE, whose descriptors are not wanted */
-        for (size_t i = 0; message->type == HAND_OVER_STORE && i < message->count; i++)
+        for (size_t i = 0; message->type == HAND_OVER_STORE && fds && i < message->count; i++)
             close(fds[i]);
         break;
     }

@@ -42,7 +42,7 @@ void log_lines_print(const struct slc *slc, const struct render *render, const c
     int r = open_last(&merge, slc, name, folder, count);
     bool begun = false;
 
-    while (r >= 0 && (r = log_merge_next(&merge, &name, &entry)) > 0) {
+    while (r >= 0 && log_merge_next(&merge, &name, &entry) > 0) {
         if (!begun)
             putchar('\n');
         begun = true;
