@@ -189,9 +189,11 @@ def test_the_end_of_the_machine_is_asked_for_until_it_can_be():
     with machine_of('sendmsg') as machine:
         define(machine, 'one', exec=SLEEP)
         booted(machine)
-        machine.rules.fail('service-launcher', 'sendmsg', errno.ENOMEM, function='init_link_shut_down')
+        # Whatever init is told first: only what is told after the last of them ends the machine.
+        machine.rules.fail('service-launcher', 'sendmsg', errno.ENOMEM, function='hand_over_send', times=3)
         machine.slc('poweroff')
         assert machine.wait_end() == 0
+        assert machine.rules.hits() == 3, machine.console()
 
 
 def test_a_launcher_without_memory_for_the_state_does_not_begin_anew():
