@@ -260,10 +260,13 @@ int cgroup_open(int folder_fd, const char *service)
 {
     char name[NAME_MAX + 1];
     service_folder(name, service);
-    /* Made first, for it is mostly missing when this is called. */
+    /* Mostly it is there: a new launcher opens those of all that run. */
+    int fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT)
+        return fd < 0 ? -errno : fd;
     if (mkdirat(folder_fd, name, 0755) < 0 && errno != EEXIST)
         return -errno;
-    int fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
 }
 

@@ -173,6 +173,21 @@ def test_a_cgroup_that_cannot_be_looked_into_is_not_taken_for_empty():
         machine.wait_console('cannot be seen what is left .*Input/output error')
 
 
+def test_a_new_launcher_makes_no_cgroup_that_is_there():
+    with machine_of('mkdirat') as machine:
+        need_cgroup(machine)
+        define(machine, 'one', exec=SLEEP)
+        define(machine, 'later', exec=SLEEP, enabled=False)
+        booted(machine)
+        before = pids(machine)
+        machine.rules.fail('service-launcher', 'mkdirat', errno.EROFS, function='cgroup_open')
+        machine.kill_launcher()
+        machine.wait_answer()
+        assert machine.rules.hits() == 0 and pids(machine) == before, machine.console()
+        machine.slc('start', 'later', check=False)
+        was_hit(machine)
+
+
 def test_what_init_is_to_let_go_is_told_when_the_kernel_has_memory_again():
     with machine_of('sendmsg') as machine:
         define(machine, 'one', exec=SLEEP, enabled=False)
