@@ -21,6 +21,7 @@
 #define BATCH_MAX        64   /* programs in one turn of the loop */
 #define SMALL_PIPE_FROM  1000 /* above so many services a pipe gets less of the kernel's memory */
 #define SMALL_PIPE_BYTES 16384
+#define LEFT_FREE        8 /* descriptors that no start may take: clients need some to be heard */
 
 void executor_queue_spawn(struct process *process)
 {
@@ -144,6 +145,9 @@ static int make_pipe(struct process *process, struct new_pipe *pipe)
         return -errno;
     AUTO_CLOSE int read_fd = fds[0];
     AUTO_CLOSE int write_fd = fds[1];
+    /* The lowest free numbers are given out: so many are left above it, and none below. */
+    if ((rlim_t)write_fd + LEFT_FREE >= process->executor->nofile.rlim_max)
+        return -EMFILE;
     if (process->executor->slots > SMALL_PIPE_FROM)
         fcntl(write_fd, F_SETPIPE_SZ, SMALL_PIPE_BYTES); /* a bigger one does as well */
     if (definition->identity.set &&
