@@ -36,7 +36,7 @@ def test_init_has_no_allocator_to_take_memory_from():
     listed = subprocess.run(['nm', '--defined-only', ROOT / 'build/small/src/init/init'],
                             capture_output=True, text=True, check=True).stdout
     names = {line.split()[2] for line in listed.splitlines()}
-    assert 'main' in names and 'hand_over_reap' in names
+    assert 'main' in names and 'reap_turn' in names
     assert not names & {'malloc', 'calloc', 'realloc', 'free', 'mmap', 'brk', 'sbrk'}, names
 
 

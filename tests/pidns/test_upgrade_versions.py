@@ -20,6 +20,15 @@ def variant(program):
     return file
 
 
+def runs_the_file(m):
+    """Whether the one launcher there is was made of the file on the disk; the old one may still be ending."""
+    try:
+        size = os.stat(f"/proc/{m.pid_of('service-launcher')}/exe").st_size
+    except FileNotFoundError:
+        return False
+    return size == os.stat(m.programs / 'service-launcher').st_size
+
+
 def test_services_in_every_state_are_the_same_under_a_launcher_and_a_journal_of_another_version_and_back():
     files = {program: variant(program) for program in ('service-launcher', 'service-journal')}
     with Upgrading() as m:
@@ -47,9 +56,7 @@ def test_services_in_every_state_are_the_same_under_a_launcher_and_a_journal_of_
                     else:
                         m.put(program, file)
                 assert m.upgrade() == UPGRADED, m.console()
-                now = m.pid_of('service-launcher')
-                assert os.stat(f'/proc/{now}/exe').st_size == \
-                    os.stat(m.programs / 'service-launcher').st_size
+                until(lambda: runs_the_file(m), 'the old one is gone, the one on the disk runs')
                 after = picture(m)
                 assert after == before, [(a, after.get(a), before.get(a)) for a in before | after
                                          if after.get(a) != before.get(a)]
