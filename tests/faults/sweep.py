@@ -99,15 +99,19 @@ def sweep(todo, jobs, end, file):
 
 def main():
     parser = argparse.ArgumentParser(description='Lets every call and allocation of ours fail once.')
-    parser.add_argument('--only', default='', metavar='PATTERN')
-    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--only', default='', metavar='PATTERN',
+                        help='only calls whose key, as --list says it, matches this regular expression')
+    parser.add_argument('--jobs', type=int, default=os.cpu_count() or 1,
+                        help='how many at once (one for each processor)')
     parser.add_argument('--rounds', type=int, default=9, help='how many of the errors of a call')
     parser.add_argument('--seed', default='1', help='of the order')
     parser.add_argument('--list', action='store_true', help='only say what there is')
     parser.add_argument('--allocations', action='store_true', help='not calls: the test build')
     parser.add_argument('--again', action='store_true', help='also what is done already')
-    parser.add_argument('--results', default='')
-    parser.add_argument('--seconds', type=float, default=1e9)
+    parser.add_argument('--results', default='', metavar='FILE',
+                        help='where it is noted what is done (in build/faults)')
+    parser.add_argument('--seconds', type=float, default=1e9, metavar='N',
+                        help='begin nothing new after so many; the next run goes on from there')
     options = parser.parse_args()
     kind = os.environ['CONIT_BUILD_KIND']
     results = pathlib.Path(options.results or TOP / f'build/faults/{kind}{"-memory" if options.allocations else ""}.jsonl')
