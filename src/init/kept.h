@@ -174,6 +174,7 @@ enum upgrade_step {
     UPGRADE_FELL_BACK, /* it had a fault before it reached its loop: the former one is back */
     UPGRADE_YIELDING,  /* the former child makes room */
     UPGRADE_TRIAL,     /* the new one has to get ready */
+    UPGRADE_PROMOTED,  /* it is the child, and is told so next */
     UPGRADE_STEPS
 };
 

@@ -303,6 +303,8 @@ static void promote(struct init *init)
     *kept = *trial->kept;
     kept->ready = false;
     kept_settle();
+    init->kept->upgrade.step = UPGRADE_PROMOTED;
+    kept_settle();
     child_forget_trial(trial);
     CRASH_POINT("promoted");
     hand_over_watch(old);
@@ -471,5 +473,9 @@ void upgrade_resume(struct init *init)
             note_why(init, "init had a fault while it was tried");
         hand_over_watch(trial);
         hand_over_send_pending(trial);
+    } else if (upgrade->step == UPGRADE_PROMOTED) {
+        child_forget_trial(trial);
+        hand_over_take_over(old_one(init)); /* it says once that it is ready, and has done so */
+        conclude(init, NULL);
     }
 }

@@ -1,11 +1,16 @@
 """Faults of init at each point where something is half done; only a build with sanitizers has them."""
 import os
 import re
+import shutil
 import signal
+import struct
 
-from harness import FAKE, Machine, Skip, children_of, until
+from harness import BUILD, FAKE, Machine, Skip, children_of, open_fds, stat_of, until
+from init_faults import FAULTS, FAULTS_QUIET_AT, write_field
 
 POWEROFF = 1
+INIT, JOURNAL, LAUNCHER = 1, 2, 4
+TIMEOUT = 240
 
 
 def crashing(*plan, **options):
@@ -30,13 +35,6 @@ def drain(machine):
     journal = machine.journal.peers[-1]
     journal.wait('DRAIN')
     journal.do('send', type='DRAINED')
-
-
-def latest(role, count):
-    """The last of `count` starts, each of which says READY."""
-    for _ in range(count):
-        peer = role.start_ready()
-    return peer
 
 
 def test_a_fault_while_it_boots_costs_nothing():
@@ -70,13 +68,21 @@ def test_a_message_that_is_being_taken_is_taken_once():
 
 
 def test_a_message_that_brings_init_down_twice_is_left_out_and_refused():
+    """Not before the minimal loop is left: the second fault comes while init is executed anew."""
     with crashing('received:SEGV', 'received:ILL') as machine:
         machine.boot()
         launcher = machine.launcher.accept()
         launcher.store([16, 17])
-        # The second fault comes while init is being executed anew, so it takes its time.
         machine.wait_console('Init has had too many faults')
-        assert machine.is_alive()
+        write_field(machine, FAULTS, FAULTS_QUIET_AT, struct.pack('=Q', 1))
+        machine.wait_console('A message brought init down twice and is left out')
+        assert launcher.wait('REFUSED')['keys'] == [16, 17]
+        launcher.send('READY')
+        launcher.store([18])
+        launcher.sync()
+        assert not [1 for name in open_fds(machine.pid).values() if 'memfd:held' in name][1:]
+        launcher.kill()
+        assert set(machine.launcher.start_ready().held()) == {18}
 
 
 def test_an_end_that_is_being_noted_is_reported_once():
@@ -110,12 +116,20 @@ def test_reports_that_may_have_been_sent_are_told_to_a_new_launcher():
 def test_a_replay_that_may_have_been_half_is_begun_anew_with_a_new_child():
     with crashing('replay:ILL') as machine:
         machine.boot()
-        journal = latest(machine.journal, 1)
+        # Which is the journal's, of nothing; it may be killed before it has connected.
+        line = machine.wait_console(r'killed and is started again.* pid=(\d+) program=(\S+) signal=9')
+        assert line[2] == 'service-journal', line
+        anew = machine.journal.accept()
+        if anew.started['inner'] == int(line[1]):
+            anew = machine.journal.accept()
+        anew.send('READY')
+        assert anew.held() == {}
         launcher = machine.launcher.start_ready()
-        machine.wait_console('A fault of init itself')
-        launcher = machine.launcher.peers[-1]
-        until(lambda: machine.is_alive(), 'init goes on')
-        assert journal or launcher
+        launcher.store([16])
+        launcher.sync()
+        launcher.kill()
+        assert set(machine.launcher.start_ready().held()) == {16}
+        assert machine.pid_of('service-journal') == anew.pid and faults(machine) == 1
 
 
 def test_a_fault_in_each_phase_of_the_end_only_delays_it():
@@ -156,13 +170,73 @@ def test_one_fault_while_it_is_executed_anew_is_enough_for_the_minimal_loop():
 
 
 def test_faults_in_the_minimal_loop_are_survived_and_the_end_still_comes():
-    with crashing('turn:SEGV', 'resume:ILL', 'minimal:ILL', 'minimal:ILL') as machine:
-        machine.boot()
-        machine.wait_console('faults=4')
-        machine.signal(signal.SIGTERM)
-        machine.wait_end()
-    with crashing('turn:SEGV', 'resume:ILL', 'minimal-end:ILL', 'last-steps:ILL') as machine:
-        machine.boot()
-        machine.wait_console('Init has had too many faults')
-        machine.signal(signal.SIGTERM)
-        machine.wait_end()
+    for plan in (('minimal:ILL', 'minimal:ILL'), ('minimal-end:ILL', 'last-steps:ILL')):
+        with crashing('turn:SEGV', 'resume:ILL', *plan) as machine:
+            machine.boot()
+            machine.wait_console('faults=4' if plan[0] == 'minimal:ILL' else 'too many faults')
+            machine.signal(signal.SIGTERM)
+            assert machine.wait_end() == 0, plan
+
+
+def replace_init(machine):
+    """As a package does. Returns the inode of the former one."""
+    new = machine.programs / 'init.new'
+    shutil.copy2(BUILD / 'init', new)
+    new.rename(machine.programs / 'init')
+    return os.stat(f'/proc/{machine.pid}/exe').st_ino
+
+
+def upgraded(launcher):
+    event = launcher.wait('UPGRADED')
+    launcher.send('UPGRADED_SEEN')
+    return event['argument'], event['status'], event['text']
+
+
+def test_a_new_init_that_has_a_fault_before_its_loop_is_replaced_by_the_former_one():
+    """`executing`: just before it is executed, where nobody can know which of them had it."""
+    for point in ('executing', 'again', 'resume'):
+        for kind in ('SEGV', 'STACK'):
+            with crashing(f'{point}:{kind}') as machine:
+                machine.boot()
+                launcher, journal = machine.launcher.start_ready(), machine.journal.start_ready()
+                launcher.store([16, 17])
+                launcher.sync()
+                fds, former = len(open_fds(machine.pid)), replace_init(machine)
+                for again in (False, True):
+                    launcher.send('UPGRADE', argument=INIT)
+                    wanted = (INIT, 0, '') if again else \
+                        (0, INIT, 'init: it had a fault while it took over\n')
+                    assert upgraded(launcher) == wanted, point
+                    assert (os.stat(f'/proc/{machine.pid}/exe').st_ino != former) == again
+                    assert len(open_fds(machine.pid)) == fds, open_fds(machine.pid)
+                    assert faults(machine) == 1 and 'only reaps' not in machine.console()
+                assert machine.pid_of('service-journal') == journal.pid
+                launcher.kill()
+                assert set(machine.launcher.start_ready().held()) == {16, 17}
+
+
+def test_a_child_that_has_just_taken_the_place_of_the_old_one_keeps_it():
+    for part in (JOURNAL, LAUNCHER):
+        with crashing('promoted:SEGV') as machine:
+            machine.boot()
+            launcher, journal = machine.launcher.start_ready(), machine.journal.start_ready()
+            launcher.store([16], owner=3)
+            launcher.sync()
+            old, role = (journal, machine.journal) if part == JOURNAL else \
+                (launcher, machine.launcher)
+            launcher.send('UPGRADE', argument=part)
+            old.wait('YIELD')
+            old.send('YIELDED')
+            new = role.accept()
+            assert set(new.held()) == {16}
+            new.do('send', type='READY')
+            now = new if part == LAUNCHER else launcher
+            assert upgraded(now) == (part, 0, '')
+            until(lambda: not stat_of(old.pid), 'the old one is gone')  # pylint: disable=cell-var-from-loop
+            assert faults(machine) == 1 and not new.has('RESUME')
+            machine.journal.peers[-1].wait('LINE')  # only one that is ready is told
+            now.do('orphans', count=3)
+            now.wait('SPAWNED')
+            assert {status for _, status in ended(now, 3)} == {3 << 8}
+            new.kill()
+            assert set(role.start_ready().held()) == {16}
