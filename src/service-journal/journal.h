@@ -238,6 +238,10 @@ ssize_t journal_read_pipe(struct journal *journal, struct service_pipe *pipe);
 /* So many bytes were read because epoll told of them. */
 void pace_see(struct journal *journal, struct service_pipe *pipe, size_t count);
 
+/* Another journal had the pipe. It may have made it larger, of which the pipe itself tells: then it
+ * is made smaller again when it is idle, and counts as large until then. */
+void pace_take_up(struct journal *journal, struct service_pipe *pipe);
+
 /* There is room again. */
 void pace_go_on(struct journal *journal);
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #define QUICK_US       300        /* so soon after the last one a read is a quick one, or … */
@@ -49,20 +50,24 @@ static void make_busy(struct journal *journal, struct service_pipe *pipe)
     pipe->looks = 0;
     loop_change(&journal->pipes, &pipe->source, 0);
     list_append(&journal->busy, &pipe->busy_node);
-    if (!journal->pace.set && !journal->stalled) {
-        journal->pace_delay_ns = LEAST_DELAY_NS;
+    if (journal->pace.set)
+        return;
+    journal->pace_delay_ns = LEAST_DELAY_NS;
+    if (!journal->stalled)
         wait_for_pace(journal, LEAST_DELAY_NS);
-    }
 }
 
-/* What comes meanwhile is told by epoll at once. */
+/* What comes meanwhile is told by epoll at once. A pipe that holds too much by now to be made
+ * smaller stays busy. */
 static void make_calm(struct journal *journal, struct service_pipe *pipe)
 {
+    pipe->looks = 0;
     if (pipe->former_bytes && fcntl(pipe->source.fd, F_SETPIPE_SZ, pipe->former_bytes) >= 0) {
         pipe->former_bytes = 0;
         journal->large_pipes--;
+    } else if (pipe->former_bytes && errno == EBUSY) {
+        return;
     }
-    pipe->looks = 0;
     list_remove(&pipe->busy_node);
     loop_change(&journal->pipes, &pipe->source, EPOLLIN);
 }
@@ -77,6 +82,15 @@ void pace_see(struct journal *journal, struct service_pipe *pipe, size_t count)
     pipe->read_at_us = now_us;
     if (pipe->looks == QUICK_READS)
         make_busy(journal, pipe);
+}
+
+void pace_take_up(struct journal *journal, struct service_pipe *pipe)
+{
+    if (fcntl(pipe->source.fd, F_GETPIPE_SZ) != LARGE_BYTES)
+        return;
+    pipe->former_bytes = PIPE_BYTES;
+    journal->large_pipes++;
+    make_busy(journal, pipe);
 }
 
 void pace_forget(struct journal *journal, struct service_pipe *pipe)

@@ -470,6 +470,8 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_pla
     pipe->splitter.default_level = JOURNAL_INFO;
     take_place(pipe, place);
     list_append(&service->pipes, &pipe->node);
+    if (service->restored)
+        pace_take_up(journal, pipe);
     return 0;
 }
 

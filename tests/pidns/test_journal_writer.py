@@ -4,6 +4,7 @@ import fcntl
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import time
 import types
@@ -290,6 +291,33 @@ def test_a_pipe_that_is_printed_into_without_a_pause_is_large_until_it_is_idle()
             drained_to_quiet(stepper)
         for fd in (out, other):
             os.close(fd)
+
+
+def test_a_pipe_that_was_made_larger_is_as_it_was_though_the_journal_was_killed():
+    with machine() as m:
+        out = m.service(0, 'web', quota=(1 << 40, 4, 0, 0, 0))
+        former = fcntl.fcntl(out, F_GETPIPE_SZ)
+        printer = subprocess.Popen(['seq', 'inf'], stdout=out)
+
+        def is_stopped_while_it_is_large():
+            m.process.send_signal(signal.SIGSTOP)
+            os.waitpid(m.process.pid, os.WUNTRACED)
+            is_large = fcntl.fcntl(out, F_GETPIPE_SZ) > former
+            if not is_large:
+                m.process.send_signal(signal.SIGCONT)
+            return is_large
+        until(is_stopped_while_it_is_large, 'the pipe is larger')
+        m.kill()
+        printer.kill()
+        printer.wait()
+        assert fcntl.fcntl(out, F_GETPIPE_SZ) > former
+        m.start()
+        until(lambda: fcntl.fcntl(out, F_GETPIPE_SZ) == former, 'the pipe is as it was')
+        os.write(out, b'\n')
+        m.drain()
+        printed = numbers(m.lines('web')[:-1])
+        assert printed == list(range(1, len(printed) + 1))
+        os.close(out)
 
 
 def test_the_time_that_the_system_file_gives_counts_from_the_next_reload():
