@@ -154,39 +154,44 @@ static int copy_attributes(int to, const struct stat *from)
     return 0;
 }
 
+/* What is left of making `packed`, when the unfinished file is there. */
+static int pack(int folder, const char *name, const char *packed, const char *torn, int to)
+{
+    struct stat stat;
+    AUTO_CLOSE int from = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    if (from < 0)
+        return -errno;
+    if (fstat(from, &stat) < 0 || !S_ISREG(stat.st_mode))
+        return -EINVAL;
+    /* One that has its name is whole: only the removal of the plain one was left to do. */
+    if (faccessat(folder, packed, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        return unlinkat(folder, torn, 0) < 0 ? -errno : 0;
+    int failed = write_packed(from, to);
+    if (!failed)
+        failed = copy_attributes(to, &stat);
+    if (!failed && renameat(folder, torn, folder, packed) < 0)
+        failed = -errno;
+    if (!failed && fsync(folder) < 0)
+        failed = -errno; /* the plain one stays until that is sure */
+    return failed;
+}
+
 int journal_compress(int folder, const char *name)
 {
     char torn[JOURNAL_SEALED_BYTES], packed[JOURNAL_SEALED_BYTES];
     enum journal_form form;
-    struct stat stat;
     uint64_t time_ns;
 
     if (!journal_sealed_parse(name, &time_ns, &form) || form != JOURNAL_PLAIN)
         return -EINVAL;
     journal_sealed_name(torn, time_ns, JOURNAL_TORN);
     journal_sealed_name(packed, time_ns, JOURNAL_PACKED);
-    AUTO_CLOSE int from = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-    if (from < 0 && errno != ENOENT)
-        return -errno;
-    if (from >= 0 && (fstat(from, &stat) < 0 || !S_ISREG(stat.st_mode)))
-        return -EINVAL;
+    /* Before the plain one is opened: who removes that removes this one, or what it has become,
+     * after it (store_remove_sealed()). So nothing that was removed comes back. */
     AUTO_CLOSE int to = open_torn(folder, torn);
-    if (to < 0)
-        return to;
-    int failed = 0;
-    /* One that has its name is whole: only the removal of the plain one was left to do. */
-    if (from >= 0 && faccessat(folder, packed, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-        failed = write_packed(from, to);
-        if (!failed)
-            failed = copy_attributes(to, &stat);
-        if (!failed && renameat(folder, torn, folder, packed) < 0)
-            failed = -errno;
-        if (!failed && fsync(folder) < 0)
-            failed = -errno; /* the plain one stays until that is sure */
-    } else {
-        unlinkat(folder, torn, 0);
-    }
-    unlinkat(folder, failed ? torn : name, 0);
+    int failed = to < 0 ? to : pack(folder, name, packed, torn, to);
+    if (to >= 0)
+        unlinkat(folder, failed ? torn : name, 0);
     /* The quota may have removed it while we were at it, and what we made of it. */
     return failed && faccessat(folder, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT
                ? 0

@@ -20,5 +20,6 @@ void store_close_file(struct journal_file *file);
 int store_open_folder(struct journal_store *store, const struct journal_file *file,
                       bool on_fallback, struct journal_list *list);
 
-/* Removes a sealed file in all its forms. Returns whether there was one that could be. */
+/* Removes a sealed file in all its forms, those too that came after the list. Returns whether there
+ * was one that could be. */
 bool store_remove_sealed(int folder, const struct journal_sealed *sealed);

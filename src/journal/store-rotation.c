@@ -38,18 +38,19 @@ int store_open_folder(struct journal_store *store, const struct journal_file *fi
 static bool remove_form(int folder, const struct journal_sealed *sealed, enum journal_form form)
 {
     char name[JOURNAL_SEALED_BYTES];
-    if (!(sealed->forms & form))
-        return false;
     journal_sealed_name(name, sealed->time_ns, form);
     return unlinkat(folder, name, 0) == 0; /* else it is found again the next time */
 }
 
+/* A compressor may be at it, and further than it was when the folder was listed. It makes the
+ * unfinished file before it opens the plain one, and renames it when it is done: in this order
+ * either there is no plain one to open, or nothing to rename, or what it has made is removed. */
 bool store_remove_sealed(int folder, const struct journal_sealed *sealed)
 {
     bool plain = remove_form(folder, sealed, JOURNAL_PLAIN);
-    bool packed = remove_form(folder, sealed, JOURNAL_PACKED);
     bool torn = remove_form(folder, sealed, JOURNAL_TORN);
-    return plain || packed || torn;
+    bool packed = remove_form(folder, sealed, JOURNAL_PACKED);
+    return plain || torn || packed;
 }
 
 /* ---- sealing ------------------------------------------------------------------------------- */
@@ -138,9 +139,12 @@ static void tidy_folder(int folder, const struct journal_list *list, const struc
         const struct journal_sealed *sealed = &list->files[i];
         bool litter = journal_sealed_is_litter(sealed);
         uint64_t when_s = quota->max_age_s && !litter ? written_s(folder, sealed) : 0;
-        if (litter || rotation_removes(quota, whole, when_s, now_ns / NS_PER_SEC)) {
+        if (litter) {
+            /* No more than that: it may have got its name while the folder was listed. */
+            remove_form(folder, sealed, JOURNAL_TORN);
+        } else if (rotation_removes(quota, whole, when_s, now_ns / NS_PER_SEC)) {
             store_remove_sealed(folder, sealed);
-            whole -= !litter;
+            whole--;
         } else {
             add_work(work, sealed);
         }

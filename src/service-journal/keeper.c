@@ -138,7 +138,7 @@ static void on_child(struct loop_fd *source, uint32_t events)
         /* By a signal: of whom brings the machine down, or of somebody who knows why. */
         if (status && !keeper->ending)
             give_up(book, WIFEXITED(status) ? strerror(WEXITSTATUS(status)) : "it was killed");
-        /* There may be more of it; and what the quota removed meanwhile may be back. */
+        /* There may be more of it; and it has another size now. */
         tidy(keeper, book);
     }
     while (keeper->child.fd < 0 && !list_empty(&keeper->unpacked))

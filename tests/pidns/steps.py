@@ -3,7 +3,7 @@
     stepper = Stepper(process)     attached to all threads, which are stopped
     stepper.until(number)          runs to the entry of this system call of any of them
     stepper.step(count)            so many entries and exits further, of whichever comes to one
-    stepper.kill()
+    stepper.kill()                 or release(), which lets it go on by itself
 """
 import ctypes
 import os
@@ -24,6 +24,9 @@ RENAMEAT = {'x86_64': 264, 'aarch64': 38}.get(platform.machine())
 CLONE3 = 435
 ACCESS = {'x86_64': (21, 269, 439), 'aarch64': (48, 439)}.get(platform.machine())
 FDATASYNC = {'x86_64': 75, 'aarch64': 83}.get(platform.machine())
+GETDENTS64 = {'x86_64': 217, 'aarch64': 61}.get(platform.machine())
+IOPRIO_SET = {'x86_64': 251, 'aarch64': 30}.get(platform.machine())
+EXIT_GROUP = {'x86_64': 231, 'aarch64': 94}.get(platform.machine())
 
 
 def ptrace(request, pid, address=0, data=0):
@@ -47,8 +50,8 @@ class Stepper:
         self.pid = process.pid
         self.stopped = set()
         self.seen = []  # (thread, number) of what until() came across
-        threads = [int(name) for name in os.listdir(f'/proc/{self.pid}/task')]
-        for thread in threads:
+        self.threads = [int(name) for name in os.listdir(f'/proc/{self.pid}/task')]
+        for thread in self.threads:
             ptrace(PTRACE_SEIZE, thread, 0, TRACESYSGOOD)
             ptrace(PTRACE_INTERRUPT, thread)
             os.waitpid(thread, WALL)
@@ -74,8 +77,12 @@ class Stepper:
         return None
 
     def step(self, count):
-        """Returns whether there were so many."""
-        return all(self.next_stop() for _ in range(count))
+        """Returns whether there were so many, before the end of the process."""
+        return all(self._step() for _ in range(count))
+
+    def _step(self):
+        thread = self.next_stop()
+        return bool(thread) and syscall_of(thread)[0] != EXIT_GROUP
 
     def until(self, number):
         """Returns its first argument, or None when there was none of it."""
@@ -89,6 +96,16 @@ class Stepper:
             if found == number:
                 return argument
         return None
+
+    def release(self):
+        for thread in self.threads:
+            number = 0
+            if thread not in self.stopped:
+                ptrace(PTRACE_INTERRUPT, thread)
+                status = os.waitpid(thread, WALL)[1]
+                if not status >> 16 and os.WSTOPSIG(status) != signal.SIGTRAP | 0x80:
+                    number = os.WSTOPSIG(status)  # one that came to it just then
+            ptrace(PTRACE_DETACH, thread, 0, number)
 
     def close(self):
         self.kill()

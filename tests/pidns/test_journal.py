@@ -53,9 +53,10 @@ class Machine:
         self.sequence = 0
         self.acknowledged = 0
         self.process = None
+        self.program = PROGRAM
         self.prefix = []
 
-    def launch(self, beside=False, program=PROGRAM):
+    def launch(self, beside=False, program=None):
         """Starts a journal as init does, and gives it what is held. `beside`: another one stands still."""
         def take_descriptors():
             os.dup2(self.init_child.fileno(), 103)
@@ -64,7 +65,7 @@ class Machine:
             os.dup2(104, 4)
             os.closerange(5, 200)
         self.process = subprocess.Popen(
-            [*self.prefix, program, '--container', '--logs', self.logs, '--runtime', self.runtime,
+            [*self.prefix, program or self.program, '--container', '--logs', self.logs, '--runtime', self.runtime,
              *self.options],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             close_fds=False, preexec_fn=take_descriptors)
