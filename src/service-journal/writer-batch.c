@@ -323,7 +323,15 @@ static bool write_dropped(struct writer *writer, struct book *book, const char *
     return true;
 }
 
-/* Takes what comes next out of a backlog. */
+/* How much of a chunk is whole lines; all of it where no line ends. */
+static size_t whole_lines(size_t used)
+{
+    const char *end = memrchr(chunk, '\n', used);
+    return end ? (size_t)(end - chunk) + 1 : used;
+}
+
+/* Takes what comes next out of a backlog: whole lines as far as they fit, for what is left in it
+ * may be dropped before it is written. */
 static size_t take_chunk(struct writer *writer, struct book *book, bool *ret_continues)
 {
     struct iovec parts[2];
@@ -338,6 +346,8 @@ static size_t take_chunk(struct writer *writer, struct book *book, bool *ret_con
             memcpy(chunk + used, parts[i].iov_base, take);
             used += take;
         }
+    if (used == sizeof chunk)
+        used = whole_lines(used);
     if (used) {
         book->continues = chunk[used - 1] != '\n';
         backlog_consume(book->backlog, &writer->pool, used);
