@@ -10,6 +10,8 @@
 #include "init/init.h"
 #include "init/last-steps.h"
 #include "init/processes.h"
+#include "init/stage2-reap.h"
+#include "init/upgrade.h"
 #include "log/log.h"
 
 #include <signal.h>
@@ -28,25 +30,40 @@
 /* ---- reaping -----------------------------------------------------------------------------------
  */
 
-static void take(struct init *init, const siginfo_t *info)
+/* Whether it was one of our own. Its number is forgotten wherever it is noted: another process will
+ * have it. */
+static bool forget_own(struct init *init, pid_t pid, int status)
 {
-    int status = info->si_code == CLD_EXITED ? (info->si_status & 0xff) << 8 : info->si_status;
+    bool own = upgrade_note_end(init, pid, status);
     for (int i = 0; i < CHILDREN; i++) {
-        if (init->kept->children[i].pid != info->si_pid)
+        if (init->kept->children[i].pid != pid)
             continue;
         init->kept->children[i].pid = 0;
-        return;
+        own = true;
     }
-    ended_push((struct hand_over_ended){info->si_pid, status});
+    if (init->own->rescue_pid != pid)
+        return own;
+    init->own->rescue_pid = 0;
+    return true;
+}
+
+static void take(struct init *init)
+{
+    siginfo_t *info = &init->kept->reaping.info;
+    pid_t pid = info->si_pid;
+    int status = reap_status_of(info);
+    if (!forget_own(init, pid, status))
+        ended_push((struct hand_over_ended){pid, status});
+    kept_settle();
+    info->si_pid = 0;
 }
 
 static void reap(struct init *init)
 {
-    siginfo_t info = {0};
-    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) == 0 && info.si_pid) {
-        take(init, &info);
-        info.si_pid = 0;
-    }
+    if (reap_is_half_done(init->kept))
+        take(init);
+    while (reap_to_record(init->kept, P_ALL, 0))
+        take(init);
 }
 
 /* ---- ending ------------------------------------------------------------------------------------

@@ -198,6 +198,8 @@ void resume_check(struct init *init)
     check_fd(&upgrade->file_fd, is_open, "the trial of init");
     check_fd(&upgrade->former_fd, is_open, "the trial of init");
     check_pid(&upgrade->try_pid, "the trial of init");
+    for (int i = 0; i < UPGRADE_KILLED; i++)
+        check_pid(&upgrade->killed[i], "one that was killed");
     check_fd(&own->exe_fd, is_open, "init's own file");
     check_pid(&own->rescue_pid, "the rescue shell");
     check_inbox(&init->kept->inbox);

@@ -59,8 +59,7 @@ static bool may_reap(struct init *init)
 
 /* ---- one end --------------------------------------------------------------------------------- */
 
-/* The status as waitpid(2) gives it. */
-static int status_of(const siginfo_t *info)
+int reap_status_of(const siginfo_t *info)
 {
     if (info->si_code == CLD_EXITED)
         return (info->si_status & 0xff) << 8;
@@ -70,11 +69,11 @@ static int status_of(const siginfo_t *info)
 /* Whether `pid`, already reaped, was one of our own; then its end is dealt with. */
 static bool take_own(struct init *init, pid_t pid, int status)
 {
+    bool of_upgrade = upgrade_take_end(init, pid, status);
     for (int i = 0; i < CHILDREN; i++) {
         struct child *child = &init->children[i];
         if (child->kept->pid != pid)
             continue;
-        upgrade_take_end(init, pid, status);
         child->kept->pid = 0;
         hand_over_take_rest(child);
         child_ended(child, pid, status);
@@ -82,10 +81,8 @@ static bool take_own(struct init *init, pid_t pid, int status)
             reap_wait_for_launcher(init);
         return true;
     }
-    if (upgrade_take_end(init, pid, status))
-        return true;
     if (pid != init->own->rescue_pid)
-        return false;
+        return of_upgrade;
     rescue_ended(init);
     return true;
 }
@@ -94,7 +91,7 @@ static void take(struct init *init)
 {
     struct kept_reaping *reaping = &init->kept->reaping;
     pid_t pid = reaping->info.si_pid;
-    int status = status_of(&reaping->info);
+    int status = reap_status_of(&reaping->info);
     if (!take_own(init, pid, status) && init->ending->phase == PHASE_NONE)
         ended_push((struct hand_over_ended){pid, status});
     CRASH_POINT("noted");
@@ -102,27 +99,38 @@ static void take(struct init *init)
     reaping->info.si_pid = 0;
 }
 
-/* Reaps one of those that are meant, if it has ended. */
-static bool reap(struct init *init, idtype_t type, pid_t pid)
+bool reap_to_record(struct kept *kept, idtype_t type, pid_t pid)
 {
-    struct kept_reaping *reaping = &init->kept->reaping;
+    struct kept_reaping *reaping = &kept->reaping;
     reaping->info.si_pid = 0;
-    reaping->after = init->kept->ended.last;
+    reaping->after = kept->ended.last;
     kept_settle();
     if (waitid(type, (id_t)pid, &reaping->info, WEXITED | WNOHANG) < 0 || !reaping->info.si_pid)
         return false;
     CRASH_POINT("reaped");
+    return true;
+}
+
+bool reap_is_half_done(const struct kept *kept)
+{
+    return kept->reaping.info.si_pid > 0 && kept->ended.last == kept->reaping.after;
+}
+
+/* Reaps one of those that are meant, if it has ended. */
+static bool reap(struct init *init, idtype_t type, pid_t pid)
+{
+    if (!reap_to_record(init->kept, type, pid))
+        return false;
     take(init);
     return true;
 }
 
 void reap_resume(struct init *init)
 {
-    struct kept_reaping *reaping = &init->kept->reaping;
     init->reap_wanted = true;
-    if (reaping->info.si_pid > 0 && init->kept->ended.last == reaping->after)
+    if (reap_is_half_done(init->kept))
         take(init);
-    reaping->info.si_pid = 0;
+    init->kept->reaping.info.si_pid = 0;
     if (init->own->reap_until_ns)
         reap_wait_for_launcher(init);
 }

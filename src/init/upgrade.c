@@ -265,17 +265,26 @@ static void go_back(struct init *init, struct child *old, bool resume)
     conclude(init, init->kept->upgrade.why);
 }
 
+static void note_killed(struct kept_upgrade *upgrade, pid_t pid)
+{
+    int32_t *free = NULL;
+    for (size_t i = 0; i < UPGRADE_KILLED; i++) {
+        if (upgrade->killed[i] == pid)
+            return; /* before a fault of ours */
+        if (!upgrade->killed[i])
+            free = &upgrade->killed[i];
+    }
+    if (free)
+        *free = pid;
+}
+
 /* Its end is nothing to be told. */
 static void kill_unseen(struct kept_upgrade *upgrade, pid_t pid)
 {
     if (pid <= 0)
         return;
-    for (size_t i = 0; i < UPGRADE_KILLED; i++) {
-        if (upgrade->killed[i])
-            continue;
-        upgrade->killed[i] = pid;
-        break;
-    }
+    note_killed(upgrade, pid);
+    CRASH_POINT("killed");
     kill(pid, SIGKILL);
 }
 
@@ -401,36 +410,43 @@ size_t upgrade_processes(const struct init *init, pid_t pids[static UPGRADE_PROC
     return count;
 }
 
-bool upgrade_take_end(struct init *init, pid_t pid, int status)
+bool upgrade_note_end(struct init *init, pid_t pid, int status)
 {
     struct kept_upgrade *upgrade = &init->kept->upgrade;
-    struct child *trial = &init->children[CHILD_TRIAL];
-    char why[WHY_BYTES];
+    struct kept_child *trial = &init->kept->children[CHILD_TRIAL];
+    bool known = pid == upgrade->try_pid || pid == trial->pid;
+    if (upgrade->step == UPGRADE_YIELDING && old_one(init)->kept->pid == pid)
+        note_why(init,
+                 "the former one ended before it had made room: it is started from the new file");
     if (pid == upgrade->try_pid) {
         upgrade->try_status = status;
         upgrade->try_ended = true;
         kept_settle();
         upgrade->try_pid = 0;
-        return true;
+    }
+    if (pid == trial->pid) {
+        trial->pid = 0;
+        trial->ready = false;
     }
     for (size_t i = 0; i < UPGRADE_KILLED; i++) {
         if (upgrade->killed[i] != pid)
             continue;
         upgrade->killed[i] = 0;
-        return true;
+        known = true;
     }
+    return known;
+}
+
+bool upgrade_take_end(struct init *init, pid_t pid, int status)
+{
+    struct child *trial = &init->children[CHILD_TRIAL];
+    char why[WHY_BYTES];
     if (pid == trial->kept->pid) {
         hand_over_take_rest(trial);
-        trial->kept->pid = 0;
-        trial->kept->ready = false;
         child_why_ended(trial, status, why, sizeof why);
         note_why(init, why);
-        return true;
     }
-    if (upgrade->step == UPGRADE_YIELDING && old_one(init)->kept->pid == pid)
-        note_why(init,
-                 "the former one ended before it had made room: it is started from the new file");
-    return false;
+    return upgrade_note_end(init, pid, status);
 }
 
 void upgrade_stop(struct init *init)

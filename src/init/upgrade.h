@@ -33,6 +33,10 @@ bool upgrade_is_beside(const struct child *child);
 /* Whether `pid`, already reaped, was part of an upgrade; then its end is dealt with. */
 bool upgrade_take_end(struct init *init, pid_t pid, int status);
 
+/* The same for the minimal loop: it is noted, all names of `pid` are taken back (it will be
+ * somebody else's), and nothing is done. */
+bool upgrade_note_end(struct init *init, pid_t pid, int status);
+
 /* Its processes, to be reaped; 0 where there is none. Returns how many. */
 #define UPGRADE_PROCESSES (2 + UPGRADE_KILLED)
 size_t upgrade_processes(const struct init *init, pid_t pids[static UPGRADE_PROCESSES]);

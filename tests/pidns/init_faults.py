@@ -6,7 +6,7 @@ import re
 import signal
 import struct
 
-from harness import BUILD, Skip, stat_of, until
+from harness import BUILD, FAKE, Machine, Skip, children_of, stat_of, until
 
 BUILD_INIT = BUILD / 'init'
 
@@ -46,10 +46,47 @@ def wait_anew(machine, count):
     until(lambda: anew(machine) >= count, f'init was executed anew {count} times')
 
 
+# Machines with fakes for launcher and journal.
+
+def fakes(**options):
+    return Machine(launcher=FAKE, journal=FAKE, **options)
+
+
+def crashing(*plan, **options):
+    if os.environ.get('CONIT_BUILD_KIND') == 'release':
+        raise Skip('a release build has no points to crash at')
+    return Machine(launcher=FAKE, journal=FAKE, environment={'CONIT_CRASH': ','.join(plan)},
+                   **options)
+
+
+def zombies(machine):
+    return [pid for pid, (_, state, _) in children_of(machine.pid).items() if state == 'Z']
+
+
+def ended(launcher, count):
+    pairs = []
+    while len(pairs) < count:
+        pairs += launcher.wait('ENDED')['ended']
+    return pairs
+
+
+def faults(machine):
+    return len(re.findall('A fault of init itself', machine.console()))
+
+
+def minimal(machine):
+    """Three faults within a minute."""
+    for number in (1, 2, 3):
+        poison(machine, 'SIGILL')
+        machine.wait_console(rf'number={number} signal=SIGILL')
+    machine.wait_console('Init has had too many faults')
+
+
 # The record, by its own table: docs/init-record.md.
 HEAD, ROW = struct.Struct('=8sIIIIQ'), struct.Struct('=IIIIQ')
-OWN, WORDS, CHILDREN, ENDING, FAULTS = 1, 2, 3, 5, 15
+OWN, WORDS, CHILDREN, ENDING, FAULTS, UPGRADE = 1, 2, 3, 5, 15, 16
 FAULTS_QUIET_AT = 40  # quiet_at_ns in its element
+UPGRADE_KILLED = 52  # killed in its element, four numbers
 
 
 def record_path(machine):
@@ -72,3 +109,20 @@ def write_field(machine, field, offset, data):
     with open(record_path(machine), 'r+b', buffering=0) as record:
         record.seek(rows_of(record.read(4096))[field][2] + offset)
         record.write(data)
+
+
+def read_field(machine, field, offset, count):
+    with open(record_path(machine), 'rb', buffering=0) as record:
+        record.seek(rows_of(record.read(4096))[field][2] + offset)
+        return record.read(count)
+
+
+def killed(machine):
+    """The pids that init has noted as killed, still to be reaped."""
+    return [pid for pid in struct.unpack('=4i', read_field(machine, UPGRADE, UPGRADE_KILLED, 16)) if pid]
+
+
+def leave_minimal(machine):
+    """Its ten quiet minutes are over."""
+    write_field(machine, FAULTS, FAULTS_QUIET_AT, struct.pack('=Q', 1))
+    machine.wait_console('No fault for ten minutes')

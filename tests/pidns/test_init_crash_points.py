@@ -1,34 +1,15 @@
 """Faults of init at each point where something is half done; only a build with sanitizers has them."""
 import os
-import re
 import shutil
 import signal
 import struct
 
-from harness import BUILD, FAKE, Machine, Skip, children_of, open_fds, stat_of, until
-from init_faults import FAULTS, FAULTS_QUIET_AT, write_field
+from harness import BUILD, children_of, open_fds, stat_of, until
+from init_faults import FAULTS, FAULTS_QUIET_AT, crashing, ended, faults, write_field
 
 POWEROFF = 1
 INIT, JOURNAL, LAUNCHER = 1, 2, 4
 TIMEOUT = 240
-
-
-def crashing(*plan, **options):
-    if os.environ.get('CONIT_BUILD_KIND') == 'release':
-        raise Skip('a release build has no points to crash at')
-    return Machine(launcher=FAKE, journal=FAKE, environment={'CONIT_CRASH': ','.join(plan)},
-                   **options)
-
-
-def ended(launcher, count):
-    pairs = []
-    while len(pairs) < count:
-        pairs += launcher.wait('ENDED')['ended']
-    return pairs
-
-
-def faults(machine):
-    return len(re.findall('A fault of init itself', machine.console()))
 
 
 def drain(machine):

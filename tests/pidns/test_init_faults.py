@@ -6,25 +6,11 @@ import re
 import signal
 import struct
 
-from harness import FAKE, Machine, children_of, open_fds, stat_of, until
-from init_faults import CODE, FAULTS, FAULTS_QUIET_AT, anew, poison, wait_anew, write_field
+from harness import open_fds, stat_of, until
+from init_faults import (CODE, FAULTS, FAULTS_QUIET_AT, anew, ended, fakes, minimal, poison, wait_anew,
+                         write_field, zombies)
 
 ROUNDS = 40  # of the storm
-
-
-def fakes(**options):
-    return Machine(launcher=FAKE, journal=FAKE, **options)
-
-
-def zombies(machine):
-    return [pid for pid, (_, state, _) in children_of(machine.pid).items() if state == 'Z']
-
-
-def ended(launcher, count):
-    pairs = []
-    while len(pairs) < count:
-        pairs += launcher.wait('ENDED')['ended']
-    return pairs
 
 
 def read(machine, name):
@@ -152,14 +138,6 @@ def test_a_broken_part_of_the_record_begins_anew_and_the_rest_goes_on():
         machine.signal(signal.SIGSEGV)
         machine.wait_console('left out.*of=lines why="a broken part of the record"')
         check_goes_on(machine, launcher, [16])
-
-
-def minimal(machine):
-    """Three faults within a minute."""
-    for number in (1, 2, 3):
-        poison(machine, 'SIGILL')
-        machine.wait_console(rf'number={number} signal=SIGILL')
-    machine.wait_console('Init has had too many faults')
 
 
 def test_after_three_faults_it_only_reaps_and_holds_and_still_ends_in_order():
