@@ -156,7 +156,6 @@ void children_forget(struct kept *kept)
         kept->own.middle[i] = -1;
     for (int i = 0; i < CHILDREN_ALL; i++)
         kept->children[i] = (struct kept_child){.link_fd = -1, .error_fd = -1};
-    kept->upgrade.answer_fd = kept->upgrade.file_fd = kept->upgrade.former_fd = -1;
 }
 
 void children_init(struct init *init)

@@ -261,6 +261,7 @@ static void __attribute__((noreturn)) begin_new(struct init *init, int argc, cha
     record_create(&init->record);
     use_record(init);
     children_forget(init->kept);
+    upgrade_forget(&init->kept->upgrade);
     init->own->container = container;
     bool whole = options_keep(&init->kept->words, argc, (const char *const *)argv);
     execute_note_self(init->kept, init->proc_fd);
@@ -316,6 +317,7 @@ begin_again(struct init *init, int record_fd, int argc, char **argv)
     resume(init);
     init->own->booted = true;
     init->kept->faults.under_way = 0;
+    upgrade_arrived(init);
     run(init, failed);
 }
 

@@ -176,6 +176,8 @@ static void mend(struct init *init)
         leave_out("a broken part of the record", part, 0);
         if (strcmp(part, "children") == 0)
             children_forget(init->kept);
+        if (strcmp(part, "upgrade") == 0)
+            upgrade_forget(&init->kept->upgrade);
     }
 }
 
@@ -229,4 +231,5 @@ void resume(struct init *init)
     for (int i = CHILDREN - 1; i >= 0; i--)
         child_resume(&init->children[i]);
     shut_down_resume(init);
+    CRASH_POINT("resumed");
 }

@@ -64,6 +64,17 @@ static void wait_for(struct init *init, enum upgrade_step step)
     loop_set_timer(&init->loop, &init->upgrade_timer, upgrade->until_ns, on_limit);
 }
 
+/* What came of the part is noted. */
+static void finish_part(struct kept_upgrade *upgrade)
+{
+    upgrade->until_ns = 0;
+    upgrade->why[0] = 0;
+    if (!upgrade->wanted)
+        upgrade->report = REPORT_WANTED;
+    kept_settle();
+    upgrade->part = 0;
+}
+
 /* The part is over; the next one begins with the next turn. */
 static void conclude(struct init *init, const char *why)
 {
@@ -79,12 +90,11 @@ static void conclude(struct init *init, const char *why)
         upgrade->done |= upgrade->part;
         LOG(INFO, "Upgraded", TEXT("part", name));
     }
-    upgrade->until_ns = 0;
-    upgrade->why[0] = 0;
+    kept_settle();
     upgrade->step = UPGRADE_NONE;
-    upgrade->part = 0;
-    if (!upgrade->wanted)
-        upgrade->report = REPORT_WANTED;
+    kept_settle();
+    CRASH_POINT("concluded");
+    finish_part(upgrade);
 }
 
 int upgrade_send_result(struct child *launcher)
@@ -150,6 +160,29 @@ void upgrade_ask(struct init *init, uint32_t asked)
 /* ---- init itself -------------------------------------------------------------------------------
  */
 
+/* Whether what a fault would execute is the new file. */
+static bool is_exchanged(const struct init *init)
+{
+    return init->own->exe_fd != init->kept->upgrade.former_fd;
+}
+
+/* The trial of init, or what came of it, is over: only our own file stays open. */
+static void conclude_init(struct init *init, const char *why)
+{
+    struct kept_upgrade *upgrade = &init->kept->upgrade;
+    if (upgrade->step != UPGRADE_NONE)
+        conclude(init, why);
+    else if (upgrade->part)
+        finish_part(upgrade);
+    if (upgrade->file_fd == init->own->exe_fd)
+        upgrade->file_fd = -1;
+    int former = is_exchanged(init) ? upgrade->former_fd : -1;
+    upgrade->former_fd = -1;
+    if (former >= 0)
+        close(former);
+    try_init_close(init, false);
+}
+
 static void begin_init(struct init *init)
 {
     char why_text[WHY_BYTES];
@@ -157,30 +190,41 @@ static void begin_init(struct init *init)
     text_init(&why, why_text, sizeof why_text);
     init->kept->upgrade.try_ended = false;
     wait_for(init, UPGRADE_TRYING);
-    if (try_init_start(init, &why) < 0) {
-        try_init_close(init, false);
-        conclude(init, why_text);
-    }
+    if (try_init_start(init, &why) < 0)
+        conclude_init(init, why_text);
 }
 
 /* The file is good: it is what this process is from here on, and the former one stays open until it
- * has shown that. */
+ * has shown that. A fault before `exe_fd` is another one finds the former file in it, and nothing
+ * exchanged; from there on it has the new one executed, which finds all exchanged and goes on as if
+ * there had been no fault; and from `under_way` on it is one of the new one's. */
 static void execute_new(struct init *init)
 {
     struct kept_own *own = &init->kept->own;
     struct kept_upgrade *upgrade = &init->kept->upgrade;
     upgrade->former_fd = own->exe_fd;
-    own->exe_fd = upgrade->file_fd;
-    upgrade->file_fd = -1;
-    init->kept->faults.under_way = 1;
+    kept_settle();
+    CRASH_POINT("kept-former");
     upgrade->step = UPGRADE_EXECUTING;
+    kept_settle();
+    CRASH_POINT("not-exchanged");
+    own->exe_fd = upgrade->file_fd;
+    kept_settle();
+    CRASH_POINT("exchanged");
+    upgrade->file_fd = -1;
+    kept_settle();
+    CRASH_POINT("named-once");
+    init->kept->faults.under_way = 1;
+    kept_settle();
     CRASH_POINT("executing");
     int failed = execute_anew(own->exe_fd);
-    init->kept->faults.under_way = 0;
-    close(own->exe_fd);
+    upgrade->file_fd = own->exe_fd;
+    kept_settle();
     own->exe_fd = upgrade->former_fd;
-    upgrade->former_fd = -1;
-    conclude(init, strerror(-failed));
+    kept_settle();
+    init->kept->faults.under_way = 0;
+    CRASH_POINT("not-executed");
+    conclude_init(init, strerror(-failed));
 }
 
 static void end_try(struct init *init)
@@ -190,13 +234,14 @@ static void end_try(struct init *init)
     struct text why;
     text_init(&why, why_text, sizeof why_text);
     bool good = try_init_judge(init, status, &why);
-    try_init_close(init, good && !init->kept->upgrade.why[0]);
-    if (init->kept->upgrade.why[0])
-        conclude(init, init->kept->upgrade.why);
-    else if (!good)
-        conclude(init, why_text);
-    else
+    if (init->kept->upgrade.why[0]) {
+        conclude_init(init, init->kept->upgrade.why);
+    } else if (!good) {
+        conclude_init(init, why_text);
+    } else {
+        try_init_close(init, true);
         execute_new(init);
+    }
 }
 
 /* ---- launcher and journal ----------------------------------------------------------------------
@@ -466,24 +511,25 @@ void upgrade_stop(struct init *init)
     }
 }
 
+void upgrade_forget(struct kept_upgrade *upgrade)
+{
+    upgrade->answer_fd = upgrade->file_fd = upgrade->former_fd = -1;
+}
+
 void upgrade_resume(struct init *init)
 {
     struct kept_upgrade *upgrade = &init->kept->upgrade;
     struct child *trial = &init->children[CHILD_TRIAL];
-    if (upgrade->step == UPGRADE_EXECUTING || upgrade->step == UPGRADE_FELL_BACK) {
-        bool fell_back = upgrade->step == UPGRADE_FELL_BACK;
-        if (upgrade->former_fd >= 0)
-            close(upgrade->former_fd);
-        upgrade->former_fd = -1;
-        conclude(init, fell_back ? "it had a fault while it took over" : NULL);
-        return;
-    }
     if (upgrade->until_ns)
         loop_set_timer(&init->loop, &init->upgrade_timer, upgrade->until_ns, on_limit);
-    if (upgrade->step == UPGRADE_TRYING && upgrade->try_pid <= 0 && !upgrade->try_ended) {
-        try_init_close(init, false);
-        conclude(init, "init had a fault while it was tried");
-    } else if (upgrade->step == UPGRADE_TRIAL) {
+    if (upgrade->step == UPGRADE_TRYING && upgrade->try_pid <= 0 &&
+        (!upgrade->try_ended || upgrade->answer_fd < 0))
+        conclude_init(init, "init had a fault while it was tried");
+    else if (upgrade->step == UPGRADE_EXECUTING && !is_exchanged(init))
+        conclude_init(init, "init had a fault before it was executed");
+    else if (upgrade->step == UPGRADE_NONE)
+        conclude_init(init, NULL); /* which may have been under way */
+    else if (upgrade->step == UPGRADE_TRIAL) {
         child_of_trial(trial, old_one(init));
         if (trial->kept->pid <= 0 || trial->kept->link_fd < 0)
             note_why(init, "init had a fault while it was tried");
@@ -494,4 +540,13 @@ void upgrade_resume(struct init *init)
         hand_over_take_over(old_one(init)); /* it says once that it is ready, and has done so */
         conclude(init, NULL);
     }
+}
+
+void upgrade_arrived(struct init *init)
+{
+    struct kept_upgrade *upgrade = &init->kept->upgrade;
+    if (upgrade->step != UPGRADE_EXECUTING && upgrade->step != UPGRADE_FELL_BACK)
+        return;
+    bool fell_back = upgrade->step == UPGRADE_FELL_BACK;
+    conclude_init(init, fell_back ? "it had a fault while it took over" : NULL);
 }

@@ -47,5 +47,11 @@ int upgrade_send_result(struct child *launcher);
 /* A launcher begins its life. */
 void upgrade_tell_again(struct init *init);
 
+/* In a new record: there is none. */
+void upgrade_forget(struct kept_upgrade *upgrade);
+
 /* After init was executed anew. */
 void upgrade_resume(struct init *init);
+
+/* And when it has reached its loop: the new init is what it is, or the former one is again. */
+void upgrade_arrived(struct init *init);

@@ -3,6 +3,7 @@ import os
 import shutil
 import signal
 import struct
+import subprocess
 
 from harness import BUILD, children_of, open_fds, stat_of, until
 from init_faults import FAULTS, FAULTS_QUIET_AT, crashing, ended, faults, write_field
@@ -173,27 +174,70 @@ def upgraded(launcher):
     return event['argument'], event['status'], event['text']
 
 
+def fault_in_upgrade_of_init(point, kind, wanted):
+    with crashing(f'{point}:{kind}') as machine:
+        machine.boot()
+        launcher, journal = machine.launcher.start_ready(), machine.journal.start_ready()
+        launcher.store([16, 17])
+        launcher.sync()
+        fds, former = len(open_fds(machine.pid)), replace_init(machine)
+        for wanted_now in (wanted, (INIT, 0, '')):
+            launcher.send('UPGRADE', argument=INIT)
+            assert upgraded(launcher) == wanted_now, point
+            is_new = os.stat(f'/proc/{machine.pid}/exe').st_ino != former
+            assert is_new == (wanted_now[0] == INIT), point
+            assert len(open_fds(machine.pid)) == fds, (point, open_fds(machine.pid))
+            assert faults(machine) == 1 and 'only reaps' not in machine.console()
+        assert machine.pid_of('service-journal') == journal.pid
+        launcher.kill()
+        assert set(machine.launcher.start_ready().held()) == {16, 17}
+
+
 def test_a_new_init_that_has_a_fault_before_its_loop_is_replaced_by_the_former_one():
     """`executing`: just before it is executed, where nobody can know which of them had it."""
-    for point in ('executing', 'again', 'resume'):
+    for point in ('executing', 'again', 'resume', 'resumed'):
         for kind in ('SEGV', 'STACK'):
-            with crashing(f'{point}:{kind}') as machine:
-                machine.boot()
-                launcher, journal = machine.launcher.start_ready(), machine.journal.start_ready()
-                launcher.store([16, 17])
-                launcher.sync()
-                fds, former = len(open_fds(machine.pid)), replace_init(machine)
-                for again in (False, True):
-                    launcher.send('UPGRADE', argument=INIT)
-                    wanted = (INIT, 0, '') if again else \
-                        (0, INIT, 'init: it had a fault while it took over\n')
-                    assert upgraded(launcher) == wanted, point
-                    assert (os.stat(f'/proc/{machine.pid}/exe').st_ino != former) == again
-                    assert len(open_fds(machine.pid)) == fds, open_fds(machine.pid)
-                    assert faults(machine) == 1 and 'only reaps' not in machine.console()
-                assert machine.pid_of('service-journal') == journal.pid
-                launcher.kill()
-                assert set(machine.launcher.start_ready().held()) == {16, 17}
+            fault_in_upgrade_of_init(point, kind, (0, INIT, 'init: it had a fault while it took over\n'))
+
+
+def test_a_fault_before_the_new_init_is_executed_leaves_the_former_one_and_says_so():
+    for point, why in (('kept-former', 'init had a fault while it was tried'),
+                       ('not-exchanged', 'init had a fault before it was executed')):
+        fault_in_upgrade_of_init(point, 'SEGV', (0, INIT, f'init: {why}\n'))
+
+
+def test_a_fault_after_the_files_are_exchanged_executes_the_new_init_which_goes_on():
+    for point in ('exchanged', 'named-once', 'concluded'):
+        fault_in_upgrade_of_init(point, 'SEGV', (INIT, 0, ''))
+
+
+ONCE = r"""
+#include <stdio.h>
+#include <sys/stat.h>
+int main(int argc, char **argv) { chmod("/proc/self/exe", 0644); puts(argv[argc - 1]); return 0; }
+"""
+
+
+def test_a_new_init_that_cannot_be_executed_after_all_leaves_the_former_one():
+    for plan in ([], ['not-executed:SEGV'], ['concluded:SEGV']):
+        with crashing(*plan) as machine:
+            machine.boot()
+            launcher, _ = machine.launcher.start_ready(), machine.journal.start_ready()
+            fds, former = len(open_fds(machine.pid)), os.stat(f'/proc/{machine.pid}/exe').st_ino
+            (machine.folder / 'once.c').write_text(ONCE)
+            subprocess.run(['cc', '-o', 'init.new', '-static', 'once.c'], cwd=machine.folder, check=True)
+            os.rename(machine.folder / 'init.new', machine.programs / 'init')
+            launcher.send('UPGRADE', argument=INIT)
+            why = 'init had a fault before it was executed' if plan == ['not-executed:SEGV'] else \
+                'Permission denied'
+            assert upgraded(launcher) == (0, INIT, f'init: {why}\n'), plan
+            assert os.stat(f'/proc/{machine.pid}/exe').st_ino == former
+            assert len(open_fds(machine.pid)) == fds, open_fds(machine.pid)
+            assert faults(machine) == len(plan) and 'only reaps' not in machine.console()
+            machine.signal(signal.SIGSEGV)  # it is executed anew from the former file
+            machine.wait_console('was sent to init')
+            launcher.sync()
+            assert os.stat(f'/proc/{machine.pid}/exe').st_ino == former
 
 
 def test_a_child_that_has_just_taken_the_place_of_the_old_one_keeps_it():

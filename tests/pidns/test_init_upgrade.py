@@ -5,15 +5,11 @@ import shutil
 import signal
 import struct
 
-from harness import FAKE, Machine, open_fds, stat_of, until
-from init_faults import BUILD_INIT, HEAD, anew, poison, record_path
+from harness import open_fds, stat_of, until
+from init_faults import (BUILD_INIT, HEAD, UPGRADE, anew, fakes, poison, record_path, write_field)
 
 INIT, JOURNAL, LAUNCHER, ALL = 1, 2, 4, 7
 TIMEOUT = 240
-
-
-def fakes(**options):
-    return Machine(launcher=FAKE, journal=FAKE, **options)
 
 
 def boot(machine):
@@ -141,6 +137,22 @@ def test_a_record_that_the_new_one_does_not_know_is_said_and_left_alone():
         launcher.send('UPGRADE', argument=INIT)
         done, failed, text = result(launcher)
         assert (done, failed) == (0, INIT) and 'needs an init that knows version 99' in text, text
+        check_goes_on(machine, launcher)
+
+
+def test_a_broken_upgrade_in_the_record_closes_nothing_of_others():
+    with fakes() as machine:
+        launcher, _ = boot(machine)
+        fds = open_fds(machine.pid)
+        write_field(machine, UPGRADE, 8, struct.pack('=I', 99))  # its step
+        machine.signal(signal.SIGSEGV)
+        machine.wait_console('left out +number=0 of=upgrade why="a broken part of the record"')
+        os.unlink(machine.programs / 'init')
+        launcher.send('UPGRADE', argument=INIT)
+        assert 'No such file or directory' in result(launcher)[2]
+        launcher.sync()
+        assert {fd: name for fd, name in fds.items() if fd < 3} == \
+            {fd: name for fd, name in open_fds(machine.pid).items() if fd < 3}
         check_goes_on(machine, launcher)
 
 
