@@ -137,6 +137,19 @@ def test_a_journal_that_was_killed_has_each_line_of_the_kernel_once(machine):
     assert lines.count('sysrq: Show Memory') == 3, lines[-2000:]
 
 
+def test_the_kernels_lines_are_taken_only_while_the_system_file_says_so(machine):
+    def shown():
+        return machine.check('slc journal kernel -o cat').count('sysrq: Show Memory')
+    machine.check('cp /etc/conit.yml /run/conit.yml')
+    before = shown()
+    machine.check('echo "log: {kernel: no}" >> /etc/conit.yml && slc reload; true')  # a file is broken here
+    machine.check('echo m > /proc/sysrq-trigger')
+    assert shown() == before
+    machine.check('cp /run/conit.yml /etc/conit.yml && slc reload; true')
+    machine.check('echo m > /proc/sysrq-trigger')
+    assert shown() == before + 2  # the kernel has kept what was not taken meanwhile
+
+
 def test_what_is_written_to_dev_log_is_in_the_journal_of_its_service_or_in_syslog(machine):
     machine.check('logger -t someone "at the shell"')
     found = [name for name in ('syslog', 'getty@ttyS0')

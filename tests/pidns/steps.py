@@ -25,6 +25,8 @@ CLONE3 = 435
 ACCESS = {'x86_64': (21, 269, 439), 'aarch64': (48, 439)}.get(platform.machine())
 FDATASYNC = {'x86_64': 75, 'aarch64': 83}.get(platform.machine())
 GETDENTS64 = {'x86_64': 217, 'aarch64': 61}.get(platform.machine())
+FLOCK = {'x86_64': 73, 'aarch64': 32}.get(platform.machine())
+IOPRIO_GET = {'x86_64': 252, 'aarch64': 31}.get(platform.machine())
 IOPRIO_SET = {'x86_64': 251, 'aarch64': 30}.get(platform.machine())
 EXIT_GROUP = {'x86_64': 231, 'aarch64': 94}.get(platform.machine())
 

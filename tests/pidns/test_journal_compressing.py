@@ -6,8 +6,8 @@ import select
 import shutil
 import types
 
-from harness import DEADLINE, Skip, until
-from steps import EXIT_GROUP, GETDENTS64, IOPRIO_SET, RENAMEAT, Stepper
+from harness import LIBC, Skip, until
+from steps import EXIT_GROUP, FLOCK, GETDENTS64, IOPRIO_GET, IOPRIO_SET, RENAMEAT, Stepper
 from test_journal import PROGRAM, WAIT, machine, write_all
 from test_journal_rotation import FOR_EVER, SMALL, lines, names, numbers, read, sealed
 from test_journal_total import say_quota, tell
@@ -150,3 +150,30 @@ def test_what_is_removed_does_not_come_back_when_it_is_compressed_meanwhile():
 
 def test_what_is_removed_does_not_come_back_when_it_gets_its_name_meanwhile():
     remove_at_steps(RENAMEAT)
+
+
+# ---- its priority -----------------------------------------------------------------------------
+
+IO_WHO_PROCESS, IO_CLASS_SHIFT, IO_CLASS_IDLE = 1, 13, 3  # linux/ioprio.h
+
+
+def priorities_of(pid):
+    return (os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid),
+            LIBC.syscall(IOPRIO_GET, IO_WHO_PROCESS, pid) >> IO_CLASS_SHIFT)
+
+
+def test_before_it_opens_a_file_the_compressor_has_the_lowest_priority_for_cpu_and_disk():
+    if None in (FLOCK, IOPRIO_GET):
+        raise Skip('the numbers of system calls are not known here')
+    with gated() as (m, gate, printer):
+        process = seal(m, gate, printer)
+        assert priorities_of(process.pid) == priorities_of(os.getpid())
+        compressor = Stepper(process)
+        gate.open()
+        assert compressor.until(FLOCK) is not None, 'it has opened its first file'
+        assert sealed(m)[0] + '.zst' not in names(m)
+        assert priorities_of(process.pid) == (os.SCHED_IDLE, 19, IO_CLASS_IDLE)
+        # The journal itself steps back from nothing: services wait for it.
+        assert priorities_of(m.process.pid) == priorities_of(os.getpid())
+        compressor.release()
+        until(lambda: names(m)[0].endswith('.zst'), 'it goes on')

@@ -192,6 +192,51 @@ def test_times_are_found_wherever_they_are():
         assert numbers('--since', stamp(25000), '--until', stamp(25003)) == list(range(25000, 25004))
 
 
+FRAME_TEXT = 256 << 10  # docs/journal-format.md
+TABLE_HEAD, TABLE_ENTRY, TABLE_END = 8, 8, 9  # bytes
+
+
+def read_and_count(l, *arguments):
+    """What slc prints, and how many bytes it has read for that, from all files together."""
+    with tempfile.TemporaryFile() as output, subprocess.Popen(l.command(*arguments), stdout=output,
+                                                              stdin=subprocess.DEVNULL) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        io = pathlib.Path(f'/proc/{process.pid}/io').read_text(encoding='ascii')
+        assert process.wait() == 0, arguments
+        output.seek(0)
+        return output.read(), int(re.search(r'^rchar: (\d+)$', io, re.M)[1])
+
+
+def test_a_place_in_a_large_compressed_file_is_found_by_few_of_its_frames():
+    """By halves to half a megabyte of text, which is read through; without the table: by reading all."""
+    count = 300000
+    with logs() as l:
+        # As no two lines share much, a frame is nearly half as long as its text.
+        noise = os.urandom(50 * count).hex()
+        texts = [f'{n} {noise[n * 100:n * 100 + 100]}' for n in range(count)]
+        leaf = l.write_sealed('web', 0, b''.join(line(n / 10, text) for n, text in enumerate(texts)),
+                              written=count / 10)
+        l.compress('web', leaf)
+        path = l.logs / 'web' / f'{leaf}.zst'
+        size = path.stat().st_size
+        frames, = struct.unpack_from('<I', path.read_bytes(), size - TABLE_END)
+        frame = size // frames
+        assert frames > 100 and frame > FRAME_TEXT // 3, (frames, frame)
+        wanted = ''.join(text + '\n' for text in texts[-3:]).encode()
+        base = read_and_count(l, '-o', 'cat', '-n', '0', 'web')[1]  # what is not the file
+        cases = ((('--since', stamp((count - 3) / 10)), wanted, 8 + 3),  # log2 of the frames, and 3
+                 (('-n', '3'), wanted, 2), (('-n', '3', '--until', stamp(0.2)),
+                  ''.join(text + '\n' for text in texts[:3]).encode(), 8 + 3))
+        for options, lines, most in cases:
+            found, read = read_and_count(l, '-o', 'cat', *options, 'web')
+            assert found == lines, (options, found[:200])
+            assert read - base < (most + 1) * frame, (options, (read - base) / frame)
+        os.truncate(path, size - TABLE_HEAD - frames * TABLE_ENTRY - TABLE_END)
+        os.utime(path, (DAY.timestamp() + count / 10,) * 2)
+        found, read = read_and_count(l, '-o', 'cat', *cases[0][0], 'web')
+        assert found == wanted and read > size, (read, size)
+
+
 def test_lines_from_before_the_clock_was_set_back_are_not_lost():
     with logs() as l:
         l.write_sealed('web', 0, line(0, 'a') + line(7200, 'ahead') + line(100, 'back'), 100)
