@@ -152,3 +152,16 @@ size_t journal_splitter_end(struct journal_splitter *splitter, const char *time,
     splitter->state = LINE_NONE;
     return used;
 }
+
+void journal_splitter_mend(struct journal_splitter *splitter)
+{
+    if (splitter->state > LINE_RESUMED || splitter->line_bytes > JOURNAL_LINE_BYTES ||
+        splitter->held_bytes > sizeof splitter->held ||
+        (splitter->held_bytes && splitter->state != LINE_NONE))
+        *splitter = (struct journal_splitter){.level = splitter->level,
+                                              .default_level = splitter->default_level};
+    if (splitter->level > JOURNAL_DEBUG)
+        splitter->level = JOURNAL_INFO;
+    if (splitter->default_level > JOURNAL_DEBUG)
+        splitter->default_level = JOURNAL_INFO;
+}

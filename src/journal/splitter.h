@@ -36,3 +36,6 @@ size_t journal_splitter_end(struct journal_splitter *splitter, const char *time,
 /* Makes room for an entry of another kind in the middle of a line, whose rest goes on behind a
  * `-`. Returns bytes put out. */
 size_t journal_splitter_cut(struct journal_splitter *splitter, char *out);
+
+/* Makes one usable that was found in memory which anything may have happened to. */
+void journal_splitter_mend(struct journal_splitter *splitter);

@@ -63,6 +63,10 @@ int intake_state_open(struct intake_state **ret, int fd)
     }
     state->dev_log[sizeof state->dev_log - 1] = 0;
     state->cgroup[sizeof state->cgroup - 1] = 0;
+    for (size_t i = 0; i < INTAKE_DATAGRAMS; i++) {
+        char *service = state->datagrams[i].sender.service;
+        service[sizeof state->datagrams[i].sender.service - 1] = 0;
+    }
     *ret = state;
     return 0;
 }

@@ -71,7 +71,8 @@ int queue_open(struct queue *queue, int fd)
         fstat(fd, &stat) < 0 || stat.st_size != HEADER_BYTES + QUEUE_BYTES ? -EPROTO : map(queue);
     if (!failed && (queue->header->magic != MAGIC || queue->header->version != VERSION ||
                     queue->header->ring_bytes != QUEUE_BYTES ||
-                    queue_head(queue) - queue_tail(queue) > QUEUE_BYTES))
+                    queue_head(queue) - queue_tail(queue) > QUEUE_BYTES ||
+                    (queue_head(queue) | queue_tail(queue)) % ALIGN_BYTES))
         failed = -EPROTO;
     if (failed)
         close(fd);

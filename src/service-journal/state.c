@@ -72,6 +72,28 @@ static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours)
     return 0;
 }
 
+static void mend_live(struct journal_live *live)
+{
+    for (size_t i = 0; i < JOURNAL_LIVE_PIPES; i++)
+        journal_splitter_mend(&live->pipes[i].splitter);
+    if (live->in_state > LINE_RESUMED)
+        live->in_state = LINE_NONE;
+}
+
+/* What cannot be was written by nobody of ours. Lines of a slot that never had a record are not
+ * looked at: that would make their pages. */
+static void mend(struct journal_state *state)
+{
+    struct journal_note *note = journal_state_note(state);
+    if (state->header->slots > JOURNAL_SLOTS_MAX)
+        state->header->slots = JOURNAL_SLOTS_MAX;
+    for (uint32_t slot = 0; slot < state->header->slots; slot++)
+        mend_live(&state->lives[slot]);
+    mend_live(&note->live);
+    journal_splitter_mend(&note->before.splitter);
+    journal_splitter_mend(&note->after.splitter);
+}
+
 int journal_state_open(struct journal_state *state, int fd, bool *ret_moved)
 {
     static struct layout_told told;
@@ -88,6 +110,8 @@ int journal_state_open(struct journal_state *state, int fd, bool *ret_moved)
     }
     if (failed || !is_ours)
         close(fd);
+    if (!failed)
+        mend(state);
     *ret_moved = !failed && !is_ours;
     return failed;
 }

@@ -133,6 +133,22 @@ static bool is_ours(const struct request_store_header *header, const struct layo
            header->answer_at == ANSWER_AT && layout_is_same(&layout, told);
 }
 
+/* One that is not was written by nobody of ours, and is forgotten. */
+static bool is_possible(const struct request_record *record)
+{
+    return record->phase <= REQUEST_SPENT && memchr(record->id, 0, sizeof record->id) &&
+           record->call_bytes <= ITEMS_AT - CALL_AT &&
+           record->items <= (ANSWER_AT - ITEMS_AT) / sizeof(struct request_item_record) &&
+           record->answer_bytes <= AREA_BYTES - ANSWER_AT;
+}
+
+static void look_over(struct request_store *store)
+{
+    for (size_t i = 0; i < store->header->used; i++)
+        if (!is_possible(&store->records[i]))
+            store->records[i].phase = REQUEST_FREE;
+}
+
 static void count_answers(struct request_store *store)
 {
     for (size_t i = 0; i < store->header->used; i++) {
@@ -263,7 +279,7 @@ static int move_record(const struct former *former, const struct layout_plan *pl
                          entry, theirs->bytes);
     if (!failed)
         failed = layout_move(plan, PART_RECORD, entry, &moved, &bad);
-    if (failed || moved.phase == REQUEST_FREE)
+    if (failed || moved.phase == REQUEST_FREE || !is_possible(&moved))
         return failed;
     *record = moved;
     off_t area = (off_t)((number + 1) * former->header.area_bytes);
@@ -329,9 +345,11 @@ int request_store_open(struct request_store *store, int fd, bool *ret_moved)
         *ret_moved = !failed;
         close(fd);
     }
-    if (!failed)
-        count_answers(store);
-    return failed;
+    if (failed)
+        return failed;
+    look_over(store);
+    count_answers(store);
+    return 0;
 }
 
 /* ---- records -------------------------------------------------------------------------------- */
