@@ -38,6 +38,15 @@ static bool is_open(int fd)
     return fcntl(fd, F_GETFD) >= 0;
 }
 
+TEST(only_keys_below_the_bound_are_held)
+{
+    int a = some_fd(), b = some_fd();
+    CHECK_NUMBER(held_store(KEY_MAX - 1, OWNER_JOURNAL, a), 0);
+    CHECK_NUMBER(held_store(KEY_MAX, OWNER_JOURNAL, b), -ERANGE);
+    CHECK(is_open(a) && !is_open(b));
+    held_close();
+}
+
 TEST(a_stored_descriptor_is_held_until_its_last_owner_drops_it)
 {
     int a = some_fd(), b = some_fd();
