@@ -83,8 +83,9 @@ static int open_file(const struct kept_own *own, struct text *why)
     struct stat stat;
     AUTO_CLOSE int fd = open(own->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0) {
-        text_printf(why, "%s: %s", own->path, strerror(errno));
-        return -errno;
+        int failed = -errno;
+        text_printf(why, "%s: %s", own->path, strerror(-failed));
+        return failed;
     }
     if (fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode)) {
         text_printf(why, "%s is no regular file", own->path);
@@ -95,7 +96,11 @@ static int open_file(const struct kept_own *own, struct text *why)
         return -ENOEXEC;
     }
     int high = fcntl(fd, F_DUPFD, COPIES_FROM);
-    return high < 0 ? -errno : high;
+    if (high < 0) {
+        high = -errno;
+        text_printf(why, "%s: %s", own->path, strerror(-high));
+    }
+    return high;
 }
 
 int try_init_start(struct init *init, struct text *why)
@@ -106,8 +111,9 @@ int try_init_start(struct init *init, struct text *why)
     if (upgrade->file_fd < 0)
         return upgrade->file_fd;
     if (pipe2(answer, O_CLOEXEC | O_NONBLOCK) < 0) {
-        text_printf(why, "no pipe: %s", strerror(errno));
-        return -errno;
+        int failed = -errno;
+        text_printf(why, "no pipe: %s", strerror(-failed));
+        return failed;
     }
     fcntl(answer[0], F_SETFD, 0);
     fcntl(answer[1], F_SETFL, 0);

@@ -373,6 +373,8 @@ static void turn_yielding(struct init *init)
     if (old->kept->yield == YIELD_DONE) {
         wait_for(init, UPGRADE_TRIAL);
         child_start_trial(&init->children[CHILD_TRIAL], old);
+        if (upgrade->why[0])
+            fail_trial(init);
     } else if (upgrade->why[0]) {
         go_back(init, old, false);
     } else if (upgrade->late) {

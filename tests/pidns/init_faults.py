@@ -1,4 +1,5 @@
 """Faults of init on demand: bad instructions where it sleeps, and looks into its record."""
+import contextlib
 import os
 import pathlib
 import platform
@@ -6,9 +7,10 @@ import re
 import signal
 import struct
 
-from harness import BUILD, FAKE, Machine, Skip, children_of, stat_of, until
+from harness import BUILD, FAKE, Machine, Skip, children_of, open_fds, stat_of, until
 
 BUILD_INIT = BUILD / 'init'
+NO_FILES = '(Too many open files|No file descriptors available)'  # EMFILE, as each C library says it
 
 # x86-64 code, each a real fault of its kind.
 CODE = {
@@ -21,6 +23,9 @@ CODE = {
 }
 
 
+SLEEPS = ('128', '232', '281')  # rt_sigtimedwait, epoll_wait, epoll_pwait
+
+
 def poison(machine, kind):
     """Writes the instructions to where init will go on from its sleep, and wakes it."""
     if platform.machine() != 'x86_64':
@@ -28,7 +33,7 @@ def poison(machine, kind):
 
     def where():
         text = pathlib.Path(f'/proc/{machine.pid}/syscall').read_text(encoding='ascii').split()
-        return int(text[-1], 16) if text[0] in ('232', '281') and stat_of(machine.pid)[1] == 'S' else None
+        return int(text[-1], 16) if text[0] in SLEEPS and stat_of(machine.pid)[1] == 'S' else None
 
     at = until(where, 'init sleeps')
     with open(f'/proc/{machine.pid}/mem', 'r+b', buffering=0) as memory:
@@ -52,11 +57,10 @@ def fakes(**options):
     return Machine(launcher=FAKE, journal=FAKE, **options)
 
 
-def crashing(*plan, **options):
+def crashing(*plan, launcher=FAKE, journal=FAKE):
     if os.environ.get('CONIT_BUILD_KIND') == 'release':
         raise Skip('a release build has no points to crash at')
-    return Machine(launcher=FAKE, journal=FAKE, environment={'CONIT_CRASH': ','.join(plan)},
-                   **options)
+    return Machine(launcher=launcher, journal=journal, environment={'CONIT_CRASH': ','.join(plan)})
 
 
 def zombies(machine):
@@ -71,6 +75,9 @@ def ended(launcher, count):
 
 
 def faults(machine):
+    """How many init has said it had; what is written is read a little later."""
+    with contextlib.suppress(AssertionError):
+        machine.wait_console('A fault of init itself', 1)
     return len(re.findall('A fault of init itself', machine.console()))
 
 
@@ -90,11 +97,9 @@ UPGRADE_KILLED = 52  # killed in its element, four numbers
 
 
 def record_path(machine):
-    for fd in os.listdir(f'/proc/{machine.pid}/fd'):
-        path = f'/proc/{machine.pid}/fd/{fd}'
-        if 'memfd:init-record' in os.readlink(path):
-            return path
-    raise AssertionError('init has no record')
+    found = [fd for fd, name in open_fds(machine.pid).items() if 'memfd:init-record' in name]
+    assert len(found) == 1, f'init has {len(found)} records'
+    return f'/proc/{machine.pid}/fd/{found[0]}'
 
 
 def rows_of(record):

@@ -1,12 +1,15 @@
 """Init's side of an upgrade: itself, and new children tried beside the old ones, which are fakes."""
 import os
 import pathlib
+import re
+import resource
 import shutil
 import signal
 import struct
+import time
 
 from harness import open_fds, stat_of, until
-from init_faults import (BUILD_INIT, HEAD, UPGRADE, anew, fakes, poison, record_path, write_field)
+from init_faults import (BUILD_INIT, HEAD, NO_FILES, UPGRADE, anew, fakes, poison, record_path, write_field)
 
 INIT, JOURNAL, LAUNCHER, ALL = 1, 2, 4, 7
 TIMEOUT = 240
@@ -138,6 +141,46 @@ def test_a_record_that_the_new_one_does_not_know_is_said_and_left_alone():
         done, failed, text = result(launcher)
         assert (done, failed) == (0, INIT) and 'needs an init that knows version 99' in text, text
         check_goes_on(machine, launcher)
+
+
+def limit_files(machine, most):
+    """Returns a function that gives back what init had."""
+    former = resource.prlimit(machine.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(machine.pid, resource.RLIMIT_NOFILE, (most, former[1]))
+    return lambda: resource.prlimit(machine.pid, resource.RLIMIT_NOFILE, former)
+
+
+def test_an_upgrade_for_which_init_has_too_few_descriptors_says_so():
+    with fakes() as machine:
+        launcher, _ = boot(machine)
+        launcher.sync()
+        # One that is free is low; the next one has to be high.
+        fds = open_fds(machine.pid)
+        give_back = limit_files(machine, next(fd for fd in range(16, 1000) if fd not in fds))
+        launcher.send('UPGRADE', argument=INIT)
+        why = result(launcher)[2]
+        assert re.search(f'bin/init: {NO_FILES}\n$', why), why
+        give_back()
+        launcher.send('UPGRADE', argument=INIT)
+        assert result(launcher) == (INIT, 0, '')
+
+
+def test_a_new_child_that_cannot_be_started_is_given_up_at_once():
+    for part in (JOURNAL, LAUNCHER):
+        with fakes() as machine:
+            launcher, journal = boot(machine)
+            old = journal if part == JOURNAL else launcher
+            launcher.send('UPGRADE', argument=part)
+            old.wait('YIELD')
+            give_back = limit_files(machine, 3)
+            began = time.monotonic()
+            old.send('YIELDED')
+            old.wait('RESUME')
+            done, failed, why = result(launcher)
+            assert (done, failed) == (0, part) and re.search(f': it cannot be started: {NO_FILES}\n$', why), why
+            assert time.monotonic() - began < 8, 'it was waited for'
+            give_back()
+            check_goes_on(machine, launcher)
 
 
 def test_a_broken_upgrade_in_the_record_closes_nothing_of_others():
