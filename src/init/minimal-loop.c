@@ -9,6 +9,7 @@
 #include "init/fault.h"
 #include "init/init.h"
 #include "init/last-steps.h"
+#include "init/process.h"
 #include "init/processes.h"
 #include "init/stage2-reap.h"
 #include "init/upgrade.h"
@@ -20,12 +21,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TICK_MS     1000
-#define TERM_MS     5000 /* for what is left, between TERM and KILL */
-#define JOURNAL_MS  4000
-#define POLL_MS     50
-#define LOOKED_AT   1000 /* messages in its socket */
-#define TRIES_WHOLE 1    /* ends that are tried with all that belongs to one */
+#define TICK_MS      1000
+#define TERM_MS      5000 /* for what is left, between TERM and KILL */
+#define JOURNAL_MS   4000
+#define POLL_MS      50
+#define SYNC_MS      10000
+#define LOOKED_AT    1000 /* messages in its socket */
+#define AGAIN_MOST_S 600  /* between attempts to leave the loop */
+#define TRIES_WHOLE  1    /* ends that are tried with all that belongs to one */
 
 /* ---- reaping -----------------------------------------------------------------------------------
  */
@@ -111,11 +114,26 @@ static bool journal_has_ended(struct init *init)
     return init->kept->children[CHILD_JOURNAL].pid <= 0;
 }
 
+/* sync(2) in a child, for a while: a disk that hangs must not keep the machine up. Without a
+ * process it is left out, for the same reason. */
+static void sync_briefly(void)
+{
+    uint64_t until = clock_now_ns() + SYNC_MS * NS_PER_MS;
+    struct timespec tick = {0, POLL_MS * NS_PER_MS};
+    pid_t pid = process_fork(NULL);
+    if (pid == 0) {
+        sync();
+        _exit(0);
+    }
+    while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0 && clock_now_ns() < until)
+        nanosleep(&tick, NULL);
+}
+
 static void __attribute__((noreturn)) end_at_once(struct init *init)
 {
     if (init->own->container)
         _exit(init->ending->exit_status & 0xff);
-    sync();
+    sync_briefly();
     reboot(init->ending->how == SHUT_DOWN_REBOOT ? RB_AUTOBOOT : RB_POWER_OFF);
     minimal_last_resort();
 }
@@ -170,16 +188,26 @@ static bool upgrade_is_asked_for(const struct init *init)
     return found;
 }
 
+/* When it fails it is tried again, after twice as long each time. */
 static void leave(struct init *init, const char *why)
 {
+    static uint64_t next_ns, delay_s;
     struct kept_faults *faults = &init->kept->faults;
+    if (clock_now_ns() < next_ns)
+        return;
     LOG(WARNING, "Init goes back to all it does", TEXT("why", why));
+    uint32_t minimal = faults->minimal;
     faults->own_count = faults->minimal = 0;
     faults->under_way = 1;
-    execute_self();
-    faults->minimal = 1; /* better this than nothing */
+    int failed = execute_self();
+    faults->minimal = minimal; /* better this than nothing */
     faults->under_way = 0;
-    faults->quiet_at_ns = clock_now_ns() + 600 * NS_PER_SEC;
+    delay_s = delay_s ? 2 * delay_s : 1;
+    if (delay_s > AGAIN_MOST_S)
+        delay_s = AGAIN_MOST_S;
+    next_ns = clock_now_ns() + delay_s * NS_PER_SEC;
+    LOG(ERROR, "Init cannot be executed anew, and only reaps on", TEXT("error", strerror(-failed)),
+        NUMBER("again_in_seconds", delay_s));
 }
 
 void minimal_loop(struct init *init)
@@ -223,7 +251,7 @@ void minimal_last_resort(void)
         if (how == SHUT_DOWN_NONE)
             continue;
         kill(-1, SIGKILL);
-        sync();
+        sync_briefly();
         reboot(how == SHUT_DOWN_REBOOT ? RB_AUTOBOOT : RB_POWER_OFF);
         _exit(0); /* not permitted: a container */
     }
