@@ -46,10 +46,17 @@ static uint32_t next_key(uint32_t key, uint32_t end)
     return key < end ? key : end;
 }
 
+int held_judge(uint32_t key, uint32_t owner, int fd)
+{
+    int limit = kept->own.held_limit ? kept->own.held_limit : FD_MOST;
+    if (limit > FD_MOST)
+        limit = FD_MOST;
+    return key >= KEY_MAX ? -ERANGE : !(owner & OWNERS) ? -EINVAL : fd >= limit ? -EMFILE : 0;
+}
+
 int held_store(uint32_t key, uint32_t owner, int fd)
 {
-    int limit = kept->own.held_limit ? kept->own.held_limit : INT_MAX;
-    int failed = key >= KEY_MAX ? -ERANGE : !(owner & OWNERS) ? -EINVAL : fd >= limit ? -EMFILE : 0;
+    int failed = held_judge(key, owner, fd);
     if (failed) {
         close(fd);
         return failed;

@@ -15,6 +15,9 @@ size_t held_check(bool (*is_open)(int fd));
 /* Descriptors with this number or a higher one are refused, so that init keeps some for itself. */
 void held_set_limit(int fd_limit);
 
+/* What held_store() would return. */
+int held_judge(uint32_t key, uint32_t owner, int fd);
+
 /* Keeps `fd` under `key` for `owner`; what was there is closed. Done twice it does no more. Returns
  * 0; -ERANGE for a key that cannot be, -EINVAL for no owner, -EMFILE above the limit: then `fd` has
  * been closed. */

@@ -26,7 +26,10 @@ enum child_id { CHILD_LAUNCHER, CHILD_JOURNAL, CHILDREN, CHILD_TRIAL = CHILDREN,
 #define WORDS_KEPT_MAX   130
 #define MOUNTS_OWN_MAX   16
 #define HELD_PAGE        1024 /* keys a page of the table */
-#define HELD_PAGES       (KEY_MAX / HELD_PAGE + 1)
+/* Descriptors are below this: the kernel gives the lowest that is free, and more than are held at
+ * most, and some, are never open. */
+#define FD_MOST    (KEY_MAX + 1024)
+#define HELD_PAGES (KEY_MAX / HELD_PAGE + 1)
 
 struct record_head {
     char magic[8];

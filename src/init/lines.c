@@ -62,6 +62,11 @@ bool lines_peek(char *text, size_t size_bytes, size_t *ret_bytes, enum log_level
     return true;
 }
 
+uint32_t lines_number(void)
+{
+    return kept->lines.begin + HEAD_BYTES + (uint32_t)length_at(kept->lines.begin);
+}
+
 /* What stands there instead of a length may be anything after a fault of ours. */
 void lines_take(void)
 {

@@ -13,5 +13,8 @@ void lines_sink(void *context, enum log_level level, const char *line, size_t by
 /* The oldest line (without its newline, not ended by NUL) in `text`, or false. */
 bool lines_peek(char *text, size_t size_bytes, size_t *ret_bytes, enum log_level *ret_level);
 
+/* Which one that is: another number than that of the line before it. */
+uint32_t lines_number(void);
+
 /* Takes it out. */
 void lines_take(void);

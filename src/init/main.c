@@ -33,9 +33,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-#define SIGNALS_AT_ONCE 16
-#define RETRY_MS        1000 /* between attempts to have a loop again */
-#define WRONG_USAGE     2
+#define SIGNALS_A_TURN 64
+#define RETRY_MS       1000 /* between attempts to have a loop again */
+#define WRONG_USAGE    2
 
 static struct init pid1;
 
@@ -89,12 +89,12 @@ static void take_signal(struct init *init, int signal, pid_t sender)
 static void on_signals(struct loop_fd *source, uint32_t events)
 {
     struct init *init = container_of(source, struct init, signal_source);
-    struct signalfd_siginfo infos[SIGNALS_AT_ONCE];
+    struct signalfd_siginfo info;
     (void)events;
-    ssize_t got = read(source->fd, infos, sizeof infos);
-    for (size_t i = 0; got > 0 && i < (size_t)got / sizeof infos[0]; i++)
-        take_signal(init, (int)infos[i].ssi_signo,
-                    infos[i].ssi_code == SI_KERNEL ? 0 : (pid_t)infos[i].ssi_pid);
+    /* One by one: those that are not read survive a fault of ours. */
+    for (int i = 0; i < SIGNALS_A_TURN && read(source->fd, &info, sizeof info) == sizeof info; i++)
+        take_signal(init, (int)info.ssi_signo,
+                    info.ssi_code == SI_KERNEL ? 0 : (pid_t)info.ssi_pid);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------ */

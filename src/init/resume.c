@@ -20,9 +20,8 @@
 
 #define LEFT_OUT_SAID 16
 #define NAMED_BITS    32
-#define NAMED_MOST    (1 << 20) /* descriptors are below this: fs.nr_open as it is everywhere */
 
-static uint32_t named[NAMED_MOST / NAMED_BITS];
+static uint32_t named[FD_MOST / NAMED_BITS + 1];
 
 /* What was left out: said once there is somewhere to say it. */
 static struct {
@@ -104,7 +103,7 @@ static void check_inbox(struct kept_inbox *kept)
 static void name(int fd, void *context)
 {
     (void)context;
-    if (fd >= 0 && fd < NAMED_MOST)
+    if (fd >= 0 && fd < FD_MOST)
         named[fd / NAMED_BITS] |= 1u << fd % NAMED_BITS;
 }
 
@@ -156,12 +155,12 @@ static bool is_named(unsigned fd)
 static void close_the_rest(void)
 {
     unsigned fd = 0;
-    while (fd < NAMED_MOST) {
+    while (fd < FD_MOST) {
         unsigned first = fd;
-        while (fd < NAMED_MOST && !is_named(fd))
+        while (fd < FD_MOST && !is_named(fd))
             fd += fd % NAMED_BITS == 0 && !named[fd / NAMED_BITS] ? NAMED_BITS : 1;
         if (fd > first)
-            close_from_to(first, fd < NAMED_MOST ? fd - 1 : ~0u);
+            close_from_to(first, fd < FD_MOST ? fd - 1 : ~0u);
         fd++;
     }
 }

@@ -20,7 +20,7 @@
 #define STEP_TIMEOUT_MS 10000
 /* Our own limit, where it may be raised: KEY_MAX descriptors and some. A limit of the machine
  * (fs.nr_open) may be lower. */
-#define FILES_WANTED   (KEY_MAX + 1024)
+#define FILES_WANTED   FD_MOST
 #define FILES_RESERVED 64 /* kept free of held descriptors, for starting children and messages */
 #define HOSTNAME_BYTES 64 /* the kernel's limit */
 

@@ -132,7 +132,9 @@ static int send_lines(struct child *child)
            lines_peek(message.text, sizeof message.text, &bytes, &level)) {
         message.count = (uint32_t)bytes;
         message.argument = (int32_t)level;
+        message.status = (int32_t)lines_number();
         failed = hand_over_send(child->kept->link_fd, &message, NULL, 0);
+        CRASH_POINT("line-sent");
         if (!failed)
             lines_take();
     }
@@ -185,12 +187,25 @@ void hand_over_send_pending(struct child *child)
 
 /* ---- what comes ---------------------------------------------------------------------------- */
 
+/* Before anything else is done about it: what is closed is not looked at again after a fault. */
+static void note_refused(struct kept_child *kept, uint32_t key)
+{
+    for (uint32_t i = 0; i < kept->refused_count; i++)
+        if (kept->refused[i] == key)
+            return; /* before a fault of ours */
+    if (kept->refused_count >= HAND_OVER_KEYS_MAX)
+        return;
+    kept->refused[kept->refused_count] = key;
+    kept_settle();
+    kept->refused_count++;
+    kept_settle();
+}
+
 static void refuse(struct child *child, uint32_t key, const char *why)
 {
+    note_refused(child->kept, key);
     LOG(ERROR, "Could not keep a descriptor", TEXT("program", child->program), NUMBER("key", key),
         TEXT("error", why));
-    if (child->kept->refused_count < HAND_OVER_KEYS_MAX)
-        child->kept->refused[child->kept->refused_count++] = key;
 }
 
 static void take_store(struct child *child, const struct hand_over_message *message, const int *fds)
@@ -198,9 +213,12 @@ static void take_store(struct child *child, const struct hand_over_message *mess
     for (uint32_t i = 0; i < message->count; i++) {
         if (fds[i] < 0)
             continue; /* dealt with before init was executed anew */
-        int failed = held_store(message->keys[i], message->owner, fds[i]);
+        int failed = held_judge(message->keys[i], message->owner, fds[i]);
         if (failed)
             refuse(child, message->keys[i], strerror(-failed));
+        CRASH_POINT(failed ? "refusing" : "storing");
+        held_store(message->keys[i], message->owner, fds[i]);
+        CRASH_POINT(failed ? "refused" : "stored");
     }
 }
 

@@ -68,14 +68,17 @@ static enum shut_down how_here(const struct init *init, enum shut_down how, int 
 void shut_down_ask(struct init *init, int signal, pid_t sender)
 {
     enum shut_down how = how_here(init, shut_down_of_signal(signal), signal);
+    if (init->ending->phase == PHASE_NONE) { /* before all else: it is in the kernel no more */
+        init->ending->signal_sender = sender;
+        init->ending->signal_told = false;
+        kept_settle();
+        init->ending->signal = signal;
+    }
+    CRASH_POINT("asked");
     LOG(INFO, "Asked to end", TEXT("how", shut_down_name(how)), NUMBER("signal", signal),
         NUMBER("sender", sender));
     if (init->ending->phase != PHASE_NONE)
         return;
-    init->ending->signal_sender = sender;
-    init->ending->signal_told = false;
-    init->ending->signal = signal;
-    CRASH_POINT("asked");
     if (init->ending->how == SHUT_DOWN_NONE) {
         init->ending->asked_at_ns = clock_now_ns();
         be_patient(init);

@@ -86,7 +86,8 @@ struct hand_over_message {
     uint32_t owner;   /* STORE, DROP: bits of enum hand_over_owner */
     uint32_t count;   /* entries below, or bytes of text */
     int32_t argument; /* SIGNAL: its number; SHUT_DOWN: how (| SHUT_DOWN_FORCE); LINE: log level */
-    int32_t status;   /* SHUT_DOWN: exit status of a container's init; SIGNAL: sender's pid */
+    int32_t status;   /* SHUT_DOWN: exit status of a container's init; SIGNAL: sender's pid;
+                       LINE: which one it is, 0: not known */
     union {
         uint32_t keys[HAND_OVER_KEYS_MAX];
         struct hand_over_ended ended[HAND_OVER_ENDED_MAX];

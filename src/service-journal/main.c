@@ -49,6 +49,7 @@ struct program {
         int fd;
     } * held; /* the services' pipes that init held for us, until HELD_DONE */
     size_t held_count;
+    int32_t last_line; /* of init's, by its number; 0: none yet */
 };
 
 struct waiting_message {
@@ -343,6 +344,17 @@ static void stand_still(void)
     }
 }
 
+/* An init that had a fault while it sent a line sends it again. */
+static void take_line(const struct hand_over_message *message)
+{
+    if (message->status && message->status == program.last_line)
+        return;
+    program.last_line = message->status;
+    journal_say(&program.journal, JOURNAL_OWN_ID,
+                (enum journal_level)log_syslog_level((enum log_level)message->argument),
+                message->text, message->count, 0);
+}
+
 static void on_init_message(const struct hand_over_message *message, const int *fds, size_t count)
 {
     switch (message->type) {
@@ -360,9 +372,7 @@ static void on_init_message(const struct hand_over_message *message, const int *
         write_all_and_say_so();
         break;
     case HAND_OVER_LINE:
-        journal_say(&program.journal, JOURNAL_OWN_ID,
-                    (enum journal_level)log_syslog_level((enum log_level)message->argument),
-                    message->text, message->count, 0);
+        take_line(message);
         break;
     case HAND_OVER_REFUSED:
         LOG(WARNING, "Init refused a descriptor", NUMBER("key", message->keys[0]));

@@ -5,7 +5,7 @@ import signal
 import struct
 import subprocess
 
-from harness import BUILD, children_of, open_fds, stat_of, until
+from harness import BUILD, children_of, hold, open_fds, stat_of, until
 from init_faults import FAULTS, FAULTS_QUIET_AT, crashing, ended, faults, write_field
 
 POWEROFF = 1
@@ -45,8 +45,7 @@ def test_a_message_that_is_being_taken_is_taken_once():
                 launcher.sync()
                 launcher.kill()
                 assert set(machine.launcher.start_ready().held()) == {16, 17, 18}
-                assert sum('memfd:held' in os.readlink(f'/proc/{machine.pid}/fd/{fd}')
-                           for fd in os.listdir(f'/proc/{machine.pid}/fd')) == 3
+                assert sum('memfd:held' in name for name in open_fds(machine.pid).values()) == 3
 
 
 def test_a_message_that_brings_init_down_twice_is_left_out_and_refused():
@@ -65,6 +64,51 @@ def test_a_message_that_brings_init_down_twice_is_left_out_and_refused():
         assert not [1 for name in open_fds(machine.pid).values() if 'memfd:held' in name][1:]
         launcher.kill()
         assert set(machine.launcher.start_ready().held()) == {18}
+
+
+def test_a_refusal_is_told_once_and_what_came_beside_it_is_kept():
+    for point in ('storing', 'stored', 'refusing', 'refused'):
+        with crashing(f'{point}:SEGV') as machine:
+            machine.boot()
+            launcher = machine.launcher.start_ready()
+            launcher.send('STORE', owner=1, keys=[16, 1 << 20, 17], fds=True)
+            assert launcher.wait('REFUSED')['keys'] == [1 << 20], point
+            launcher.sync()
+            assert faults(machine) == 1 and not launcher.has('REFUSED'), point
+            assert sum('memfd:held' in name for name in open_fds(machine.pid).values()) == 2, point
+            launcher.kill()
+            assert set(machine.launcher.start_ready().held()) == {16, 17}
+
+
+def test_a_line_of_init_that_may_have_been_sent_is_in_the_journal_once():
+    with crashing('line-sent:SEGV', launcher=None, journal=None) as machine:
+        machine.boot()
+        machine.wait_booted()
+        assert faults(machine) == 1
+        machine.slc('list')
+        lines = [line for line in machine.slc('journal', 'conit', '-o', 'cat').stdout.splitlines()]
+        said = [line for line in machine.console().splitlines() if 'conit starts' in line]
+        assert len(said) == 1 and sum('conit starts' in line for line in lines) == 1, lines
+        assert sum('A fault of init itself' in line for line in lines) == 1, lines
+
+
+def test_signals_that_came_together_with_one_that_brings_init_down_are_heeded():
+    with crashing('asked:SEGV') as machine:
+        machine.boot()
+        journal, launcher = machine.journal.start_ready(), machine.launcher.start_ready()
+        launcher.sync()
+        hold(machine.pid)
+        machine.signal(signal.SIGUSR1)
+        machine.signal(signal.SIGTERM)
+        machine.signal(signal.SIGCONT)
+        machine.wait_console(r'Asked to end .* signal=10\b')
+        machine.wait_console(r'Asked to end .* signal=15\b')
+        launcher.wait('SIGNAL', argument=signal.SIGTERM)
+        assert faults(machine) == 1
+        launcher.shut_down(POWEROFF)
+        journal.wait('DRAIN')
+        journal.do('send', type='DRAINED')
+        assert machine.wait_end() == 0
 
 
 def test_an_end_that_is_being_noted_is_reported_once():
@@ -179,6 +223,7 @@ def fault_in_upgrade_of_init(point, kind, wanted):
         machine.boot()
         launcher, journal = machine.launcher.start_ready(), machine.journal.start_ready()
         launcher.store([16, 17])
+        journal.sync()
         launcher.sync()
         fds, former = len(open_fds(machine.pid)), replace_init(machine)
         for wanted_now in (wanted, (INIT, 0, '')):
@@ -222,7 +267,9 @@ def test_a_new_init_that_cannot_be_executed_after_all_leaves_the_former_one():
     for plan in ([], ['not-executed:SEGV'], ['concluded:SEGV']):
         with crashing(*plan) as machine:
             machine.boot()
-            launcher, _ = machine.launcher.start_ready(), machine.journal.start_ready()
+            launcher, journal = machine.launcher.start_ready(), machine.journal.start_ready()
+            journal.sync()
+            launcher.sync()
             fds, former = len(open_fds(machine.pid)), os.stat(f'/proc/{machine.pid}/exe').st_ino
             (machine.folder / 'once.c').write_text(ONCE)
             subprocess.run(['cc', '-o', 'init.new', '-static', 'once.c'], cwd=machine.folder, check=True)
