@@ -153,12 +153,13 @@ static void on_pace(struct loop_timer *timer)
 {
     struct journal *journal = container_of(timer, struct journal, pace);
     uint64_t delay_ns = journal->pace_delay_ns;
-    unsigned fullest;
     size_t total = 0;
+    /* What came meanwhile is what the first look finds. */
+    const unsigned fullest = look(journal, &total);
+    unsigned again = fullest;
 
-    do
-        fullest = look(journal, &total);
-    while (fullest >= QUARTERS - 1 && total < TURN_BYTES && !journal->stalled);
+    while (again >= QUARTERS - 1 && total < TURN_BYTES && !journal->stalled)
+        again = look(journal, &total);
     if (journal->stalled || list_empty(&journal->busy))
         return;
     if (fullest >= QUARTERS / 2)
@@ -166,5 +167,5 @@ static void on_pace(struct loop_timer *timer)
     else if (!fullest)
         delay_ns = delay_ns * 2 < MOST_DELAY_NS ? delay_ns * 2 : MOST_DELAY_NS;
     journal->pace_delay_ns = delay_ns;
-    wait_for_pace(journal, fullest >= QUARTERS - 1 ? 0 : delay_ns);
+    wait_for_pace(journal, again >= QUARTERS - 1 ? 0 : delay_ns);
 }
