@@ -11,7 +11,7 @@ import tempfile
 import time
 
 LINES = 4_000_000
-FILE_BYTES = 64 << 20
+FILE_BYTES = 64 << 20  # of so many lines; of fewer less, so that there are as many files
 LARGE_BYTES = 10 << 30
 BEGIN = 1795305600  # 2026-11-22T00:00:00Z
 STEP_US = 37_123    # from line to line
@@ -37,6 +37,10 @@ def texts(number):
         yield f'req={i} status={503 if i % 5003 == 0 else 200} {pool[i * 7919 % 50_000]}'[:100].ljust(100, 'x')
 
 
+def file_bytes(number):
+    return FILE_BYTES * number // LINES
+
+
 def make_journal(folder, compressor, number):
     """Files as service-journal makes them, all but the last one compressed. Returns their names."""
     folder.mkdir(parents=True)
@@ -46,7 +50,7 @@ def make_journal(folder, compressor, number):
         us += STEP_US
         block.append(f'{stamp(us)} {"err" if i % 1000 == 0 else "info"} {text}\n')
         size += len(block[-1])
-        if size >= FILE_BYTES or i == number - 1:
+        if size >= file_bytes(number) or i == number - 1:
             name = stamp(first, '%Y%m%dT%H%M%S') + '.log' if i < number - 1 else 'current'
             (folder / name).write_text(''.join(block))
             os.utime(folder / name, (us // 1_000_000 + 1,) * 2)
@@ -56,11 +60,11 @@ def make_journal(folder, compressor, number):
     return [f'{name}.zst' for name in names[:-1]] + names[-1:]
 
 
-def make_large(folder, of):
+def make_large(folder, of, number):
     """A journal of LARGE_BYTES: a compressed file again and again, under other names."""
     folder.mkdir(parents=True)
     packed = next(of.glob('*.zst'))
-    for i in range(LARGE_BYTES // FILE_BYTES):
+    for i in range(LARGE_BYTES // file_bytes(number)):
         (folder / f'{stamp(BEGIN * 1_000_000 + i, "%Y%m%dT%H%M%S")}.log.zst').hardlink_to(packed)
     (folder / 'current').hardlink_to(of / 'current')
 
@@ -85,7 +89,7 @@ def measure_reading(programs, runs, number=LINES):
     slc = f'{programs}/slc --runtime {folder}/none --logs {folder}/logs journal --no-pager'
     try:
         names = make_journal(folder / 'logs/big', programs / 'compress-journal', number)
-        make_large(folder / 'logs/large', folder / 'logs/big')
+        make_large(folder / 'logs/large', folder / 'logs/big', number)
         packed = ' '.join(str(folder / 'logs/big' / name) for name in names[:-1])
         plain = f'{{ zstdcat {packed}; cat {folder}/logs/big/current; }}'
         result = {'lines': number, 'search': {}, 'tail': {}}
