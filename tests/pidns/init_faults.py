@@ -4,26 +4,14 @@ import os
 import pathlib
 import platform
 import re
-import shutil
 import signal
 import struct
-import subprocess
 
-from harness import BUILD, FAKE, ROOT, Machine, Skip, children_of, open_fds, stat_of, until
+from bad_code import CODE, address_of
+from harness import BUILD, FAKE, Machine, Skip, children_of, open_fds, stat_of, until
 
 BUILD_INIT = BUILD / 'init'
 NO_FILES = '(Too many open files|No file descriptors available)'  # EMFILE, as each C library says it
-
-# x86-64 code, each a real fault of its kind.
-CODE = {
-    'SIGSEGV': bytes.fromhex('31c08b00'),                          # reads address 0
-    'SIGILL': bytes.fromhex('0f0b'),                               # no instruction
-    'SIGFPE': bytes.fromhex('31c9f7f1'),                           # divides by zero
-    'SIGBUS': bytes.fromhex('9c810c24000004009d8b442401'),         # aligned access only, then not
-    'SIGABRT': bytes.fromhex('b8270000000f0589c789c6ba06000000b8ea0000000f05'),  # as abort(3) does
-    'STACK': bytes.fromhex('e8fbffffff'),                          # calls itself for ever
-}
-
 
 SLEEPS = ('128', '232', '281')  # rt_sigtimedwait, epoll_wait, epoll_pwait
 
@@ -44,24 +32,12 @@ def poison(machine, kind):
     machine.signal(signal.SIGCHLD)
 
 
-def address_of(symbol, maps):
-    """Where a function of init is, by the file that out/ and the flat folder have copies of (which are
-    stripped in out/), in a process with these /proc/PID/maps."""
-    kind = os.environ.get('CONIT_BUILD_KIND', 'asan')
-    file = ROOT / {'asan': 'build/test', 'release': 'build/small'}.get(kind, 'none') / 'src/init/init'
-    if platform.machine() != 'x86_64' or not file.exists() or not shutil.which('nm'):
-        raise Skip(f'nobody can tell where {symbol} is in init: {file}, nm, x86-64')
-    listed = subprocess.run(['nm', '--defined-only', file], capture_output=True, text=True, check=True)
-    found = [line.split() for line in listed.stdout.splitlines() if line.endswith(f' {symbol}')]
-    assert len(found) == 1, f'{symbol} is {len(found)} times in {file}'
-    base = next(line for line in maps.splitlines() if '/init' in line).split('-')[0]
-    relative = file.read_bytes()[16:18] == b'\3\0'  # ET_DYN
-    return int(found[0][0], 16) + (int(base, 16) if relative else 0)
-
-
 def poison_function(machine, symbol, kind):
     """The next call of that function is a fault."""
-    at = address_of(symbol, pathlib.Path(f'/proc/{machine.pid}/maps').read_text(encoding='utf-8'))
+    maps = pathlib.Path(f'/proc/{machine.pid}/maps').read_text(encoding='utf-8')
+    at = address_of(symbol, maps, os.environ.get('CONIT_BUILD_KIND', 'asan'))
+    if at is None:
+        raise Skip(f'nobody can tell where {symbol} is in this init')
     with open(f'/proc/{machine.pid}/mem', 'r+b', buffering=0) as memory:
         memory.seek(at)
         memory.write(CODE[kind])
