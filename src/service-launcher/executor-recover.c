@@ -108,14 +108,12 @@ static void register_again(struct process *process)
 {
     struct launcher *launcher = process->executor->launcher;
     const struct service *service = process_service(process);
-    int fd =
-        process->pipe_fd < 0 ? -1 : fcntl(process->pipe_fd, F_DUPFD_CLOEXEC, SPAWN_FD_LAST + 1);
-    if (fd < 0)
+    if (process->pipe_fd < 0)
         return;
     journal_client_register(launcher->journal, service->slot,
                             service_name(&launcher->manager, service), service->definition->logs,
                             service->definition->console ? JOURNAL_FLAG_CONSOLE : 0,
-                            &service->definition->quota, fd);
+                            &service->definition->quota, JOURNAL_CLIENT_OPEN_PIPE);
 }
 
 /* The event that takes the machine on; EVENT_NONE when a process that runs will. */

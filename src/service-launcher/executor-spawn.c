@@ -125,6 +125,14 @@ static int open_again(int fd, int flags)
     return opened < 0 ? -errno : opened;
 }
 
+int executor_open_pipe(struct executor *executor, uint32_t slot)
+{
+    const struct process *process = executor_process(executor, slot);
+    if (!process || (process->pipe_fd < 0 && process->output_fd < 0))
+        return -ENOENT;
+    return open_again(process->pipe_fd >= 0 ? process->pipe_fd : process->output_fd, O_RDWR);
+}
+
 /* The service's own writing end, from the description that init had kept. */
 static int recover_pipe(struct process *process)
 {

@@ -73,6 +73,10 @@ void executor_on_new_journal(struct executor *executor);
 
 void executor_on_registered(struct executor *executor, uint32_t slot);
 
+/* A descriptor of its output pipe, for reading and writing, the caller's; -ENOENT when it has no
+ * pipe, or another -errno. */
+int executor_open_pipe(struct executor *executor, uint32_t slot);
+
 /* The service is idle, and not about to start again: what is held for it is given back in the next
  * executor_rest_all(), if it still is. */
 void executor_rest(struct executor *executor, struct service *service);

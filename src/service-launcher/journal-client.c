@@ -24,7 +24,8 @@ struct queued {
     uint16_t type;
     bool kept;      /* in the outbox */
     bool announced; /* a registration that was said to be waiting */
-    int fd;         /* a registration's pipe until it is acknowledged; else -1 */
+    int fd;         /* a registration's pipe until it is acknowledged, or
+                       JOURNAL_CLIENT_OPEN_PIPE; else -1 */
     struct quota quota;
     uint64_t run[2];
     size_t name_bytes;
@@ -46,6 +47,12 @@ static int send_one(struct journal_client *client, const struct queued *queued)
 {
     struct journal_link_message message;
     const char *text = queued->words + queued->name_bytes + 1;
+    AUTO_CLOSE int opened = queued->fd == JOURNAL_CLIENT_OPEN_PIPE
+                                ? client->open_pipe(client->context, queued->id)
+                                : -1;
+
+    if (queued->fd == JOURNAL_CLIENT_OPEN_PIPE && opened < 0)
+        return opened == -ENOENT ? 0 : opened;
 
     memset(&message, 0, offsetof(struct journal_link_message, text));
     message.type = queued->type;
@@ -58,7 +65,7 @@ static int send_one(struct journal_client *client, const struct queued *queued)
     memcpy(message.run, queued->run, sizeof message.run);
     memcpy(message.name, queued->words, queued->name_bytes + 1);
     memcpy(message.text, text, strlen(text) + 1);
-    return journal_link_send(client->source.fd, &message, queued->fd);
+    return journal_link_send(client->source.fd, &message, opened >= 0 ? opened : queued->fd);
 }
 
 static void on_retry(struct loop_timer *timer);
@@ -137,7 +144,8 @@ int journal_client_register(struct journal_client *client, uint32_t id, const ch
         folder = "";
     size_t folder_bytes = strlen(folder);
     if (strlen(name) >= JOURNAL_LINK_NAME_BYTES || folder_bytes >= JOURNAL_LINK_TEXT_BYTES) {
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return -EINVAL;
     }
     int failed = enqueue(client, JOURNAL_REGISTER, id, name, folder, folder_bytes, fd, &queued);

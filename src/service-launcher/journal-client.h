@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #define JOURNAL_CLIENT_EVENTS_MAX 4096 /* not yet acknowledged; more are dropped and counted */
+#define JOURNAL_CLIENT_OPEN_PIPE  (-2) /* for a descriptor: open_pipe gives it when it is sent */
 
 /* A drain under way, embedded in the object that waits for it. A zeroed one is unset. */
 struct journal_drain {
@@ -55,6 +56,10 @@ struct journal_client {
     void (*on_matched)(void *context, uint32_t id, const uint64_t run[2]);
     void (*on_new_journal)(void *context);
     void (*on_note)(void *context, uint32_t level, const char *text);
+    /* A descriptor of the service's pipe, which is closed once it is sent: thousands of services
+     * that are taken up need no descriptor more. -ENOENT: it has none any more, and nothing is
+     * sent; another -errno: it is tried again later. */
+    int (*open_pipe)(void *context, uint32_t id);
     void *context;
 };
 
@@ -71,7 +76,7 @@ void journal_client_finish(struct journal_client *client);
 
 /* Gives the read end of a service's output pipe (any description of the pipe will do: the journal
  * opens its own) to the journal. `folder` NULL: LOGS/NAME. `flags`: enum journal_flag. `fd` is
- * taken in every case.
+ * taken in every case, or JOURNAL_CLIENT_OPEN_PIPE.
  * Returns 0 when the message is in the kernel's queue; -EAGAIN when it is queued here, and
  * on_registered will tell; -ENOMEM or -EINVAL (name or folder too long) when nothing is sent. */
 int journal_client_register(struct journal_client *client, uint32_t id, const char *name,

@@ -311,6 +311,12 @@ static void on_registered(void *context, uint32_t slot)
     executor_on_registered(launcher.executor, slot);
 }
 
+static int open_pipe(void *context, uint32_t slot)
+{
+    (void)context;
+    return executor_open_pipe(launcher.executor, slot);
+}
+
 static void on_match_taken(void *context, uint32_t slot, const uint64_t run[2])
 {
     (void)context;
@@ -591,6 +597,7 @@ static int open_journal(int link_fd)
     int failed =
         journal_client_init(&journal, &launcher.loop, link_fd, &state.header->link_sequence);
     journal.on_registered = on_registered;
+    journal.open_pipe = open_pipe;
     journal.on_match_taken = on_match_taken;
     journal.on_matched = on_matched;
     journal.on_new_journal = on_new_journal;

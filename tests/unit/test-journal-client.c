@@ -103,6 +103,67 @@ TEST(a_registration_arrives_with_its_pipe_and_is_kept_until_acknowledged)
     finish();
 }
 
+/* ---- pipes that are opened when they are sent --------------------------------------------------
+ */
+
+static int next_pipe; /* what open_pipe says */
+
+static int open_pipe(void *context, uint32_t id)
+{
+    (void)context;
+    CHECK_NUMBER(id, 7);
+    return next_pipe < 0 ? next_pipe : fcntl(next_pipe, F_DUPFD_CLOEXEC, 100);
+}
+
+static int register_pipe(int pipe_fd)
+{
+    client.open_pipe = open_pipe;
+    next_pipe = pipe_fd;
+    return journal_client_register(&client, 7, "web", NULL, 0, &quota, JOURNAL_CLIENT_OPEN_PIPE);
+}
+
+TEST(a_pipe_that_is_opened_when_it_is_sent_is_closed_then_and_opened_again_for_a_new_journal)
+{
+    struct journal_link_message message;
+    int fd, pipes[2];
+
+    begin();
+    CHECK_NUMBER(pipe(pipes), 0);
+    CHECK_NUMBER(register_pipe(pipes[0]), 0);
+    CHECK(fcntl(100, F_GETFD) < 0);
+    for (int journals = 0; journals < 2; journals++) {
+        CHECK_NUMBER(journal_link_receive(sockets[1], &message, &fd), 1);
+        CHECK_NUMBER(message.type, JOURNAL_REGISTER);
+        CHECK(fd >= 0);
+        close(fd);
+        say(JOURNAL_HELLO, 0, 0);
+    }
+    say(JOURNAL_ACK, 1, 0);
+    CHECK_NUMBER(queued(), 0);
+    close(pipes[0]);
+    close(pipes[1]);
+    finish();
+}
+
+TEST(a_pipe_that_is_gone_is_not_sent_and_one_that_cannot_be_opened_is_tried_again)
+{
+    int pipes[2];
+
+    begin();
+    CHECK_NUMBER(pipe(pipes), 0);
+    CHECK_NUMBER(register_pipe(-ENOENT), 0);
+    CHECK_NUMBER(hear().type, 0);
+    CHECK_NUMBER(register_pipe(-EMFILE), -EAGAIN);
+    CHECK(client.retry.set);
+    next_pipe = pipes[0];
+    journal_client_flush(&client);
+    CHECK_NUMBER(hear().type, JOURNAL_REGISTER);
+    CHECK_NUMBER(registered, 1);
+    close(pipes[0]);
+    close(pipes[1]);
+    finish();
+}
+
 TEST(what_holds_for_all_journals_arrives_in_one_message)
 {
     struct journal_link_message message;
