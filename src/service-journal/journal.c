@@ -85,10 +85,14 @@ static void tell_others(struct journal *journal, const struct service *service)
     writer_see(&journal->writer);
 }
 
+/* The message counts as carried out before the note goes, which says so until then. */
 void journal_end_step(struct journal *journal, struct service *service)
 {
+    struct journal_note *note = journal_state_note(&journal->state);
     carry_out(journal, service);
-    __atomic_store_n(&journal_state_note(&journal->state)->active, 0, __ATOMIC_SEQ_CST);
+    if (note->sequence)
+        journal_state_set_sequence(&journal->state, note->sequence);
+    __atomic_store_n(&note->active, 0, __ATOMIC_SEQ_CST);
     tell_others(journal, service);
 }
 
@@ -185,12 +189,13 @@ void journal_cut(struct journal *journal, struct service *service, bool seal)
         queue_put(&journal->queue, 0, QUEUE_SEAL);
 }
 
-/* A line that the service did not print. */
-static void write_event(struct journal *journal, struct service *service, enum journal_level level,
-                        const char *text, size_t bytes)
+void journal_put_event(struct journal *journal, struct service *service, enum journal_level level,
+                       const char *text, size_t bytes)
 {
     char line[JOURNAL_PREFIX_BYTES + JOURNAL_LINK_TEXT_BYTES + 2], time[CLOCK_RFC3339_BYTES];
 
+    if (bytes > JOURNAL_LINK_TEXT_BYTES)
+        bytes = JOURNAL_LINK_TEXT_BYTES;
     clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
     journal_cut(journal, service, false);
     size_t used = journal_format_prefix(
@@ -227,7 +232,7 @@ static void say_dropped(struct journal *journal, struct service *service, uint32
                 service->book->quota.rate_lines);
     add_interval(&text, service->book->quota.rate_interval_ms);
     text_add_char(&text, '"');
-    write_event(journal, service, JOURNAL_WARNING, text.data, text.used_bytes);
+    journal_put_event(journal, service, JOURNAL_WARNING, text.data, text.used_bytes);
 }
 
 void journal_say_dropped(struct journal *journal, struct service *service)
@@ -485,7 +490,6 @@ void journal_say(struct journal *journal, uint32_t id, enum journal_level level,
     journal_drain_service(journal, service);
     journal_make_room(journal, journal_step_need(service));
     journal_begin_step(journal, service, NULL, sequence);
-    write_event(journal, service, level, text,
-                bytes > JOURNAL_LINK_TEXT_BYTES ? JOURNAL_LINK_TEXT_BYTES : bytes);
+    journal_put_event(journal, service, level, text, bytes);
     journal_end_step(journal, service);
 }

@@ -134,8 +134,10 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_pla
 void journal_say(struct journal *journal, uint32_t id, enum journal_level level, const char *text,
                  size_t bytes, uint64_t sequence);
 
-/* What is printed by now is read, and an unfinished line ended. */
-void journal_end_run(struct journal *journal, uint32_t id);
+/* What is printed by now is read, and an unfinished line ended; behind it comes an event, unless
+ * that is "". All of it is there at once, for what is printed next is another run's. */
+void journal_end_run(struct journal *journal, uint32_t id, enum journal_level level,
+                     const char *text, uint64_t sequence);
 
 void journal_forget(struct journal *journal, uint32_t id);
 
@@ -187,6 +189,9 @@ void journal_begin_rest(struct journal *journal, const struct journal_live *live
 void journal_end_line(struct journal *journal, struct service_pipe *pipe);
 void journal_put_line_end(struct journal *journal, struct service *service);
 void journal_say_dropped(struct journal *journal, struct service *service);
+/* A line that the service did not print. */
+void journal_put_event(struct journal *journal, struct service *service, enum journal_level level,
+                       const char *text, size_t bytes);
 void journal_cut(struct journal *journal, struct service *service, bool seal);
 
 /* Closes it; its unfinished line is ended. */

@@ -175,9 +175,8 @@ static int carry_out(struct launcher_link *link, const struct journal_link_messa
         say(journal, message);
         break;
     case JOURNAL_RUN_ENDED:
-        journal_end_run(journal, message->id);
-        if (*message->text)
-            say(journal, message);
+        journal_end_run(journal, message->id, (enum journal_level)message->level, message->text,
+                        message->sequence);
         break;
     case JOURNAL_FORGET:
         journal_forget(journal, message->id);

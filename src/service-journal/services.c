@@ -151,6 +151,9 @@ void journal_begin(struct journal *journal)
     struct journal_note *note = journal_state_note(&journal->state);
 
     journal->own.live = journal_state_live(&journal->state, JOURNAL_SLOT_OWN);
+    /* What puts nothing into the queue moves no head: its message tells that it was done. */
+    if (note->sequence && note->sequence <= journal_state_sequence(&journal->state))
+        note->active = 0;
     if (note->active && note->slot < JOURNAL_SLOTS_MAX &&
         note->head == queue_head(&journal->queue)) {
         struct journal_live *live = journal_state_live(&journal->state, note->slot);
@@ -491,18 +494,23 @@ void journal_end_rates(struct journal *journal)
     }
 }
 
-void journal_end_run(struct journal *journal, uint32_t id)
+void journal_end_run(struct journal *journal, uint32_t id, enum journal_level level,
+                     const char *text, uint64_t sequence)
 {
     struct service *service = journal_find(journal, id);
+    if (!service && *text)
+        journal_say(journal, id, level, text, strlen(text), sequence);
     if (!service)
         return;
     intake_drain(journal->intake); /* there may be last words of it */
     journal_drain_service(journal, service);
     journal_make_room(journal, journal_step_need(service));
-    journal_begin_step(journal, service, NULL, 0);
+    journal_begin_step(journal, service, NULL, sequence);
     list_for_each(node, &service->pipes)
         journal_end_line(journal, container_of(node, struct service_pipe, node));
     journal_say_dropped(journal, service);
+    if (*text)
+        journal_put_event(journal, service, level, text, strlen(text));
     journal_end_step(journal, service);
     journal_unmatch(journal, id, NULL);
 }
@@ -512,7 +520,7 @@ void journal_forget(struct journal *journal, uint32_t id)
     struct service *service = journal_find(journal, id);
     if (!service)
         return;
-    journal_end_run(journal, id);
+    journal_end_run(journal, id, JOURNAL_INFO, "", 0);
     list_for_each(node, &service->pipes)
         journal_close_pipe(journal, container_of(node, struct service_pipe, node));
     intake_forget(journal->intake, id);

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pathlib
 import re
+import select
 import signal
 import subprocess
 import time
@@ -83,6 +84,43 @@ def test_a_kill_at_any_even_system_call_loses_and_doubles_no_line_and_no_event()
 
 def test_a_kill_at_any_odd_system_call_loses_and_doubles_no_line_and_no_event():
     kill_at_steps(1, 2)
+
+
+def test_a_kill_while_a_writer_that_slept_is_woken_for_an_event_does_not_double_it():
+    """Nothing is printed before it, so that it is the event that wakes the writer."""
+    with machine() as m:
+        out = m.service(0, 'web')
+        steps, more, said = 0, True, []
+        while more:
+            os.write(out, b'half')
+            m.drain()
+            m.wait_done()
+            stepper = Stepper(m.process)
+            m.say_link(EVENT, 0, text=b'event %d' % steps)
+            m.say_link(RUN_ENDED, 0, text=b'ended %d' % steps)
+            stepper.step(steps)
+            more = not select.select([m.link], [], [], 0)[0]  # until it has answered
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            os.write(out, b'unfin')  # of the next run, or of this one if it has not ended yet
+            m.start()
+            m.drain()
+            os.write(out, b'ished\n')
+            m.drain()
+            said += [b'event %d' % steps, b'ended %d' % steps]
+            steps += 1
+        assert steps > 10
+        lines = m.lines('web')
+        assert [text for mark, _, text in lines if mark == '+'] == said
+        printed = []
+        for mark, _, text in lines:
+            if mark == '-':
+                printed[-1] += text
+            elif not mark:
+                printed.append(text)
+        assert set(printed) <= {b'half', b'unfinished', b'halfunfin', b'ished'}, printed
+        os.close(out)
 
 
 def kill_between_parts(first, stride):
