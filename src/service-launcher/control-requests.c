@@ -5,52 +5,25 @@
  * the call's timer to now, and the timer writes, ends and frees. Events of a monitor are the
  * exception: they are written at once, because the state may be another one later; nothing is
  * closed there either. */
-#include "service-launcher/control.h"
+#include "service-launcher/control-call.h"
 #include "service-launcher/request-store.h"
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "log/log.h"
-#include "service/name.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PROGRESS_EVERY_NS  (2 * NS_PER_SEC) /* a client gives up after 5 s without a word */
-#define PROGRESS_LEAST_NS  (50 * NS_PER_MS) /* between two, however much happens */
-#define PROGRESS_ITEMS_MAX 20               /* services that one names */
-#define DRAIN_MAX_NS       (4 * NS_PER_SEC) /* then the client reads what there is */
-#define EVENTS_MAX_BYTES   (4u << 20)       /* not yet read by a client that monitors */
-
-enum call_kind { CALL_REQUEST, CALL_DRAIN, CALL_MONITOR, CALL_RELOAD, CALL_UPGRADE };
-
-struct call {
-    enum call_kind kind;
-    struct connection *connection;
-    struct list link; /* in control->calls, of requests with `more` and monitors */
-    struct loop_timer timer;
-    uint64_t give_up_at_ns;  /* 0: never */
-    uint64_t progress_at_ns; /* the next one at the latest; 0: the client wants none */
-    uint64_t told_at_ns;     /* the last one */
-    bool done;               /* the request has settled, the journal has drained */
-    bool changed;            /* something has happened since the last progress */
-    struct request request;
-    char **names; /* of the request's items: a service may be forgotten before its reply */
-    size_t name_count;
-    struct journal_drain drain;
-    struct reload_request *reload; /* NULL once it has answered */
-    json_t *patterns;              /* of a monitor; a reference of ours, or NULL */
-};
+#define PROGRESS_EVERY_NS (2 * NS_PER_SEC) /* a client gives up after 5 s without a word */
+#define PROGRESS_LEAST_NS (50 * NS_PER_MS) /* between two, however much happens */
+#define DRAIN_MAX_NS      (4 * NS_PER_SEC) /* then the client reads what there is */
+#define EVENTS_MAX_BYTES  (4u << 20)       /* not yet read by a client that monitors */
 
 static struct loop *loop_of(const struct call *call)
 {
     return &call->connection->control->launcher->loop;
-}
-
-static struct manager *manager_of(const struct call *call)
-{
-    return &call->connection->control->launcher->manager;
 }
 
 /* ---- life ----------------------------------------------------------------------------------- */
@@ -94,109 +67,6 @@ void control_end_call(struct connection *connection)
     free(call);
 }
 
-/* ---- replies of a request ------------------------------------------------------------------- */
-
-static const char *outcome_word(const struct call *call, const struct request_item *item,
-                                bool waited)
-{
-    static const char *const words[] = {
-        [OUTCOME_DONE] = "done",       [OUTCOME_ALREADY] = "already",
-        [OUTCOME_FAILED] = "failed",   [OUTCOME_OVERTAKEN] = "overtaken",
-        [OUTCOME_REFUSED] = "refused",
-    };
-    if (item->outcome == OUTCOME_PENDING)
-        return waited ? "timed-out" : "begun";
-    return words[item->outcome];
-}
-
-/* Why it was not even begun; where its file does not load, or it is in a cycle, with the first of
- * its errors. */
-static void put_refusal(struct show *show, const struct service *service, const char *why)
-{
-    const char *errors = service ? service->cycle ? service->cycle : service->errors : NULL;
-    char words[1000];
-
-    if (service && service->cycle) /* which begins "in a cycle" */
-        text_format(words, sizeof words, "it is %s", errors);
-    else
-        text_format(words, sizeof words, "%s%s%.*s", why, errors ? ": " : "",
-                    errors ? (int)strcspn(errors, "\n") : 0, errors ? errors : "");
-    json_add_string(show->writer, "reason", words);
-}
-
-static void put_result(struct show *show, const struct call *call, size_t index, bool waited)
-{
-    static const char *const verbs[REQUEST_VERBS] = {
-        [REQUEST_START] = "start",   [REQUEST_STOP] = "stop",   [REQUEST_RESTART] = "restart",
-        [REQUEST_RELOAD] = "reload", [REQUEST_RESET] = "reset",
-    };
-    const struct manager *manager = manager_of(call);
-    const struct request_item *item = &call->request.items[index];
-    const struct service *service = &manager->services[item->slot];
-    bool there = service->in_use && !strcmp(service_name(manager, service), call->names[index]);
-
-    json_begin(show->writer, '{');
-    json_add_string(show->writer, "name", call->names[index]);
-    json_add_string(show->writer, "outcome", outcome_word(call, item, waited));
-    json_add_string(show->writer, "state",
-                    there ? service_state_shown(manager, service) : "stopped");
-    if (item->outcome == OUTCOME_REFUSED)
-        put_refusal(show, there ? service : NULL, refusal_words(item->why));
-    else if (there)
-        show_reason(show, service);
-    else /* an instance is forgotten once it has stopped */
-        json_add_string(show->writer, "reason",
-                        service_name_instance(call->names[index]) ? NULL : "its file was removed");
-    json_add_string(show->writer, "by",
-                    item->outcome == OUTCOME_OVERTAKEN ? verbs[item->by] : NULL);
-    json_add_bool(show->writer, "taken_along", item->taken_along);
-    json_end(show->writer, '}');
-}
-
-static void reply_results(struct call *call, bool waited)
-{
-    struct json_writer writer = connection_writer(call->connection);
-    struct show show = show_begin(call->connection->control, &writer);
-
-    varlink_begin_reply(&writer, false);
-    json_put_key(&writer, "results");
-    json_begin(&writer, '[');
-    for (size_t i = 0; i < call->request.count; i++)
-        put_result(&show, call, i, waited);
-    json_end(&writer, ']');
-    connection_end_message(call->connection, &writer);
-}
-
-/* What the request waits for: of its services those that have not settled, with what they say
- * themselves ("waits for db"). */
-static void reply_progress(struct call *call)
-{
-    struct json_writer writer = connection_writer(call->connection);
-    struct show show = show_begin(call->connection->control, &writer);
-    const struct manager *manager = manager_of(call);
-    size_t shown = 0;
-
-    varlink_begin_reply(&writer, true);
-    json_put_key(&writer, "progress");
-    json_begin(&writer, '[');
-    for (size_t i = 0; i < call->request.count && shown < PROGRESS_ITEMS_MAX; i++) {
-        const struct request_item *item = &call->request.items[i];
-        const struct service *service = &manager->services[item->slot];
-        if (item->outcome != OUTCOME_PENDING)
-            continue;
-        shown++;
-        json_begin(&writer, '{');
-        json_add_string(&writer, "name", call->names[i]);
-        json_add_string(&writer, "state", service_state_shown(manager, service));
-        show_reason(&show, service);
-        show_time(&show, "since", service_body(manager, service)->since_ns);
-        json_end(&writer, '}');
-    }
-    json_end(&writer, ']');
-    json_add_number(&writer, "pending", (int64_t)call->request.pending);
-    connection_end_message(call->connection, &writer);
-}
-
 /* ---- the call's timer ----------------------------------------------------------------------- */
 
 static void on_timer(struct loop_timer *timer);
@@ -231,7 +101,7 @@ static void call_tell(struct call *call, uint64_t now)
     else if (!buffer_used(&call->connection->output) && call->kind == CALL_UPGRADE)
         control_reply_upgrading(call->connection);
     else if (!buffer_used(&call->connection->output))
-        reply_progress(call);
+        call_reply_progress(call);
     call->changed = false;
     call->told_at_ns = now;
     call->progress_at_ns = now + PROGRESS_EVERY_NS;
@@ -260,7 +130,7 @@ static void on_timer(struct loop_timer *timer)
         else if (call->kind == CALL_UPGRADE)
             control_reply_upgraded(connection);
         else
-            reply_results(call, true);
+            call_reply_results(call, true);
         control_end_call(connection);
         connection_wake(connection);
         return;
@@ -271,8 +141,7 @@ static void on_timer(struct loop_timer *timer)
     call_sleep(call);
 }
 
-/* ---- start, stop, restart, reload, reset
- * ------------------------------------------------------------------- */
+/* ---- start, stop, restart, reload, reset --------------------------------------------------- */
 
 static void on_request_done(struct request *request)
 {
@@ -520,7 +389,7 @@ void control_start_request(struct connection *connection, const struct arguments
     if (r < 0) {
         control_end_call(connection);
     } else if (!call->request.pending || !arguments->wait || arguments->oneway) {
-        reply_results(call, arguments->wait);
+        call_reply_results(call, arguments->wait);
         control_end_call(connection);
     } else {
         wait_for_request(call, arguments);
