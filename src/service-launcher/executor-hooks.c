@@ -142,7 +142,8 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
      */
     note_end(process, &body, kind, value);
     executor_release_hook(process);
-    if (failed && body.state != STATE_RELOADING) { /* that one's reason is told */
+    bool stopped = body.state == STATE_STOPPING || body.state == STATE_KILLING; /* by us */
+    if (failed && !stopped && body.state != STATE_RELOADING) { /* that one's reason is told */
         LOG(WARNING, "A hook failed", TEXT("service", name),
             TEXT("command", command ? command[0] : "?"),
             NUMBER(kind == EXIT_CODE ? "exit" : "signal", value));
@@ -152,7 +153,7 @@ void executor_hook_ended(struct process *process, enum exit_kind kind, int value
     }
     enum service_event event = decides ? EVENT_HOOKS_FAILED : EVENT_HOOKS_OK;
     /* A stop that came while the hook ran goes on from its end, whatever is left in the list. */
-    if (!decides && body.state != STATE_STOPPING && body.state != STATE_KILLING)
+    if (!decides && !stopped)
         event = executor_next_hook(process);
     if (event != EVENT_NONE)
         manager_event(&launcher->manager, service, event);

@@ -231,6 +231,9 @@ def test_stop_while_it_starts_ends_the_start():
         machine.slc('stop', 'd', 'task')
         assert look(machine, 'd')['state'] == look(machine, 'task')['state'] == 'stopped'
         assert sleeps(machine, '777') == 0
+        said = events(machine, 'd')  # that its hook was ended is what was asked for
+        assert said and not any('hook' in line for line in said), said
+        assert 'A hook failed' not in machine.console()
 
 
 def test_after_the_time_out_all_of_it_is_killed_in_every_mode():
