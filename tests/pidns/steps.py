@@ -5,6 +5,7 @@
     stepper.step(count)            so many entries and exits further, of whichever comes to one
     stepper.kill()                 or release(), which lets it go on by itself
 """
+import contextlib
 import ctypes
 import os
 import platform
@@ -47,6 +48,17 @@ def syscall_of(thread):
     return (info[3], info[4]) if info[0] & 0xff == 1 else (None, None)
 
 
+@contextlib.contextmanager
+def child_events():
+    """Yields a function that waits until something has happened to a child since it was looked last,
+    so many seconds at most: SIGCHLD stays pending until then."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    try:
+        yield lambda seconds: signal.sigtimedwait([signal.SIGCHLD], max(seconds, 0))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Stepper:
     def __init__(self, process):
         self.pid = process.pid
@@ -61,6 +73,10 @@ class Stepper:
 
     def next_stop(self):
         """The thread that comes to an entry or exit next. None: all of them only wait."""
+        with child_events() as wait:
+            return self._next_stop(wait)
+
+    def _next_stop(self, wait):
         for thread in self.stopped:
             ptrace(PTRACE_SYSCALL, thread)
         self.stopped.clear()
@@ -68,7 +84,7 @@ class Stepper:
         while time.monotonic() < idle:
             thread, status = os.waitpid(-1, WALL | os.WNOHANG)
             if not thread:
-                time.sleep(0.0005)
+                wait(idle - time.monotonic())
                 continue
             assert os.WIFSTOPPED(status), status
             if os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:

@@ -26,13 +26,13 @@ SAMPLE = os.environ.get('CONIT_STEPS', '6')
 class One(Stepper):
     """Of one thread; other children of this process are left alone."""
 
-    def next_stop(self):
+    def _next_stop(self, wait):
         ptrace(PTRACE_SYSCALL, self.pid)
         idle = time.monotonic() + IDLE_SECONDS
         while time.monotonic() < idle:
             pid, status = os.waitpid(self.pid, WALL | os.WNOHANG)
             if not pid:
-                time.sleep(0.0002)
+                wait(idle - time.monotonic())
                 continue
             assert os.WIFSTOPPED(status), f'the launcher ended by itself: {status}'
             if os.WSTOPSIG(status) == signal.SIGTRAP | 0x80:

@@ -96,9 +96,10 @@ TEST(descendants_are_found_however_far_away_and_zombies_are_not)
     end_child(pid);
 }
 
-/* A subreaper below which one process lives at any time: each makes the next one and ends. The
- * first writes to `done`, the last one closes it, and ends once `go` is closed. */
-static pid_t make_chain(int length, useconds_t life_us, const int done[2], const int go[2])
+/* A subreaper below which one process lives at any time: each makes the next one and ends, where
+ * `turns` is given once it has read a byte there. The first writes to `done`, the last one closes
+ * it, and ends once `go` is closed. */
+static pid_t make_chain(int length, const int *turns, const int done[2], const int go[2])
 {
     char byte;
     pid_t pid = fork();
@@ -116,7 +117,8 @@ static pid_t make_chain(int length, useconds_t life_us, const int done[2], const
     if (write(done[1], "x", 1) != 1)
         _exit(1);
     for (int i = 0; i < length; i++) {
-        usleep(life_us);
+        if (turns && read(turns[0], &byte, 1) != 1)
+            _exit(1);
         if (fork() != 0)
             _exit(0);
     }
@@ -127,19 +129,22 @@ static pid_t make_chain(int length, useconds_t life_us, const int done[2], const
 
 /* That somebody is found can be asked of no look: on a busy machine all looks of a call may take
  * longer than each lives. That it does not say there is nobody can. */
-static void check_chain(int length, useconds_t life_us)
+static void check_chain(int length, bool waits)
 {
-    int done[2], go[2];
+    int done[2], go[2], turns[2];
     bool never_none = true;
     char byte;
-    if (pipe(done) < 0 || pipe(go) < 0)
+    if (pipe(done) < 0 || pipe(go) < 0 || pipe(turns) < 0)
         abort();
-    pid_t pid = make_chain(length, life_us, done, go);
+    pid_t pid = make_chain(length, waits ? turns : NULL, done, go);
     close(done[1]);
     CHECK_NUMBER(read(done[0], &byte, 1), 1);
     struct pollfd over = {.fd = done[0], .events = POLLIN};
-    while (poll(&over, 1, 0) == 0) {
+    for (int looks = 0; poll(&over, 1, 0) == 0; looks++) {
         pid_t *found = NULL;
+        /* Just before a look, so that one ends within it. */
+        if (waits && looks % 3 == 0 && looks / 3 < length)
+            CHECK_NUMBER(write(turns[1], "x", 1), 1);
         ssize_t count = processes_below(pid, &found);
         never_none = never_none && (count > 0 || count == -EAGAIN);
         free(found);
@@ -148,13 +153,15 @@ static void check_chain(int length, useconds_t life_us)
     close(go[1]);
     close(go[0]);
     close(done[0]);
+    close(turns[0]);
+    close(turns[1]);
     waitpid(pid, NULL, 0);
 }
 
 TEST(where_somebody_lives_at_any_time_it_is_never_said_that_nobody_does)
 {
-    check_chain(100, 20000); /* a few looks each; what matters is that it ends within one */
-    check_chain(1000, 0);    /* none lives as long as a look takes */
+    check_chain(100, true);   /* a few looks each; what matters is that it ends within one */
+    check_chain(1000, false); /* none lives as long as a look takes */
 }
 
 TEST(an_entry_of_the_environment_is_found_whole)
