@@ -165,7 +165,8 @@ static bool attach_once(struct watch_path *watch)
 {
     char name[PATH_MAX];
     int error;
-    if (!watch->path || !text_format(name, sizeof name, "%s", watch->path))
+    if (!watch->path || !text_format(name, sizeof name, "%s", watch->path) ||
+        (watch->paths->may_hang && watch->paths->may_hang(watch->paths->context, name)))
         return false;
     bool told = attach_folder(watch, name);
     watch->file = watch_inode(watch->paths, watch->path, FILE_MASK, &error);

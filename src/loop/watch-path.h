@@ -4,7 +4,7 @@
  * What is watched is the last folder on the way that is there, and the file itself once it is. The
  * kernel tells nothing of some changes: those that a symbolic link on the way leads elsewhere for,
  * or made by another machine; such a path, and one for which there is no room, is looked at
- * again by time. */
+ * again by time, and so is one that may hang. */
 #pragma once
 
 #include "base/list.h"
@@ -22,6 +22,11 @@ struct watch_paths {
     struct loop_fd source; /* -1 before the first path, and without inotify */
     struct list by_descriptor[WATCH_PATHS_BUCKETS]; /* of struct watched, by the kernel's number */
     struct list changed;                            /* to be told */
+
+    /* Whether whoever looks at the path may wait for ever: then on_change is called by time, and
+     * nothing is looked at here. NULL: none does. */
+    bool (*may_hang)(void *context, const char *path);
+    void *context;
 };
 
 /* A path that is watched. The owner's; zeroed, it is not watched. */

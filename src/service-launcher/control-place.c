@@ -8,6 +8,7 @@
 #include "service-launcher/init-link.h"
 #include "service-launcher/launcher.h"
 #include "service-launcher/listen.h"
+#include "service-launcher/look-apart.h"
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -34,8 +35,8 @@ static bool is_gone(const struct control_place *place)
 {
     char path[PATH_MAX];
     struct stat stat_;
-    return find_path(place, path) && lstat(path, &stat_) < 0 &&
-           (errno == ENOENT || errno == ENOTDIR);
+    return find_path(place, path) && !look_may_hang(place->launcher->executor, path) &&
+           lstat(path, &stat_) < 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
 static void say_missing(struct control_place *place, int failed)
@@ -77,12 +78,30 @@ static void try_again(struct control_place *place, uint64_t after_ms)
                    on_time);
 }
 
+/* A runtime folder that may hang has to have answered just now. Returns 0, -EINPROGRESS or
+ * -ETIMEDOUT. */
+static int ask_folder(const struct launcher *launcher)
+{
+    struct look_answer found;
+    int failed =
+        look_at(launcher->executor, SLOT_NONE, LOOK_AT_EXISTS, launcher->options.runtime, &found);
+    if (failed != -EINPROGRESS)
+        look_done(launcher->executor, SLOT_NONE);
+    return failed;
+}
+
 /* A runtime folder that cannot be written to is tried again: /run may still be mounted. */
 static void make(struct control_place *place)
 {
     struct launcher *launcher = place->launcher;
     const uint32_t key = KEY_CONTROL_SOCKET;
-    int fd = listen_control(launcher->options.runtime);
+    int fd = ask_folder(launcher);
+    if (fd == -EINPROGRESS) {
+        try_again(place, LATER_MS);
+        return;
+    }
+    if (!fd)
+        fd = listen_control(launcher->options.runtime);
     if (fd < 0) {
         say_missing(place, fd);
         try_again(place, AGAIN_MS);

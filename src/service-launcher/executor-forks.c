@@ -11,7 +11,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "log/log.h"
-#include "proc/pid-file.h"
 #include "proc/processes.h"
 
 #include <errno.h>
@@ -24,8 +23,9 @@
 #define LOOK_AGAIN_MS 50
 /* How often at once, while those that were listed are ending: each may be a look at all of /proc.
  */
-#define LOOKS_STARTING 5   /* it is looked again later */
-#define LOOKS_RUNNING  100 /* there is no later: none is the end of the service */
+#define LOOKS_STARTING 5    /* it is looked again later */
+#define PID_LOOKED_FOR (-1) /* apart: it will be known later */
+#define LOOKS_RUNNING  100  /* there is no later: none is the end of the service */
 
 enum doubt {
     DOUBT_NONE,
@@ -173,10 +173,21 @@ int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stag
 
 /* ---- by the pid file ----------------------------------------------------------------------- */
 
-struct file_mark executor_stale_mark(const struct definition *definition)
+int executor_forks_prepare(struct process *process)
 {
-    return definition->forks.pid_file ? file_mark(definition->forks.pid_file)
-                                      : (struct file_mark){0};
+    const char *path = definition_of(process)->forks.pid_file;
+    struct look_answer found = {.error = 0};
+    struct service_body body;
+    int failed =
+        path ? look_at(process->executor, process->slot, LOOK_AT_STALE_FILE, path, &found) : 0;
+    if (failed == -EINPROGRESS)
+        return failed;
+    manager_edit(manager_of(process), process_service(process), &body);
+    if (file_mark_equal(&body.pid_file, &found.mark))
+        return 0;
+    body.pid_file = found.mark; /* none where it cannot be looked at */
+    manager_commit(manager_of(process), process_service(process), &body);
+    return 0;
 }
 
 static enum doubt doubt_of_reading(int failed)
@@ -193,20 +204,27 @@ static enum doubt doubt_of_reading(int failed)
 }
 
 /* The main process by its pid file. Returns DOUBT_NONE with *ret_pid, which is 0 while there is
- * nothing to be doubted yet; else why it is not believed. */
+ * nothing to be doubted yet, or PID_LOOKED_FOR; else why it is not believed. */
 static enum doubt ask_pid_file(const struct process *process, pid_t *ret_pid)
 {
     const struct forks *forks = &definition_of(process)->forks;
-    struct file_mark mark = file_mark(forks->pid_file);
+    struct look_answer found;
     struct pidref ref;
-    pid_t pid;
 
     *ret_pid = 0;
-    if (file_mark_is_set(&mark) && file_mark_equal(&mark, &body_of(process)->pid_file))
-        return DOUBT_STALE;
-    int failed = pid_file_read(forks->pid_file, &pid);
+    int failed = look_at(process->executor, process->slot, LOOK_AT_MAIN, forks->pid_file, &found);
+    if (failed == -EINPROGRESS)
+        *ret_pid = PID_LOOKED_FOR;
+    if (failed == -EINPROGRESS)
+        return DOUBT_NONE;
+    look_done(process->executor, process->slot);
     if (failed)
-        return failed == -ENOENT ? DOUBT_NONE : doubt_of_reading(failed);
+        return DOUBT_UNREADABLE;
+    if (file_mark_is_set(&found.mark) && file_mark_equal(&found.mark, &body_of(process)->pid_file))
+        return DOUBT_STALE;
+    if (found.pid_error)
+        return found.pid_error == -ENOENT ? DOUBT_NONE : doubt_of_reading(found.pid_error);
+    pid_t pid = found.pid;
     if (pidref_open(pid, &ref) < 0)
         return DOUBT_ENDED;
     pidref_close(&ref);
@@ -373,7 +391,7 @@ static bool find_main(struct process *process)
             warn_once(process, ask_pid_file(process, &pid));
         else
             pid = find_oldest(process, 0, &looks, &guess);
-        if (!pid)
+        if (pid <= 0)
             return false;
         int failed = executor_adopt_main(process, pid, guess ? FORK_GUESSED : FORK_FOUND);
         if (failed != -ESRCH) /* else it has ended since: who is next? */
@@ -420,10 +438,20 @@ static void first_ended(struct process *process)
     executor_look_for_main(process);
 }
 
-/* Whether another process is the main one from here on. A pid file that names another is believed
- * whatever the end was: that is how a program replaces itself. Without one, the oldest that is left
- * follows one that ended with 0 (it went to the background once more), and one that was not more
- * than any other. */
+/* While the pid file is looked at apart nobody knows whether that was the end. */
+static void hold_end(struct process *process, enum exit_kind kind, int value)
+{
+    process->end_held = true;
+    process->held_kind = kind;
+    process->held_value = value;
+    /* Its zombie would tell again and again. */
+    loop_remove(&process->executor->launcher->loop, &process->main_source);
+}
+
+/* Whether another process is the main one from here on, or may be. A pid file that names another is
+ * believed whatever the end was: that is how a program replaces itself. Without one, the oldest
+ * that is left follows one that ended with 0 (it went to the background once more), and one that
+ * was not more than any other. */
 static bool take_over(struct process *process, enum exit_kind kind, int value)
 {
     const struct service_body *body = body_of(process);
@@ -437,6 +465,10 @@ static bool take_over(struct process *process, enum exit_kind kind, int value)
             ask_pid_file(process, &pid);
         else if (stage == FORK_GUESSED || (kind == EXIT_CODE && value == 0))
             pid = find_oldest(process, former, &looks, &guess);
+        if (pid == PID_LOOKED_FOR) {
+            hold_end(process, kind, value);
+            return true;
+        }
         if (!pid || pid == former)
             return false;
         int failed = executor_adopt_main(process, pid, guess ? FORK_GUESSED : FORK_FOUND);
@@ -450,6 +482,16 @@ static bool take_over(struct process *process, enum exit_kind kind, int value)
     journal_client_event(process->executor->launcher->journal, process->slot, 6,
                          "process %d has ended, the main one is %d now", (int)former, (int)pid);
     return true;
+}
+
+void executor_forks_looked(struct process *process)
+{
+    if (process->looking)
+        executor_look_for_main(process);
+    if (!process->end_held)
+        return;
+    process->end_held = false;
+    executor_main_ended(process, process->held_kind, process->held_value);
 }
 
 bool executor_forks_goes_on(struct process *process, enum exit_kind kind, int value)

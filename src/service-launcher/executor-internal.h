@@ -4,6 +4,7 @@
 #include "service-launcher/executor.h"
 #include "service-launcher/init-link.h"
 #include "service-launcher/launcher.h"
+#include "service-launcher/look-apart.h"
 
 #include "base/list.h"
 #include "config/arena.h"
@@ -56,6 +57,9 @@ struct process {
 
     struct loop_fd report_source;  /* of a program that is executed apart; owns its fd */
     bool apart_hook, apart_failed; /* it is a hook; it has said why it is not executed */
+    bool end_held; /* its main process has ended: whether another is that now is looked for apart */
+    enum exit_kind held_kind;
+    int held_value;
     struct reason apart_reason;
 };
 
@@ -95,6 +99,7 @@ struct executor {
     struct loop_fd bell_source;
     struct watch_paths paths;
     struct mounts mounts;
+    struct looks looks;
     bool apart; /* this turn's programs are executed apart: something is mounted that can hang */
     int cgroup_folder;
     bool controllers; /* some are enabled in the folder: each cgroup has limits to be set */
@@ -168,8 +173,11 @@ void executor_stop_looking(struct process *process);
  * -EPERM when it is not the service's, or -errno. */
 int executor_adopt_main(struct process *process, pid_t pid, enum fork_stage stage);
 
-/* The service begins: what the pid file is now is stale. */
-struct file_mark executor_stale_mark(const struct definition *definition);
+/* Before its program runs: what the pid file is now is stale. Returns 0 or -EINPROGRESS. */
+int executor_forks_prepare(struct process *process);
+
+/* What was looked for apart is answered. */
+void executor_forks_looked(struct process *process);
 
 /* Whether main_pid is the main process's: at once, but where a service forks. */
 bool executor_main_is_known(const struct process *process);
@@ -246,7 +254,8 @@ struct ready_wait {
 
 /* One kind of `ready`. Any may be NULL. */
 struct ready_way {
-    /* Before the program is executed. Returns 0 or -errno with the step. */
+    /* Before the program is executed. Returns 0, -EINPROGRESS (a path is looked at apart: once more
+     * when it is answered) or -errno. */
     int (*prepare)(struct process *process);
     /* The program runs: looks and watches. `again`: under the next launcher. */
     void (*begin)(struct process *process, bool again);
@@ -262,8 +271,12 @@ void executor_feed_watchdog(struct process *process);
 bool executor_notifies(const struct process *process);
 
 /* Before anything of it is executed: makes what has to be there, and has to survive us
- * (process->ready_fd). Returns 0 or -errno. */
+ * (process->ready_fd). Returns 0, -EINPROGRESS or -errno. */
 int executor_ready_prepare(struct process *process);
+
+/* executor-look.c: what was asked for that slot is answered, or is late: whoever waits asks again.
+ */
+void executor_looked(struct executor *executor, uint32_t slot);
 
 /* Whether the program of a service that is STARTING has been executed. */
 bool executor_has_begun(const struct process *process);

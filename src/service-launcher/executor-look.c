@@ -17,12 +17,19 @@
 #define CMDLINE_BYTES 4096
 #define FAMILY_DEPTH  64 /* how far up a process is followed */
 
+/* For whom a condition is looked at. */
+struct looker {
+    struct executor *executor;
+    uint32_t slot;
+};
+
 /* Whether the kernel was given this word. Words are separated by blanks; quotes are not honoured,
  * as the kernel's own parameters have none. */
-static bool has_kernel_word(const char *word)
+static int has_kernel_word(const struct looker *looker, const char *word)
 {
     char line[CMDLINE_BYTES];
     size_t length = strlen(word);
+    (void)looker;
     if (file_read(AT_FDCWD, "/proc/cmdline", line, sizeof line) < 0)
         return false;
     for (const char *at = line; *at;) {
@@ -35,48 +42,69 @@ static bool has_kernel_word(const char *word)
     return false;
 }
 
-/* What cannot be told is no, and said. */
-static bool can_access(const char *path, int mode)
+/* Returns 1, 0, or look_at()'s -EINPROGRESS or -ETIMEDOUT. What cannot be told is no, and said. */
+static int can_access(const struct looker *looker, enum look_at what, const char *path)
 {
-    if (access(path, mode) == 0)
-        return true;
-    if (errno == EIO || is_shortage(-errno))
+    struct look_answer found;
+    int failed = look_at(looker->executor, looker->slot, what, path, &found);
+    if (failed == -EINPROGRESS || failed == -ETIMEDOUT)
+        return failed;
+    int error = failed ? failed : found.error;
+    if (error == -EIO || is_shortage(error))
         LOG(WARNING, "A condition counts as not met: it cannot be looked at", TEXT("path", path),
-            TEXT("error", strerror(errno)));
-    return false;
+            TEXT("error", strerror(-error)));
+    return !error;
 }
 
-static bool exists(const char *path)
+static int exists(const struct looker *looker, const char *path)
 {
-    return can_access(path, F_OK);
+    return can_access(looker, LOOK_AT_EXISTS, path);
 }
 
-static bool is_executable(const char *path)
+static int is_executable(const struct looker *looker, const char *path)
 {
-    return can_access(path, X_OK);
+    return can_access(looker, LOOK_AT_EXECUTABLE, path);
 }
 
-static bool (*const condition_checks[WHEN_KINDS])(const char *word) = {
+static int (*const condition_checks[WHEN_KINDS])(const struct looker *looker, const char *word) = {
     [WHEN_EXISTS] = exists,
     [WHEN_KERNEL_ARG] = has_kernel_word,
     [WHEN_EXECUTABLE] = is_executable,
 };
 
-static bool is_met(const struct condition *condition)
+/* All are asked, so that none of those that hang waits for another. */
+int executor_conditions_met(void *context, const struct service *service, size_t *ret_index)
 {
-    return condition_checks[condition->kind](condition->word) != condition->negated;
-}
-
-bool executor_conditions_met(void *context, const struct definition *definition, size_t *ret_index)
-{
-    (void)context;
-    for (size_t i = 0; i < definition->when_count; i++) {
-        if (is_met(&definition->when[i]))
+    const struct launcher *launcher = context;
+    const struct looker looker = {launcher->executor, service->slot};
+    const struct definition *definition = service->definition;
+    int result = 1;
+    for (size_t i = 0; i < definition->when_count && result; i++) {
+        const struct condition *condition = &definition->when[i];
+        int met = condition_checks[condition->kind](&looker, condition->word);
+        if (met >= 0)
+            met = (met > 0) != condition->negated;
+        if (met > 0 || (met < 0 && result < 0))
             continue;
         *ret_index = i;
-        return false;
+        result = met;
     }
-    return true;
+    if (result != -EINPROGRESS)
+        look_forget(launcher->executor, service->slot);
+    return result;
+}
+
+void executor_looked(struct executor *executor, uint32_t slot)
+{
+    struct manager *manager = &executor->launcher->manager;
+    struct process *process = executor_process(executor, slot);
+    if (slot >= manager->slots)
+        return; /* whoever it is looks again by time */
+    manager_mark(manager, &manager->services[slot]);
+    if (process && process->ready && process->ready->path.on_change)
+        process->ready->path.on_change(&process->ready->path);
+    if (process)
+        executor_forks_looked(process);
 }
 
 /* By what follows it; else it descends from the main process, or is in its session. */

@@ -71,8 +71,10 @@ static int bind_path(struct process *process, int fd)
                      process_record(process)->name) ||
         !text_format(folder, sizeof folder, "%s/notify", runtime))
         return bind_abstract(process, fd);
-    /* Where there is no room for a file, or no right to make one, a name does as well. */
-    if ((mkdir(folder, 0755) < 0 && errno != EEXIST) ||
+    /* Where there is no room for a file, or no right to make one, or whoever makes one may wait for
+     * ever, a name does as well. */
+    if (look_may_hang(process->executor, address.sun_path) ||
+        (mkdir(folder, 0755) < 0 && errno != EEXIST) ||
         (unlink(address.sun_path) < 0 && errno != ENOENT) ||
         bind(fd, (const struct sockaddr *)&address, sizeof address) < 0)
         return bind_abstract(process, fd);
@@ -100,12 +102,21 @@ static bool address_of(const struct process *process, struct sockaddr_un *ret, s
     return true;
 }
 
+/* Whether its file is where whoever looks may wait for ever. */
+static bool may_hang(const struct process *process)
+{
+    struct sockaddr_un address;
+    size_t bytes;
+    return address_of(process, &address, &bytes) && address.sun_path[0] &&
+           look_may_hang(process->executor, address.sun_path);
+}
+
 /* Whether somebody has removed its file: nobody can send to it any more. */
 static bool is_lost(const struct process *process)
 {
     struct sockaddr_un address;
     size_t bytes;
-    return address_of(process, &address, &bytes) && address.sun_path[0] &&
+    return address_of(process, &address, &bytes) && address.sun_path[0] && !may_hang(process) &&
            access(address.sun_path, F_OK) < 0 && (errno == ENOENT || errno == ENOTDIR);
 }
 
@@ -122,7 +133,7 @@ static int make_socket(struct process *process)
 int executor_notify_open(struct process *process)
 {
     bool runs = process_record(process)->main_pid || process->spawn_hook;
-    if (process->ready_fd >= 0 && !runs && is_lost(process))
+    if (process->ready_fd >= 0 && !runs && (may_hang(process) || is_lost(process)))
         executor_ready_give_back(process);
     if (process->ready_fd >= 0) {
         if (!runs)
@@ -167,7 +178,7 @@ void executor_notify_close(struct process *process)
 {
     struct sockaddr_un address;
     size_t bytes;
-    if (address_of(process, &address, &bytes) && address.sun_path[0])
+    if (address_of(process, &address, &bytes) && address.sun_path[0] && !may_hang(process))
         unlink(address.sun_path);
     if (process->ready_fd >= 0)
         foreign_drain(process->ready_fd); /* init, which holds it too, finds nothing to close */

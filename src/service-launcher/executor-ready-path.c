@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 #include "base/shortage.h"
-#include "proc/pid-file.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,12 +23,13 @@ static int prepare(struct process *process)
 {
     struct manager *manager = &process->executor->launcher->manager;
     struct service_body body;
-    struct file_mark mark;
-    int failed = file_mark_look(path_of(process), &mark);
-    if (failed)
-        return failed;
+    struct look_answer found;
+    int failed =
+        look_at(process->executor, process->slot, LOOK_AT_READY_MARK, path_of(process), &found);
+    if (failed || found.error)
+        return failed ? failed : found.error;
     manager_edit(manager, process_service(process), &body);
-    body.ready_mark = mark;
+    body.ready_mark = found.mark;
     manager_commit(manager, process_service(process), &body);
     return 0;
 }
@@ -38,6 +38,17 @@ static void on_file_again(struct loop_timer *timer)
 {
     struct ready_wait *wait = container_of(timer, struct ready_wait, timer);
     wait->path.on_change(&wait->path);
+}
+
+/* Looks, or finds what was seen apart. Returns 0 or -errno; -EINPROGRESS: executor_looked() calls
+ * again. */
+static int look(struct process *process, struct look_answer *ret)
+{
+    int failed =
+        look_at(process->executor, process->slot, LOOK_AT_READY_FILE, path_of(process), ret);
+    if (failed != -EINPROGRESS)
+        look_done(process->executor, process->slot);
+    return failed ? failed : ret->error;
 }
 
 /* Nothing tells when it can be looked at again. */
@@ -50,10 +61,14 @@ static void look_later(struct ready_wait *wait)
 static void on_file(struct watch_path *path)
 {
     struct ready_wait *wait = container_of(path, struct ready_wait, path);
-    struct file_mark now, before = mark_before(wait->process);
-    if (file_mark_look(path_of(wait->process), &now) < 0)
+    struct file_mark before = mark_before(wait->process);
+    struct look_answer now;
+    int failed = look(wait->process, &now);
+    if (failed == -EINPROGRESS)
+        return;
+    if (failed)
         look_later(wait);
-    else if (file_mark_is_set(&now) && !file_mark_equal(&now, &before))
+    else if (file_mark_is_set(&now.mark) && !file_mark_equal(&now.mark, &before))
         executor_ready_met(wait->process); /* there, and not as it was */
 }
 
@@ -67,24 +82,23 @@ static void begin_file(struct process *process, bool again)
 /* ---- pid-file ------------------------------------------------------------------------------ */
 
 /* Why a pid file is not believed, as a -errno; 0: it is. */
-static int doubt(const struct process *process)
+static int doubt(struct process *process)
 {
-    struct file_mark now, before = mark_before(process);
-    pid_t pid;
-    int failed = file_mark_look(path_of(process), &now);
+    struct file_mark before = mark_before(process);
+    struct look_answer now;
+    int failed = look(process, &now);
     if (failed)
         return failed;
-    if (file_mark_is_set(&now) && file_mark_equal(&now, &before))
+    if (file_mark_is_set(&now.mark) && file_mark_equal(&now.mark, &before))
         return -ESTALE;
-    failed = pid_file_read(path_of(process), &pid);
-    if (failed)
-        return failed;
+    if (now.pid_error)
+        return now.pid_error;
     struct pidref found;
-    failed = pidref_open(pid, &found);
+    failed = pidref_open(now.pid, &found);
     if (failed)
         return failed;
     pidref_close(&found);
-    return executor_owns(process, pid) ? 0 : -EPERM;
+    return executor_owns(process, now.pid) ? 0 : -EPERM;
 }
 
 static const struct {
@@ -116,6 +130,8 @@ static void on_pid_file(struct watch_path *path)
     struct ready_wait *wait = container_of(path, struct ready_wait, path);
     struct process *process = wait->process;
     int why = doubt(process);
+    if (why == -EINPROGRESS)
+        return;
     if (!why) {
         executor_ready_met(process);
         return;
@@ -123,7 +139,7 @@ static void on_pid_file(struct watch_path *path)
     /* One that is not there, or is being written, is what is waited for. */
     if (why != -ENOENT && why != -ENOTDIR && why != -ENODATA)
         say_doubt(process, wait, why);
-    if (why == -EIO || is_shortage(why))
+    if (why == -EIO || why == -ETIMEDOUT || is_shortage(why))
         look_later(wait);
 }
 

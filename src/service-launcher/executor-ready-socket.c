@@ -4,13 +4,10 @@
 
 #include "base/clock.h"
 #include "base/host-port.h"
-#include "base/text.h"
-#include "protocol/foreign.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define TRY_AGAIN_MS 100
@@ -104,24 +101,6 @@ static void begin_tcp(struct process *process, bool again)
 
 /* ---- unix ---------------------------------------------------------------------------------- */
 
-/* Whether somebody accepts there, whatever kind of socket it is; else a -errno. */
-static int try_address(const char *path)
-{
-    static const int types[] = {SOCK_STREAM, SOCK_SEQPACKET, SOCK_DGRAM};
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int error = -EPROTOTYPE;
-    text_format(address.sun_path, sizeof address.sun_path, "%s", path);
-    for (size_t i = 0; i < sizeof types / sizeof *types && error == -EPROTOTYPE; i++) {
-        int fd = socket(AF_UNIX, types[i] | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-            return -errno;
-        error = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
-        foreign_drain(fd);
-        close(fd);
-    }
-    return error;
-}
-
 static void on_unix_time(struct loop_timer *timer)
 {
     try_unix(container_of(timer, struct ready_wait, timer)->process);
@@ -131,7 +110,14 @@ static void on_unix_time(struct loop_timer *timer)
 static void try_unix(struct process *process)
 {
     struct ready_wait *wait = process->ready;
-    int error = try_address(process_service(process)->definition->ready.word);
+    struct look_answer found;
+    int error = look_at(process->executor, process->slot, LOOK_AT_READY_SOCKET,
+                        process_service(process)->definition->ready.word, &found);
+    if (error == -EINPROGRESS) /* executor_looked() calls again */
+        return;
+    look_done(process->executor, process->slot);
+    if (!error)
+        error = found.error;
     if (!error)
         executor_ready_met(process);
     else if (error != -ENOENT && error != -ENOTDIR)

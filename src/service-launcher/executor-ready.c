@@ -46,9 +46,15 @@ int executor_ready_prepare(struct process *process)
         if (failed)
             return failed;
     }
-    if (process->spawn_hook || process_record(process)->main_pid || !way || !way->prepare)
+    if (process->spawn_hook || process_record(process)->main_pid)
         return 0;
-    return way->prepare(process);
+    int failed = executor_forks_prepare(process);
+    int also = way && way->prepare ? way->prepare(process) : 0;
+    if (!failed)
+        failed = also;
+    if (failed != -EINPROGRESS)
+        look_done(process->executor, process->slot);
+    return failed;
 }
 
 static void set_reason(struct process *process, enum reason_code code)

@@ -16,6 +16,7 @@ void executor_definition_ends(struct executor *executor, struct service *service
         return;
     if (changed & READY_KEYS)
         executor_ready_end(process);
+    look_done(executor, service->slot); /* what was asked for the former one */
     if (changed & MAIN_KEYS)
         executor_stop_looking(process);
 }

@@ -237,6 +237,8 @@ static bool prepare_ready(struct executor *executor, struct process **batch, siz
     for (size_t i = 0; i < *count; i++) {
         struct process *process = batch[i];
         int failed = list_empty(&process->spawn_link) ? 0 : executor_ready_prepare(process);
+        if (failed == -EINPROGRESS)
+            continue; /* it stays in the queue until that is answered */
         if (failed) {
             list_remove(&process->spawn_link);
             executor_fail_start(process, step_reason(STEP_READY, -failed));
@@ -533,12 +535,14 @@ static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe 
 
 /* Those that wait for the journal's socket are told by on_registered, and a hook waits until the
  * one before it, which was killed, has ended; where a line is waited for the journal has to look
- * for it first. No turn is made for them. */
+ * for it first; and a file may be looked at apart. No turn is made for them. */
 static bool is_runnable(const struct process *process)
 {
     if (process->registering)
         return false;
-    return process->spawn_hook ? !process_record(process)->hook_pid : !process->matching;
+    if (process->spawn_hook)
+        return !process_record(process)->hook_pid;
+    return !process->matching && !look_is_awaited(process->executor, process->slot);
 }
 
 static bool has_runnable(const struct executor *executor)

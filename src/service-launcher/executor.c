@@ -32,6 +32,11 @@ struct service_record *process_record(const struct process *process)
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
+static bool path_may_hang(void *context, const char *path)
+{
+    return look_may_hang(context, path);
+}
+
 int executor_create(struct launcher *launcher, const struct rlimit *nofile, struct executor **ret)
 {
     struct executor *executor = calloc(1, sizeof *executor);
@@ -42,7 +47,10 @@ int executor_create(struct launcher *launcher, const struct rlimit *nofile, stru
     executor->cgroup_folder = executor->follow_fd = executor->bell_fd = -1;
     executor->bell_source.fd = -1;
     mounts_open(&executor->mounts);
+    looks_init(&executor->looks);
     watch_paths_init(&executor->paths, &launcher->loop);
+    executor->paths.may_hang = path_may_hang;
+    executor->paths.context = executor;
     executor->random_state = clock_read_ns(CLOCK_MONOTONIC) ^ (uint64_t)getpid() << 32;
     list_init(&executor->spawn_queue);
     list_init(&executor->rest_queue);
@@ -107,6 +115,7 @@ static void destroy_process(struct process *process)
     executor_forget_pid(process, &process->main, &process->main_source);
     executor_forget_pid(process, &process->hook, &process->hook_source);
     executor_forget_apart(process);
+    look_forget(executor, process->slot);
     follow_forget(process);
     executor_stop_looking(process);
     tracker_unwatch(process);
@@ -255,6 +264,7 @@ void executor_forget(struct executor *executor, struct service *service)
     if (process)
         destroy_process(process);
     send_dropped(&dropped);
+    look_forget(executor, service->slot);
     if (executor->cgroup_folder >= 0)
         cgroup_remove(executor->cgroup_folder, service_name(&executor->launcher->manager, service));
     journal_client_forget(executor->launcher->journal, service->slot);
@@ -342,11 +352,11 @@ static enum service_event act_begin_run(struct process *process)
     struct executor *executor = process->executor;
     struct service *service = process_service(process);
     struct service_body body;
-    process->sweeping = process->limited = process->limits_told = false;
+    process->sweeping = process->limited = process->limits_told = process->end_held = false;
+    look_forget(executor, process->slot);
     manager_edit(manager_of(process), service, &body);
     body.invocation[0] = executor_random_number(executor);
     body.invocation[1] = executor_random_number(executor);
-    body.pid_file = executor_stale_mark(service->definition);
     body.watchdog_ms = service->definition->watchdog_ms;
     process_record(process)->status[0] = 0;
     process->notify_warned = false;

@@ -26,7 +26,7 @@ struct watch_paths *executor_watch_paths(struct executor *executor);
 
 /* The seam of the manager. */
 enum service_event executor_act(void *context, struct service *service, unsigned actions);
-bool executor_conditions_met(void *context, const struct definition *definition, size_t *ret_index);
+int executor_conditions_met(void *context, const struct service *service, size_t *ret_index);
 
 /* A descriptor that init kept for us from before. It is the executor's now. */
 void executor_take_pipe(struct executor *executor, uint32_t slot, int fd);

@@ -10,6 +10,7 @@
 #include "service-launcher/journal-client.h"
 #include "service-launcher/launcher.h"
 #include "service-launcher/log-setup.h"
+#include "service-launcher/look-apart.h"
 #include "service-launcher/options.h"
 #include "service-launcher/reader.h"
 #include "service-launcher/reload.h"
@@ -234,8 +235,10 @@ static void on_changed(void *context, struct service *service, enum service_stat
     if (launcher.control)
         control_service_changed(launcher.control, service, before);
     enum service_state now = service_state(&launcher.manager, service);
-    if (machine_states[now].idle && now != STATE_WAITING && now != STATE_BACKING_OFF)
+    if (machine_states[now].idle && now != STATE_WAITING && now != STATE_BACKING_OFF) {
+        look_forget(launcher.executor, service->slot);
         executor_rest(launcher.executor, service);
+    }
     launcher.idle_instances |= service->from_template && machine_states[now].idle;
 }
 

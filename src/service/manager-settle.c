@@ -3,6 +3,8 @@
  * event that brings it nearer to its own wish, settle_action(). Each rule is a small function. */
 #include "service/manager-internal.h"
 
+#include <errno.h>
+
 static struct service *other_of(const struct manager *manager, const struct edge *edge)
 {
     return &manager->services[edge->slot];
@@ -239,6 +241,20 @@ static void lose_to(struct manager *manager, struct service *service, uint32_t r
     manager_event(manager, service, EVENT_BLOCKED);
 }
 
+/* A condition is not met, or that is not known yet, or will never be. */
+static void hold_back(struct manager *manager, struct service *service, int met, int32_t condition)
+{
+    bool asked = met == -EINPROGRESS;
+    struct service_body body;
+    manager_edit(manager, service, &body);
+    if (asked && body.state == STATE_WAITING && body.reason.code == REASON_WHEN_ASKED)
+        return;
+    enum reason_code code = !met ? REASON_WHEN : asked ? REASON_WHEN_ASKED : REASON_WHEN_TIME_OUT;
+    body.reason = reason_of(code, SLOT_NONE, condition);
+    manager_commit(manager, service, &body);
+    manager_event(manager, service, !met ? EVENT_SKIP : asked ? EVENT_WAIT : EVENT_BLOCKED);
+}
+
 static void settle_start(struct manager *manager, struct service *service)
 {
     struct service_body body;
@@ -261,13 +277,11 @@ static void settle_start(struct manager *manager, struct service *service)
             manager_event(manager, service, EVENT_WAIT);
         return;
     }
-    if (!manager->ops->conditions_met(manager->context, service->definition, &condition)) {
-        body.reason = reason_of(REASON_WHEN, SLOT_NONE, (int32_t)condition);
-        manager_commit(manager, service, &body);
-        manager_event(manager, service, EVENT_SKIP);
-        return;
-    }
-    manager_event(manager, service, EVENT_START);
+    int met = manager->ops->conditions_met(manager->context, service, &condition);
+    if (met > 0)
+        manager_event(manager, service, EVENT_START);
+    else
+        hold_back(manager, service, met, (int32_t)condition);
 }
 
 /* ---- down ---------------------------------------------------------------------------------- */

@@ -48,8 +48,10 @@ struct manager_ops {
     /* Carries out the actions of a transition (bits of enum service_action, without the
      * manager's own). Returns the event that follows at once, or EVENT_NONE. */
     enum service_event (*act)(void *context, struct service *service, unsigned actions);
-    /* Whether all of `when` is met; else the index of the first that is not in *ret_index. */
-    bool (*conditions_met)(void *context, const struct definition *definition, size_t *ret_index);
+    /* 1: all of `when` is met. Else the index of the one it is about in *ret_index, and 0: it is
+     * not; -EINPROGRESS: that will be known later, and the service marked then; -ETIMEDOUT: nobody
+     * has said in time whether it is. */
+    int (*conditions_met)(void *context, const struct service *service, size_t *ret_index);
     uint64_t (*now_ns)(void *context);
     /* A number in 0 … bound-1, for jitter. */
     uint32_t (*random)(void *context, uint32_t bound);

@@ -18,7 +18,7 @@ struct telling {
 typedef void add_words(const struct telling *telling);
 
 static add_words add_plain, add_other, add_number, add_limit, add_time, add_signal, add_step,
-    add_missing_need, add_unmet_condition, add_errors, add_env_file, add_awaited, add_late;
+    add_missing_need, add_condition, add_errors, add_env_file, add_awaited, add_late;
 
 static const struct {
     add_words *add;
@@ -46,7 +46,7 @@ static const struct {
     [REASON_STEP_FAILED] = {add_step, "%s: %s"},
     [REASON_HOOK_FAILED] = {add_number, "before-start number %d failed"},
     [REASON_LIMIT] = {add_limit, "ended again after %s in a row"},
-    [REASON_WHEN] = {add_unmet_condition, "%s"},
+    [REASON_WHEN] = {add_condition, "not met: "},
     [REASON_BROKEN] = {add_errors, ""},
     [REASON_CYCLE] = {add_errors, ""},
     [REASON_HOOK_STEP] = {add_step, "before-start: %s: %s"},
@@ -62,6 +62,8 @@ static const struct {
     [REASON_NOT_READY] = {add_awaited, "waits until "},
     [REASON_READY_TIME_OUT] = {add_late, "was not ready after %s"},
     [REASON_TRIGGER] = {add_plain, "has set off its watchdog itself (WATCHDOG=trigger)"},
+    [REASON_WHEN_ASKED] = {add_condition, "waits for an answer from the disk: "},
+    [REASON_WHEN_TIME_OUT] = {add_condition, "no answer came from the disk in time: "},
     [REASON_WATCHDOG] = {add_time, "did not report to its watchdog for %s"},
 };
 
@@ -71,16 +73,6 @@ static void add_ms(struct text *text, uint32_t ms)
         text_printf(text, "%u ms", ms);
     else
         text_printf(text, "%u s", ms / 1000);
-}
-
-static void add_condition(struct text *text, const struct service *service, int32_t index)
-{
-    const struct definition *definition = service->definition;
-    if (!definition || index < 0 || (size_t)index >= definition->when_count)
-        return;
-    const struct condition *condition = &definition->when[index];
-    text_printf(text, "not met: %s%s: %s", condition->negated ? "not " : "",
-                condition_names[condition->kind], condition->word);
 }
 
 /* What a step was about, as the file has it. */
@@ -324,9 +316,16 @@ static void add_missing_need(const struct telling *telling)
 
 #pragma GCC diagnostic pop
 
-static void add_unmet_condition(const struct telling *telling)
+static void add_condition(const struct telling *telling)
 {
-    add_condition(telling->text, telling->service, telling->reason->number);
+    const struct definition *definition = telling->service->definition;
+    int32_t index = telling->reason->number;
+    if (!definition || index < 0 || (size_t)index >= definition->when_count)
+        return;
+    const struct condition *condition = &definition->when[index];
+    text_add(telling->text, telling->words);
+    text_printf(telling->text, "%s%s: %s", condition->negated ? "not " : "",
+                condition_names[condition->kind], condition->word);
 }
 
 static void add_errors(const struct telling *telling)

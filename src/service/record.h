@@ -73,6 +73,8 @@ enum reason_code {
     REASON_WATCHDOG,         /* did not report for N ms */
     REASON_RELOAD_NOT_READY, /* said RELOADING=1, and no READY=1 for N ms */
     REASON_TRIGGER,          /* has set off its watchdog itself */
+    REASON_WHEN_ASKED,       /* whether condition N is met is being looked at */
+    REASON_WHEN_TIME_OUT,    /* that could not be told in time */
     REASON_CODES
 };
 

@@ -77,11 +77,12 @@ static enum service_event act(void *context, struct service *service, unsigned a
     return event;
 }
 
-static bool conditions_met(void *context, const struct definition *definition, size_t *ret_index)
+static int conditions_met(void *context, const struct service *service, size_t *ret_index)
 {
-    (void)definition;
+    const struct fake *fake = context;
+    (void)service;
     *ret_index = 0;
-    return !((struct fake *)context)->skip;
+    return fake->look ? fake->look : !fake->skip;
 }
 
 static uint64_t now_ns(void *context)

@@ -27,6 +27,7 @@ struct fake {
     uint64_t now_ns;
     int impossible, essential_status;
     bool skip;         /* conditions are not met */
+    int look;          /* -EINPROGRESS, -ETIMEDOUT: that is not known; 0: it is */
     bool ends_reloads; /* a step of a slow one ends it */
     char order[4096];  /* "+a" started, "-a" told to stop, in order */
     /* Called before a start and before a stop, to check what must hold then; may be NULL. */

@@ -3,6 +3,8 @@
 #include "fake-chain.h"
 #include "test.h"
 
+#include <errno.h>
+
 TEST(a_chain_starts_from_its_end_and_stops_from_its_beginning)
 {
     chain();
@@ -439,6 +441,38 @@ TEST(a_service_whose_condition_is_not_met_is_skipped_and_holds_up_nobody)
     CHECK_TEXT(fake.order, "");
     CHECK_NUMBER(ask(REQUEST_START, "a"), OUTCOME_ALREADY);
     end();
+}
+
+TEST(a_service_waits_for_whoever_looks_at_its_condition_and_fails_when_nobody_says_it)
+{
+    static const struct {
+        int look;
+        bool skip;
+        const char *shown, *order;
+    } rows[] = {{0, false, "running", "+c +b +a "},
+                {0, true, "skipped", ""},
+                {-ETIMEDOUT, false, "failed", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        chain();
+        fake.look = -EINPROGRESS;
+        fake_boot(&fake);
+        fake_run(&fake);
+        CHECK_TEXT(fake_shown(&fake, "c"), "waiting");
+        CHECK_TEXT(fake_shown(&fake, "a"), "waiting");
+        fake_recover(&fake); /* asks again */
+        fake_run(&fake);
+        CHECK_TEXT(fake_shown(&fake, "c"), "waiting");
+        CHECK_TEXT(fake.order, "");
+        fake.look = rows[i].look;
+        fake.skip = rows[i].skip;
+        manager_mark(&fake.manager, fake_find(&fake, "c"));
+        fake_run(&fake);
+        CHECK_TEXT(fake_shown(&fake, "c"), rows[i].shown);
+        CHECK_TEXT(fake_shown(&fake, "a"), rows[i].shown);
+        CHECK_TEXT(fake.order, rows[i].order);
+        CHECK_NUMBER(fake.impossible, 0);
+        end();
+    }
 }
 
 TEST(a_wish_is_kept_through_a_new_manager_on_the_same_records)

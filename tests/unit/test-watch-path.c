@@ -178,6 +178,39 @@ static int remove_entry(const char *path, const struct stat *stat_, int kind, st
     return remove(path);
 }
 
+static bool below_far(void *context, const char *path)
+{
+    ++*(int *)context;
+    return strstr(path, "/far/") != NULL;
+}
+
+TEST(what_may_hang_is_told_of_by_time_and_not_looked_at)
+{
+    struct watch_path far = {0}, near = {0};
+    int asked = 0;
+    begin(&near, "near");
+    watch_path_end(&near);
+    paths.may_hang = below_far;
+    paths.context = &asked;
+    CHECK_NUMBER(mkdir(in_folder("far"), 0755), 0);
+    begin(&far, "far/file");
+    CHECK(asked > 0);
+    CHECK(far.folder == NULL && far.file == NULL);
+    put("far/file", "x");
+    CHECK(!is_told()); /* by nobody who watches */
+    loop_turn(&loop, true);
+    CHECK_NUMBER(told, 1);
+    watch_path_end(&far);
+    begin(&near, "near");
+    put("near", "x");
+    CHECK(is_told());
+    watch_path_end(&near);
+    CHECK_NUMBER(unlink(in_folder("near")), 0);
+    paths.may_hang = NULL;
+    CHECK_NUMBER(unlink(in_folder("far/file")), 0);
+    CHECK_NUMBER(rmdir(in_folder("far")), 0);
+}
+
 TEST(nothing_stays_watched)
 {
     char line[256];
