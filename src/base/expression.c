@@ -5,7 +5,6 @@
 #include "base/text.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -16,17 +15,7 @@ struct scan {
     char *why;
 };
 
-static int refuse(struct scan *scan, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static int refuse(struct scan *scan, const char *format, ...)
-{
-    struct text text;
-    va_list arguments;
-    text_init(&text, scan->why, EXPRESSION_WHY_BYTES);
-    va_start(arguments, format);
-    text_vprintf(&text, format, arguments);
-    va_end(arguments);
-    return -EINVAL;
-}
+#define refuse(scan, ...) text_refuse((scan)->why, EXPRESSION_WHY_BYTES, __VA_ARGS__)
 
 static bool is_digit(char c)
 {

@@ -84,6 +84,35 @@ bool text_format(char *storage, size_t size_bytes, const char *format, ...)
     return !text.cut;
 }
 
+void text_add_rate(struct text *text, uint32_t count, uint32_t interval_ms)
+{
+    static const struct {
+        uint32_t ms;
+        const char *name;
+    } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
+    size_t i = 0;
+
+    while (interval_ms % units[i].ms)
+        i++;
+    text_add_unsigned(text, count);
+    text_add_char(text, '/');
+    if (interval_ms != units[i].ms)
+        text_add_unsigned(text, interval_ms / units[i].ms);
+    text_add(text, units[i].name);
+}
+
+int text_refuse(char *why, size_t size_bytes, const char *format, ...)
+{
+    struct text text;
+    va_list arguments;
+
+    text_init(&text, why, size_bytes);
+    va_start(arguments, format);
+    text_vprintf(&text, format, arguments);
+    va_end(arguments);
+    return -EINVAL;
+}
+
 int text_parse_unsigned(const char *string, uint64_t *ret)
 {
     uint64_t number = 0;

@@ -29,6 +29,14 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
 bool text_format(char *storage, size_t size_bytes, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* "1000/s", "3/min", "5/90s": so many in so much time (more than 0), in the largest unit that
+ * divides it: d, h, min, s or ms. */
+void text_add_rate(struct text *text, uint32_t count, uint32_t interval_ms);
+
+/* For who refuses a text: writes why, as text_format() does, and returns -EINVAL. */
+int text_refuse(char *why, size_t size_bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* A decimal number, the whole string and nothing else: no blanks, no sign. Returns 0, -EINVAL when
  * it is none, -ERANGE when it does not fit; *ret untouched on failure. */
 int text_parse_unsigned(const char *string, uint64_t *ret);

@@ -157,15 +157,7 @@ int units_parse_rate(const char *string, uint32_t *ret_count, uint32_t *ret_inte
 
 void units_format_rate(uint32_t count, uint32_t interval_ms, struct text *text)
 {
-    text_add_unsigned(text, count);
-    text_add_char(text, '/');
-    for (size_t i = 0; i < COUNT(time_units); i++) {
-        if (time_units[i].factor == interval_ms) {
-            text_add(text, time_units[i].name);
-            return;
-        }
-    }
-    format_with_unit(interval_ms, time_units, COUNT(time_units), text);
+    text_add_rate(text, count, interval_ms);
 }
 
 int units_parse_factor(const char *string, uint32_t *ret_percent)

@@ -206,20 +206,6 @@ void journal_put_event(struct journal *journal, struct service *service, enum jo
     put(journal, service, line, used, 0, level);
 }
 
-static void add_interval(struct text *text, uint32_t interval_ms)
-{
-    static const struct {
-        uint32_t ms;
-        const char *unit;
-    } units[] = {{86400000, "d"}, {3600000, "h"}, {60000, "min"}, {1000, "s"}, {1, "ms"}};
-    size_t i = 0;
-    while (interval_ms % units[i].ms)
-        i++;
-    if (interval_ms != units[i].ms)
-        text_add_unsigned(text, interval_ms / units[i].ms);
-    text_add(text, units[i].unit);
-}
-
 /* Says how many lines are missing here. */
 static void say_dropped(struct journal *journal, struct service *service, uint32_t dropped)
 {
@@ -228,9 +214,8 @@ static void say_dropped(struct journal *journal, struct service *service, uint32
     if (!dropped)
         return;
     text_init(&text, storage, sizeof storage);
-    text_printf(&text, "dropped lines=%u reason=\"rate %u/", dropped,
-                service->book->quota.rate_lines);
-    add_interval(&text, service->book->quota.rate_interval_ms);
+    text_printf(&text, "dropped lines=%u reason=\"rate ", dropped);
+    text_add_rate(&text, service->book->quota.rate_lines, service->book->quota.rate_interval_ms);
     text_add_char(&text, '"');
     journal_put_event(journal, service, JOURNAL_WARNING, text.data, text.used_bytes);
 }

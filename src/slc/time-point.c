@@ -27,19 +27,7 @@ struct time_of_day {
     uint32_t ns;
 };
 
-static int refuse(struct cursor *cursor, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static int refuse(struct cursor *cursor, const char *format, ...)
-{
-    struct text text;
-    va_list arguments;
-
-    text_init(&text, cursor->why, TIME_POINT_WHY_BYTES);
-    va_start(arguments, format);
-    text_vprintf(&text, format, arguments);
-    va_end(arguments);
-    return -EINVAL;
-}
+#define refuse(cursor, ...) text_refuse((cursor)->why, TIME_POINT_WHY_BYTES, __VA_ARGS__)
 
 static int refuse_form(struct cursor *cursor)
 {
