@@ -1,116 +1,148 @@
-/* The newest lines of a journal that cannot be written now. */
+/* The newest lines of a journal that cannot be written now. Each change is made in `now` and counts
+ * when it is stored; bytes that count are never written over before. */
 #include "journal/backlog.h"
 
-#include <stdlib.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
-int backlog_pieces(const struct backlog *backlog, struct iovec pieces[static 2])
+#define FIRST_PLACE ((uint64_t)BACKLOG_RING_BYTES << 20) /* bytes may be put in front of it */
+#define PAGE_BYTES  4096                                 /* no kernel has smaller ones */
+#define GROW_BYTES  65536
+
+static uint64_t page_of(uint64_t at)
 {
-    size_t first = backlog->size - backlog->begin;
-    if (!backlog->used)
-        return 0;
-    if (first > backlog->used)
-        first = backlog->used;
-    pieces[0] = (struct iovec){backlog->data + backlog->begin, first};
-    pieces[1] = (struct iovec){backlog->data, backlog->used - first};
-    return pieces[1].iov_len ? 2 : 1;
+    return at / PAGE_BYTES * PAGE_BYTES;
 }
 
-static void skip(struct backlog *backlog, size_t count)
+/* The count follows: it is made equal again when a backlog is opened. */
+static void store(struct backlog *backlog)
 {
-    backlog->begin = (backlog->begin + count) % backlog->size;
-    backlog->used -= count;
+    struct backlog_head *head = backlog->head;
+    head->states[(head->turn + 1) % 2] = backlog->now;
+    __atomic_store_n(&head->turn, head->turn + 1, __ATOMIC_SEQ_CST);
+    if (backlog->count)
+        __atomic_store_n(backlog->count, backlog->now.dropped_ever, __ATOMIC_RELAXED);
 }
 
-void backlog_consume(struct backlog *backlog, struct backlog_pool *pool, size_t count)
+static void drop(struct backlog *backlog, uint64_t lines)
 {
-    if (count)
-        skip(backlog, count);
-    if (backlog->used || !backlog->data)
-        return;
-    free(backlog->data);
-    pool->left_bytes += backlog->size - BACKLOG_OWN_BYTES;
-    backlog->data = NULL;
-    backlog->size = backlog->begin = 0;
+    backlog->now.dropped_lines += lines;
+    backlog->now.dropped_ever += lines;
 }
 
-/* Twice the room, up to what the pool still has. Returns false when there is no more. */
-static bool grow(struct backlog *backlog, struct backlog_pool *pool)
-{
-    size_t size = backlog->size ? backlog->size * 2 : BACKLOG_OWN_BYTES;
-    size_t extra = backlog->size ? backlog->size : 0;
-    struct iovec pieces[2];
-    char *data;
+/* ---- pages --------------------------------------------------------------------------------- */
 
-    if (extra > pool->left_bytes || !(data = malloc(size)))
-        return false;
-    size_t used = 0;
-    for (int i = 0, count = backlog_pieces(backlog, pieces); i < count; i++) {
-        memcpy(data + used, pieces[i].iov_base, pieces[i].iov_len);
-        used += pieces[i].iov_len;
+/* Has pages made, or given back. A page that cannot be made is seen here, not by a signal. */
+static bool change_pages(const struct backlog *backlog, uint64_t from, uint64_t until, int mode)
+{
+    while (from < until) {
+        uint64_t at = from % BACKLOG_RING_BYTES, bytes = until - from;
+        if (bytes > BACKLOG_RING_BYTES - at)
+            bytes = BACKLOG_RING_BYTES - at;
+        int failed;
+        do
+            failed = fallocate(backlog->fd, mode | FALLOC_FL_KEEP_SIZE,
+                               backlog->ring_at + (off_t)at, (off_t)bytes);
+        while (failed < 0 && errno == EINTR);
+        if (failed < 0)
+            return false;
+        from += bytes;
     }
-    free(backlog->data);
-    pool->left_bytes -= extra;
-    backlog->data = data;
-    backlog->size = size;
-    backlog->begin = 0;
     return true;
 }
 
-/* Drops the oldest line, which is counted already. One whose end has not come yet is dropped with
- * what is to come. */
-static void drop_rest(struct backlog *backlog)
+static bool make_pages(const struct backlog *backlog, uint64_t from, uint64_t until)
 {
-    struct iovec pieces[2];
-    size_t before = 0;
-
-    for (int i = 0, count = backlog_pieces(backlog, pieces); i < count; i++) {
-        const char *end = memchr(pieces[i].iov_base, '\n', pieces[i].iov_len);
-        if (end) {
-            skip(backlog, before + (size_t)(end - (const char *)pieces[i].iov_base) + 1);
-            return;
-        }
-        before += pieces[i].iov_len;
-    }
-    if (before)
-        skip(backlog, before);
-    backlog->skipping = true;
+    const struct backlog_state *now = &backlog->now;
+    uint64_t have = page_of(now->begin), end = page_of(now->end + PAGE_BYTES - 1);
+    from = page_of(from);
+    until = page_of(until + PAGE_BYTES - 1);
+    if (backlog_used(backlog) && from >= have)
+        from = from > end ? from : end;
+    if (backlog_used(backlog) && until <= end)
+        until = until < have ? until : have;
+    return change_pages(backlog, from, until, 0);
 }
 
-static void put(struct backlog *backlog, const char *bytes, size_t count)
+/* Of what was in front. That they stay where this fails costs memory, no more. */
+static void free_pages(const struct backlog *backlog, uint64_t from)
 {
-    size_t at = (backlog->begin + backlog->used) % backlog->size;
-    size_t first = backlog->size - at < count ? backlog->size - at : count;
-    memcpy(backlog->data + at, bytes, first);
-    memcpy(backlog->data, bytes + first, count - first);
-    backlog->used += count;
+    (void)change_pages(backlog, page_of(from), page_of(backlog->now.begin), FALLOC_FL_PUNCH_HOLE);
 }
 
-void backlog_add(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
-                 size_t count)
+/* Whether what is there can be gone on with. */
+static bool is_good(const struct backlog_state *now)
 {
-    while (count) {
-        const char *end = memchr(bytes, '\n', count);
-        size_t line = end ? (size_t)(end - bytes) + 1 : count;
+    return now->begin && now->end - now->begin <= BACKLOG_OWN_BYTES + BACKLOG_POOL_BYTES;
+}
 
-        while (!backlog->skipping && backlog->size - backlog->used < line && grow(backlog, pool)) {
-        }
-        while (!backlog->skipping && backlog->size - backlog->used < line) {
-            if (backlog->used) {
-                backlog->dropped_lines++;
-                drop_rest(backlog);
-            } else { /* longer than all the room there is */
-                backlog->dropped_lines++;
-                backlog->skipping = true;
-            }
-        }
-        if (!backlog->skipping)
-            put(backlog, bytes, line);
-        else if (end)
-            backlog->skipping = false;
-        bytes += line;
-        count -= line;
+int backlog_open(struct backlog *backlog, struct backlog_pool *pool, struct backlog_head *head,
+                 int fd, off_t ring_at, uint64_t owner, uint64_t *count)
+{
+    void *ring = mmap(NULL, BACKLOG_RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, ring_at);
+    if (ring == MAP_FAILED)
+        return -errno;
+    *backlog = (struct backlog){.head = head,
+                                .now = head->states[head->turn % 2],
+                                .count = count,
+                                .ring = ring,
+                                .fd = fd,
+                                .ring_at = ring_at,
+                                .allowed_bytes = BACKLOG_OWN_BYTES};
+    if (is_good(&backlog->now) && head->owner == owner) {
+        if (count)
+            *count = backlog->now.dropped_ever;
+    } else {
+        backlog->now = (struct backlog_state){
+            .begin = FIRST_PLACE, .end = FIRST_PLACE, .dropped_ever = count ? *count : 0};
+        head->states[head->turn % 2].begin = 0; /* before it is another one's */
+        __atomic_store_n(&head->owner, owner, __ATOMIC_SEQ_CST);
     }
+    /* A kill may have come before they were given back. */
+    (void)change_pages(backlog, page_of(backlog->now.end + PAGE_BYTES - 1),
+                       page_of(backlog->now.begin) + BACKLOG_RING_BYTES, FALLOC_FL_PUNCH_HOLE);
+    while (backlog->allowed_bytes < backlog_used(backlog) && pool->left_bytes >= GROW_BYTES) {
+        pool->left_bytes -= GROW_BYTES;
+        backlog->allowed_bytes += GROW_BYTES;
+    }
+    return 0;
+}
+
+void backlog_close(struct backlog *backlog, struct backlog_pool *pool)
+{
+    backlog->count = NULL; /* stays as it is */
+    backlog->now = (struct backlog_state){0};
+    store(backlog);
+    (void)change_pages(backlog, 0, BACKLOG_RING_BYTES, FALLOC_FL_PUNCH_HOLE);
+    munmap(backlog->ring, BACKLOG_RING_BYTES);
+    pool->left_bytes += backlog->allowed_bytes - BACKLOG_OWN_BYTES;
+    *backlog = (struct backlog){0};
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+static size_t room_of(const struct backlog *backlog)
+{
+    size_t used = backlog_used(backlog);
+    return used < backlog->allowed_bytes ? backlog->allowed_bytes - used : 0;
+}
+
+static bool grow(struct backlog *backlog, struct backlog_pool *pool)
+{
+    if (pool->left_bytes < GROW_BYTES)
+        return false;
+    pool->left_bytes -= GROW_BYTES;
+    backlog->allowed_bytes += GROW_BYTES;
+    return true;
+}
+
+/* Up to and with the first line end, or all. */
+static size_t line_bytes(const char *bytes, size_t count)
+{
+    const char *end = memchr(bytes, '\n', count);
+    return end ? (size_t)(end - bytes) + 1 : count;
 }
 
 static size_t count_lines(const char *bytes, size_t count)
@@ -121,29 +153,238 @@ static size_t count_lines(const char *bytes, size_t count)
     return lines;
 }
 
-void backlog_give_back(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
-                       size_t count)
+/* Drops the oldest line, which is counted already. One whose end has not come yet is dropped with
+ * what is to come. */
+static void drop_rest(struct backlog *backlog)
 {
-    /* Newer ones had to go already; a line that goes on there was counted with its rest. */
-    if (backlog->dropped_lines) {
-        backlog->dropped_lines += count_lines(bytes, count);
+    struct backlog_state *now = &backlog->now;
+    while (now->begin < now->end) {
+        size_t at = now->begin % BACKLOG_RING_BYTES, count = backlog_used(backlog);
+        if (count > BACKLOG_RING_BYTES - at)
+            count = BACKLOG_RING_BYTES - at;
+        size_t bytes = line_bytes(backlog->ring + at, count);
+        now->begin += bytes;
+        if (backlog->ring[at + bytes - 1] == '\n')
+            return;
+    }
+    now->skipping = true;
+}
+
+static void put(const struct backlog *backlog, uint64_t place, const char *bytes, size_t count)
+{
+    size_t at = place % BACKLOG_RING_BYTES, first = BACKLOG_RING_BYTES - at;
+    if (first > count)
+        first = count;
+    memcpy(backlog->ring + at, bytes, first);
+    memcpy(backlog->ring, bytes + first, count - first);
+}
+
+/* What there is no memory for is counted. Nothing older is kept by then. */
+static void lose(struct backlog *backlog, const char *bytes, size_t count)
+{
+    struct backlog_state *now = &backlog->now;
+    bool ends = bytes[count - 1] == '\n';
+    drop(backlog, count_lines(bytes, count) + !ends);
+    now->skipping = !ends;
+}
+
+/* Drops the oldest line. Returns how many of the first bytes that come next go with it. */
+static size_t drop_oldest(struct backlog *backlog, const char *bytes, size_t count)
+{
+    drop(backlog, 1);
+    drop_rest(backlog);
+    return backlog->now.skipping ? line_bytes(bytes, count) : 0;
+}
+
+/* Before what was there is written over. */
+static void forget(struct backlog *backlog, uint64_t begin)
+{
+    store(backlog);
+    free_pages(backlog, begin);
+}
+
+/* Makes room for a record by dropping older lines. Returns how many of its own first bytes go with
+ * a line that was dropped. */
+static size_t make_room(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                        size_t count)
+{
+    const uint64_t begin = backlog->now.begin;
+    size_t skip = backlog->now.skipping ? line_bytes(bytes, count) : 0;
+
+    while (count - skip > room_of(backlog) && grow(backlog, pool)) {
+    }
+    while (count - skip > room_of(backlog) && backlog_used(backlog))
+        skip = drop_oldest(backlog, bytes, count);
+    if (backlog->now.begin != begin)
+        forget(backlog, begin);
+    while (backlog_used(backlog) && count > skip &&
+           !make_pages(backlog, backlog->now.end, backlog->now.end + count - skip)) {
+        const uint64_t oldest = backlog->now.begin;
+        skip = drop_oldest(backlog, bytes, count);
+        forget(backlog, oldest);
+    }
+    return skip;
+}
+
+void backlog_add(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                 size_t count, const struct backlog_record *record)
+{
+    struct backlog_state *now = &backlog->now;
+    const bool first = !backlog_is_needed(backlog);
+
+    if (!first && record->at >= now->from && record->at < now->until)
         return;
+    size_t skip = make_room(backlog, pool, bytes, count);
+    if (skip && bytes[skip - 1] == '\n')
+        now->skipping = false;
+    bytes += skip;
+    count -= skip;
+    if (count && (count > room_of(backlog) || !make_pages(backlog, now->end, now->end + count))) {
+        lose(backlog, bytes, count);
+    } else {
+        put(backlog, now->end, bytes, count);
+        now->end += count;
     }
-    while (backlog->size - backlog->used < count && grow(backlog, pool)) {
+    if (first) {
+        now->from = record->at;
+        now->from_skip = 0;
+        now->continues = record->continues;
     }
-    size_t room = backlog->size - backlog->used, skipped = 0;
+    now->until = record->next;
+    store(backlog);
+}
+
+/* ---- and back ------------------------------------------------------------------------------ */
+
+/* Copies the oldest bytes. */
+static void copy(const struct backlog *backlog, char *to, size_t count)
+{
+    size_t at = backlog->now.begin % BACKLOG_RING_BYTES, first = BACKLOG_RING_BYTES - at;
+    if (first > count)
+        first = count;
+    memcpy(to, backlog->ring + at, first);
+    memcpy(to + first, backlog->ring, count - first);
+}
+
+size_t backlog_take(struct backlog *backlog, char *to, uint32_t most, uint64_t chunk,
+                    uint32_t *ret_bytes)
+{
+    struct backlog_state *now = &backlog->now;
+    const uint64_t begin = now->begin;
+    size_t used = backlog_used(backlog);
+
+    if (!used)
+        return 0;
+    if (used > most) {
+        copy(backlog, to, most);
+        const char *end = memrchr(to, '\n', most);
+        used = end ? (size_t)(end - to) + 1 : most;
+    } else {
+        copy(backlog, to, used);
+    }
+    now->begin += used;
+    now->continues = to[used - 1] != '\n';
+    now->chunk = chunk;
+    *ret_bytes = (uint32_t)used;
+    store(backlog);
+    free_pages(backlog, begin);
+    return used;
+}
+
+uint64_t backlog_take_dropped(struct backlog *backlog, uint64_t chunk)
+{
+    uint64_t dropped = backlog->now.dropped_lines;
+    backlog->now.dropped_lines = 0;
+    backlog->now.continues = false;
+    backlog->now.chunk = chunk;
+    store(backlog);
+    return dropped;
+}
+
+void backlog_done(struct backlog *backlog)
+{
+    backlog->now.chunk = 0;
+    backlog->now.error = 0;
+    store(backlog);
+}
+
+void backlog_drop_more(struct backlog *backlog, uint64_t lines)
+{
+    backlog->now.dropped_lines += lines;
+    backlog->now.chunk = 0;
+    store(backlog);
+}
+
+/* Puts as much in front as there is room for. */
+static void put_in_front(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                         size_t count)
+{
+    struct backlog_state *now = &backlog->now;
+    size_t skipped = 0;
+
+    while (room_of(backlog) < count && grow(backlog, pool)) {
+    }
+    const size_t room = room_of(backlog);
     while (count - skipped > room) {
         const char *end = memchr(bytes + skipped, '\n', count - skipped);
-        backlog->dropped_lines++;
+        drop(backlog, 1);
         if (!end) { /* it goes on in what is kept already */
             drop_rest(backlog);
             return;
         }
         skipped = (size_t)(end - bytes) + 1;
     }
-    for (size_t i = count; i-- > skipped;) {
-        backlog->begin = (backlog->begin + backlog->size - 1) % backlog->size;
-        backlog->data[backlog->begin] = bytes[i];
-        backlog->used++;
+    bytes += skipped;
+    count -= skipped;
+    if (!count)
+        return;
+    if (!make_pages(backlog, now->begin - count, now->begin)) {
+        bool ends = bytes[count - 1] == '\n';
+        drop(backlog, count_lines(bytes, count) + !ends);
+        if (!ends)
+            drop_rest(backlog);
+        return;
     }
+    now->begin -= count;
+    put(backlog, now->begin, bytes, count);
+}
+
+static void give_back(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                      size_t count, bool continues)
+{
+    /* Newer ones had to go already; a line that goes on there was counted with its rest. */
+    if (backlog->now.dropped_lines)
+        drop(backlog, count_lines(bytes, count));
+    else
+        put_in_front(backlog, pool, bytes, count);
+    backlog->now.continues = continues;
+    backlog->now.chunk = 0;
+}
+
+void backlog_give_back(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                       size_t count, bool continues)
+{
+    give_back(backlog, pool, bytes, count, continues);
+    store(backlog);
+}
+
+void backlog_give_record_back(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
+                              size_t count, const struct backlog_record *record, size_t skip)
+{
+    if (!backlog_is_needed(backlog))
+        backlog->now.until = record->next;
+    give_back(backlog, pool, bytes, count, record->continues);
+    backlog->now.from = record->at;
+    backlog->now.from_skip = (uint32_t)skip;
+    store(backlog);
+}
+
+void backlog_cut_records(struct backlog *backlog, uint64_t at)
+{
+    if (backlog->now.until <= at)
+        return;
+    backlog->now.until = at;
+    if (backlog->now.from > at)
+        backlog->now.from = at;
+    store(backlog);
 }

@@ -119,7 +119,8 @@ enum hand_over_key {
     KEY_SERVICE_FIRST = 16,   /* + slot: the service's output pipe, opened O_RDWR */
     KEY_READY_FIRST = 131072, /* + slot: its sd_notify socket, or the pipe of `ready: fd` */
     KEY_FEED_FIRST = 262128,  /* + slot: the pipe of what it says by other ways than its output */
-    KEY_MAX = 393184          /* keys are below this */
+    KEY_JOURNAL_BACKLOGS = 393184, /* memfd: lines that cannot be written now */
+    KEY_MAX = 393185               /* keys are below this */
 };
 
 /* Descriptors a child of init finds open at its start. */

@@ -27,7 +27,8 @@ uint32_t feed_key(uint32_t id)
 
 bool feed_is_key(uint32_t key, uint32_t *ret_id)
 {
-    if (key != KEY_FEED_SYSLOG && key != KEY_FEED_KERNEL && key < KEY_FEED_FIRST)
+    if (key != KEY_FEED_SYSLOG && key != KEY_FEED_KERNEL &&
+        (key < KEY_FEED_FIRST || key >= KEY_JOURNAL_BACKLOGS))
         return false;
     *ret_id = key == KEY_FEED_SYSLOG   ? JOURNAL_SYSLOG_ID
               : key == KEY_FEED_KERNEL ? JOURNAL_KERNEL_ID

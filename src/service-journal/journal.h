@@ -75,6 +75,7 @@ struct journal {
     struct writer writer;
     struct queue queue;
     struct journal_state state;
+    struct backlogs backlogs;
     struct spool spool;
     struct counts counts;
     struct service **services; /* at journal_place(id); NULL where there is none */

@@ -231,6 +231,14 @@ static void take_queue(int fd)
         LOG(WARNING, "The journal's queue is not ours", TEXT("error", strerror(-failed)));
 }
 
+static void take_backlogs(int fd)
+{
+    int failed = backlogs_open(&program.journal.backlogs, fd);
+    end_if_short("backlogs", failed);
+    if (failed)
+        LOG(WARNING, "The journal's backlogs are not ours", TEXT("error", strerror(-failed)));
+}
+
 static void take_pipe(uint32_t id, int fd)
 {
     void *grown = NULL;
@@ -261,6 +269,8 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
             counts_open(&program.journal.counts, fds[i]);
         else if (key == KEY_JOURNAL_QUEUE && !program.has_queue)
             take_queue(fds[i]);
+        else if (key == KEY_JOURNAL_BACKLOGS && program.journal.backlogs.fd < 0)
+            take_backlogs(fds[i]);
         else if (intake_take_held(&program.intake, key, fds[i]))
             continue;
         else if (key >= KEY_SERVICE_FIRST && key < KEY_READY_FIRST)
@@ -473,6 +483,13 @@ static int make_memory(void)
             return failed;
         hold_store(KEY_JOURNAL_QUEUE, journal->queue.fd);
     }
+    queue_close_fd(&journal->queue);
+    if (!program.has_state || journal->backlogs.fd < 0) { /* these are by slots, too */
+        failed = backlogs_create(&journal->backlogs);
+        if (failed)
+            return failed;
+        hold_store(KEY_JOURNAL_BACKLOGS, journal->backlogs.fd);
+    }
     if (journal->spool.fd < 0) {
         failed = spool_create(&journal->spool);
         if (failed)
@@ -556,6 +573,7 @@ static int restore(void)
                 TEXT("error", strerror(-missed)));
     }
     int failed = journal_go_on(journal);
+    journal_state_need_backlogs(&journal->state, false);
     if (!program.has_state)
         mark_boot();
     if (slots)
@@ -566,7 +584,8 @@ static int restore(void)
 }
 
 /* The other journal has left queue and spool empty, so of these we may make others; what it knows
- * of the services is in the state only. Nothing of what init holds is touched before READY. */
+ * of the services is in the state only, and what it could not write in the backlogs. Nothing of
+ * what init holds is touched before READY. */
 static int begin_beside(void)
 {
     if (!program.has_state) {
@@ -574,6 +593,10 @@ static int begin_beside(void)
         text_format(why, sizeof why, "its state cannot be taken up: %s",
                     program.state_problem ? program.state_problem : "init holds none");
         tell_failed(why);
+        exit(1);
+    }
+    if (program.journal.state.needs_backlogs && program.journal.backlogs.fd < 0) {
+        tell_failed("init does not hold the lines that cannot be written, and they would be lost");
         exit(1);
     }
     hold_wait();

@@ -80,6 +80,12 @@ int queue_open(struct queue *queue, int fd)
     return failed;
 }
 
+void queue_close_fd(struct queue *queue)
+{
+    close(queue->fd);
+    queue->fd = -1;
+}
+
 uint64_t queue_head(const struct queue *queue)
 {
     return queue->header->head;

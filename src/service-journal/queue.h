@@ -39,7 +39,7 @@ struct queue_note {
 struct queue_header;
 
 struct queue {
-    int fd;
+    int fd; /* -1: closed */
     struct queue_header *header;
     char *ring;
     uint64_t at;               /* the reader's: behind what it has put and not committed */
@@ -52,6 +52,9 @@ int queue_create(struct queue *queue);
 /* Takes over one that another process made; `fd` is taken. -EPROTO: it is none; then it is closed.
  * Returns 0 or -errno. */
 int queue_open(struct queue *queue, int fd);
+
+/* It is mapped, and needs no descriptor any more. */
+void queue_close_fd(struct queue *queue);
 
 uint64_t queue_head(const struct queue *queue);
 uint64_t queue_tail(const struct queue *queue);

@@ -118,13 +118,13 @@ static void on_pipes(struct loop_fd *source, uint32_t events)
 
 int journal_init(struct journal *journal, const char *logs, const char *fallback)
 {
-    journal->spool.fd = journal->state.fd = journal->queue.fd = -1;
+    journal->spool.fd = journal->state.fd = journal->queue.fd = journal->backlogs.fd = -1;
     journal->counts = COUNTS_NONE;
     journal->own = (struct service){.journal = journal, .id = JOURNAL_OWN_ID};
     list_init(&journal->matched);
     list_init(&journal->busy);
     list_init(&journal->own.pipes);
-    int failed = writer_init(&journal->writer, &journal->queue, logs, fallback);
+    int failed = writer_init(&journal->writer, &journal->queue, &journal->backlogs, logs, fallback);
     if (!failed)
         failed = loop_init(&journal->loop);
     if (!failed)
@@ -220,6 +220,7 @@ int journal_go_on(struct journal *journal)
 {
     struct journal_note *note = journal_state_note(&journal->state);
 
+    writer_restore(&journal->writer);
     int failed = writer_start(&journal->writer, journal->state.lives);
     if (failed)
         return failed;

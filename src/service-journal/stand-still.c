@@ -1,10 +1,13 @@
 /* Standing still. What is in the queue could stay there, and what is in the pipes does: but a new
- * journal may know another queue, so that this one leaves it empty. Lines that are in memory only,
- * because their file cannot be written, would be lost: then it does not stand still at all. */
+ * journal may know another queue, so that this one leaves it empty. Lines that cannot be written
+ * stay in the backlogs, and the state says so, so that none takes over that does not know them.
+ * Where the disk hangs nobody knows what of them is written: then it does not stand still at all.
+ */
 #include "service-journal/stand-still.h"
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "service-journal/hold.h"
 #include "service-journal/intake.h"
 
 #include <errno.h>
@@ -96,10 +99,14 @@ int journal_stand_still(struct journal *journal, char why[static STAND_STILL_WHY
     int failed = write_all(&patience, why);
     if (!failed)
         failed = stop_writer(&patience, why);
-    if (!failed &&
-        (writer_keeps_lines(&journal->writer, why, STAND_STILL_WHY_BYTES) || !is_empty(journal))) {
+    if (!failed && !is_empty(journal)) {
+        text_format(why, STAND_STILL_WHY_BYTES, "there is always more to be written");
         writer_stop(&journal->writer, false);
         failed = -EBUSY;
+    }
+    if (!failed && writer_keeps_lines(&journal->writer)) {
+        journal_state_need_backlogs(&journal->state, true);
+        hold_store(KEY_JOURNAL_BACKLOGS, journal->backlogs.fd); /* it may be another init by now */
     }
     writer_ring(&journal->writer); /* what it had to say besides is still to be heard */
     return failed;
@@ -107,6 +114,7 @@ int journal_stand_still(struct journal *journal, char why[static STAND_STILL_WHY
 
 void journal_stand_no_more(struct journal *journal)
 {
+    journal_state_need_backlogs(&journal->state, false);
     writer_stop(&journal->writer, false);
     writer_ring(&journal->writer);
 }

@@ -57,7 +57,7 @@ int journal_state_create(struct journal_state *state)
 }
 
 /* What a state tells of itself; -EPROTO: it is none, or none that we may read. */
-static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours)
+static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours, bool *ret_needs_backlogs)
 {
     static char page[LAYOUT_ROOM];
     struct journal_state_header header;
@@ -67,6 +67,9 @@ static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours)
         pread(fd, page, sizeof page, LAYOUT_AT) != (ssize_t)sizeof page ||
         layout_get(page, sizeof page, ret) < 0 || ret->least_reader > VERSION)
         return -EPROTO;
+    *ret_needs_backlogs = ret->least_reader == LEAST_READER_OF_BACKLOGS;
+    if (*ret_needs_backlogs) /* for now only */
+        ret->least_reader = LEAST_READER;
     /* A page that the file does not have would be a SIGBUS later. */
     *ret_is_ours = stat.st_size == STATE_BYTES && layout_is_same(&journal_state_layout, ret);
     return 0;
@@ -97,8 +100,8 @@ static void mend(struct journal_state *state)
 int journal_state_open(struct journal_state *state, int fd, bool *ret_moved)
 {
     static struct layout_told told;
-    bool is_ours = false;
-    int failed = read_layout(fd, &told, &is_ours);
+    bool is_ours = false, needs_backlogs = false;
+    int failed = read_layout(fd, &told, &is_ours, &needs_backlogs);
 
     if (!failed && is_ours) {
         state->fd = fd;
@@ -113,7 +116,18 @@ int journal_state_open(struct journal_state *state, int fd, bool *ret_moved)
     if (!failed)
         mend(state);
     *ret_moved = !failed && !is_ours;
+    state->needs_backlogs = !failed && needs_backlogs;
     return failed;
+}
+
+void journal_state_need_backlogs(struct journal_state *state, bool needed)
+{
+    struct layout layout = journal_state_layout;
+    if (needed)
+        layout.least_reader = LEAST_READER_OF_BACKLOGS;
+    if (state->needs_backlogs != needed)
+        layout_put(&layout, (char *)state->header + LAYOUT_AT, LAYOUT_ROOM);
+    state->needs_backlogs = needed;
 }
 
 struct journal_note *journal_state_note(const struct journal_state *state)

@@ -27,6 +27,7 @@ struct journal_state {
     int fd;
     struct journal_state_header *header;
     struct journal_live *lives; /* by slot */
+    bool needs_backlogs;        /* as the former journal has left it, or was told here */
 };
 
 struct journal_state_record {
@@ -110,6 +111,10 @@ int journal_state_create(struct journal_state *state);
  * changed; a step that was under way is left out. -EPROTO: no state at all, or one that we cannot
  * read. Returns 0 or -errno. */
 int journal_state_open(struct journal_state *state, int fd, bool *ret_moved);
+
+/* Whether what the next journal needs is in the backlogs, too (KEY_JOURNAL_BACKLOGS). Then one that
+ * does not know of them refuses the state, in place of forgetting them. */
+void journal_state_need_backlogs(struct journal_state *state, bool needed);
 
 /* The sequence of the last message that was carried out. */
 uint64_t journal_state_sequence(const struct journal_state *state);

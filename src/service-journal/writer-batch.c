@@ -14,12 +14,12 @@
 #define BATCH_BYTES  (256u << 10) /* a quarter of the queue: the other thread fills the rest */
 #define BATCH_PIECES 1024
 #define NO_PIECE     UINT32_MAX
-#define CHUNK_BYTES  65536 /* of a backlog, written at once */
 #define REASON_HUNG  "the disk did not answer"
 
 struct piece {
     char *bytes;
     uint32_t count, flags, next;
+    uint64_t at; /* the record's */
 };
 
 /* What of one journal is in a batch. */
@@ -38,7 +38,6 @@ struct batch {
 static struct book *books[JOURNAL_SLOTS_MAX];
 static struct batch batch;
 static struct piece pieces[BATCH_PIECES];
-static char chunk[CHUNK_BYTES];
 
 void writer_set_book(uint32_t slot, struct book *book)
 {
@@ -55,10 +54,16 @@ bool writer_has_backlog(const struct book *book)
     return book->backlog && backlog_is_needed(book->backlog);
 }
 
+const char *writer_reason(const struct book *book)
+{
+    int error = book->file.error ? -book->file.error : book->backlog ? book->backlog->now.error : 0;
+    return error ? strerror(error) : REASON_HUNG;
+}
+
 void writer_drop_backlog(struct writer *writer, struct book *book)
 {
-    if (book->backlog && book->backlog->used)
-        backlog_consume(book->backlog, &writer->pool, book->backlog->used);
+    if (book->backlog)
+        backlog_close(book->backlog, &writer->pool);
     free(book->backlog);
     book->backlog = NULL;
 }
@@ -66,94 +71,159 @@ void writer_drop_backlog(struct writer *writer, struct book *book)
 /* ---- backlogs, under the lock ------------------------------------------------------------- */
 
 /* Without memory for it lines are lost that nobody counts: the kernel is about to end somebody. */
-static bool has_backlog(struct book *book)
+static bool has_backlog(struct writer *writer, struct book *book)
 {
-    if (!book->backlog)
-        book->backlog = calloc(1, sizeof *book->backlog);
-    return book->backlog;
+    if (book->backlog)
+        return true;
+    struct backlog *backlog = calloc(1, sizeof *backlog);
+    if (!backlog || backlogs_open_one(writer->backlogs, &writer->pool, book->slot, book->name,
+                                      book->folder, book->no_room, backlog) < 0) {
+        free(backlog);
+        return false;
+    }
+    book->backlog = backlog;
+    return true;
 }
 
 static void wait_for_disk(struct writer *writer, struct book *book)
 {
-    if (list_empty(&book->waiting_node) && (book->backlog->used || book->backlog->dropped_lines))
+    if (list_empty(&book->waiting_node) && writer_has_backlog(book))
         list_append(&writer->waiting, &book->waiting_node);
 }
 
-/* What was dropped since there were so many. */
-static void count_dropped(struct book *book, uint64_t before)
+/* Is stored with the change that follows, for the journal after a kill. */
+static void note_error(struct book *book)
 {
-    if (book->no_room)
-        __atomic_fetch_add(book->no_room, book->backlog->dropped_lines - before, __ATOMIC_RELAXED);
+    if (book->file.error)
+        book->backlog->now.error = (uint16_t)-book->file.error;
 }
 
-static void keep(struct writer *writer, struct book *book, const char *bytes, size_t count,
-                 bool continues)
+static void keep(struct writer *writer, struct book *book, const struct queue_record *record,
+                 uint64_t at, uint64_t next)
 {
-    bool first = !book->backlog || !backlog_is_needed(book->backlog);
-    if (!has_backlog(book))
+    if (!has_backlog(writer, book))
         return;
-    if (first)
-        book->continues = continues;
-    uint64_t dropped = book->backlog->dropped_lines;
-    backlog_add(book->backlog, &writer->pool, bytes, count);
-    count_dropped(book, dropped);
+    backlog_add(book->backlog, &writer->pool, record->text, record->bytes,
+                &(struct backlog_record){at, next, record->flags & QUEUE_CONTINUES});
     wait_for_disk(writer, book);
 }
 
-static void give_back(struct writer *writer, struct book *book, const char *bytes, size_t count,
-                      bool continues)
+/* What of a chunk could not be written. */
+static void give_chunk_back(struct writer *writer, struct book *book, size_t done, bool continues)
 {
-    if (!count || !has_backlog(book))
-        return;
-    uint64_t dropped = book->backlog->dropped_lines;
-    backlog_give_back(book->backlog, &writer->pool, bytes, count);
-    count_dropped(book, dropped);
-    book->continues = continues;
+    const struct backlogs_chunk *chunk = writer->backlogs->chunk;
+    note_error(book);
+    backlog_give_back(book->backlog, &writer->pool, writer->backlogs->chunk_bytes + done,
+                      chunk->bytes - done, continues);
     wait_for_disk(writer, book);
+}
+
+/* What of a piece could not be written. */
+static void give_back(struct writer *writer, struct book *book, const struct piece *piece,
+                      size_t skip)
+{
+    bool continues = skip ? book->file.mid_line : piece->flags & QUEUE_CONTINUES;
+    if (skip == piece->count || !has_backlog(writer, book))
+        return;
+    note_error(book);
+    backlog_give_record_back(book->backlog, &writer->pool, piece->bytes + skip, piece->count - skip,
+                             &(struct backlog_record){piece->at, writer->claimed, continues}, skip);
+    wait_for_disk(writer, book);
+}
+
+/* Nothing of the list's books is in the queue from there on. */
+static void end_at_most(struct list *list, uint64_t at)
+{
+    list_for_each(node, list)
+    {
+        struct book *book = container_of(node, struct book, news_node);
+        if (book->end_at > at)
+            book->end_at = at;
+    }
+}
+
+/* Takes the records between two places out of the queue, into the backlogs. Killed in the middle,
+ * the next journal does it again: what is in a backlog already is left out. */
+static void take_back(struct writer *writer, uint64_t claimed)
+{
+    struct backlogs_intent *intent = writer->backlogs->intent;
+    const struct queue_record *record;
+    uint64_t next;
+
+    intent->claimed = claimed;
+    intent->head = queue_head(writer->queue);
+    __atomic_store_n(&intent->active, 1, __ATOMIC_SEQ_CST);
+    for (uint64_t at = claimed; (record = queue_get(writer->queue, at, &next)); at = next) {
+        struct book *book = writer_book(record->slot);
+        if (book)
+            keep(writer, book, record, at, next);
+    }
+    queue_take_back(writer->queue, claimed);
+}
+
+/* From here on there are other records at these places. */
+static void forget_records(struct writer *writer, uint64_t at)
+{
+    list_for_each(waiting, &writer->waiting)
+        backlog_cut_records(container_of(waiting, struct book, waiting_node)->backlog, at);
+    list_for_each(trying, &writer->trying)
+        backlog_cut_records(container_of(trying, struct book, waiting_node)->backlog, at);
+    __atomic_store_n(&writer->backlogs->intent->active, 0, __ATOMIC_SEQ_CST);
 }
 
 void writer_take_back(struct writer *writer)
 {
-    const struct queue_record *record;
-    uint64_t next;
-
     pthread_mutex_lock(&writer->lock);
-    for (uint64_t at = writer->claimed; (record = queue_get(writer->queue, at, &next)); at = next) {
-        struct book *book = writer_book(record->slot);
-        if (book)
-            keep(writer, book, record->text, record->bytes, record->flags & QUEUE_CONTINUES);
-    }
-    list_for_each(node, &writer->ending)
-    {
-        struct book *book = container_of(node, struct book, news_node);
-        if (book->end_at > writer->claimed)
-            book->end_at = writer->claimed;
-    }
-    list_for_each(node, &writer->news)
-    {
-        struct book *book = container_of(node, struct book, news_node);
-        if (book->end_at > writer->claimed)
-            book->end_at = writer->claimed;
-    }
-    queue_take_back(writer->queue, writer->claimed);
+    take_back(writer, writer->claimed);
+    end_at_most(&writer->ending, writer->claimed);
+    end_at_most(&writer->news, writer->claimed);
+    forget_records(writer, writer->claimed);
     writer->fresh = true;
     pthread_mutex_unlock(&writer->lock);
     writer_want_room(writer, 1); /* the batch under way ends */
 }
 
+void writer_restore(struct writer *writer)
+{
+    const struct backlogs_intent *intent = writer->backlogs->intent;
+    struct backlogs *backlogs = writer->backlogs;
+
+    pthread_mutex_lock(&writer->lock);
+    for (uint32_t slot = 0; backlogs_find(backlogs, &slot); slot++) {
+        struct book *book = writer_book(slot);
+        if (!book)
+            backlogs_forget(backlogs, slot);
+        else if (has_backlog(writer, book))
+            list_append(&writer->waiting, &book->waiting_node);
+    }
+    if (intent->active && intent->head == queue_head(writer->queue) &&
+        intent->claimed <= intent->head)
+        take_back(writer, intent->claimed);
+    forget_records(writer, queue_head(writer->queue));
+    list_for_each(node, &writer->waiting)
+    {
+        const struct book *book = container_of(node, struct book, waiting_node);
+        if (book->backlog->now.until > writer->again)
+            writer->again = book->backlog->now.until;
+    }
+    writer->fresh = true;
+    pthread_mutex_unlock(&writer->lock);
+}
+
 /* ---- the batch ---------------------------------------------------------------------------- */
 
-/* False: not in this batch any more. */
-static bool add_piece(struct book *book, const struct queue_record *record)
+/* Adds the first bytes of the record at `place`. False: not in this batch any more. */
+static bool add_piece(struct book *book, const struct queue_record *record, uint64_t place,
+                      uint32_t bytes)
 {
     const uint32_t at = batch.pieces;
     if (at == BATCH_PIECES || (!book->batch_place && batch.count == QUEUE_NOTES))
         return false;
     struct share *share = &batch.shares[book->batch_place ? book->batch_place - 1 : batch.count];
     /* So that no more than one file is filled before the quota is looked at. */
-    if (book->batch_place && share->bytes + record->bytes > book->file.quota.max_size_bytes / 2)
+    if (book->batch_place && share->bytes + bytes > book->file.quota.max_size_bytes / 2)
         return false;
-    pieces[at] = (struct piece){(char *)record->text, record->bytes, record->flags, NO_PIECE};
+    pieces[at] = (struct piece){(char *)record->text, bytes, record->flags, NO_PIECE, place};
     if (!book->batch_place) {
         *share = (struct share){.book = book, .first = at};
         book->batch_place = ++batch.count;
@@ -161,7 +231,23 @@ static bool add_piece(struct book *book, const struct queue_record *record)
         pieces[share->last].next = at;
     }
     share->last = batch.pieces++;
-    share->bytes += record->bytes;
+    share->bytes += bytes;
+    return true;
+}
+
+/* Where there is a backlog what comes next goes behind it. But after a kill the batch is done
+ * again, of which some may be in the backlog already, and what is before that in the file again.
+ * False: not in this batch any more. */
+static bool claim_record(struct writer *writer, struct book *book,
+                         const struct queue_record *record, uint64_t at, uint64_t next)
+{
+    const struct backlog_state *now = book->backlog ? &book->backlog->now : NULL;
+
+    if (!now || !writer_has_backlog(book) || at < now->from)
+        return add_piece(book, record, at, record->bytes);
+    if (at == now->from && at < now->until && now->from_skip && now->from_skip <= record->bytes)
+        return add_piece(book, record, at, now->from_skip);
+    keep(writer, book, record, at, next);
     return true;
 }
 
@@ -177,9 +263,7 @@ static uint64_t claim(struct writer *writer)
     while (at - begin < BATCH_BYTES && (record = queue_get(writer->queue, at, &next))) {
         struct book *book = writer_book(record->slot);
         bool seal = record->flags & QUEUE_SEAL;
-        if (book && writer_has_backlog(book))
-            keep(writer, book, record->text, record->bytes, record->flags & QUEUE_CONTINUES);
-        else if (book && !add_piece(book, record))
+        if (book && !claim_record(writer, book, record, at, next))
             break;
         at = next;
         if (seal)
@@ -203,12 +287,8 @@ static void give_back_pieces(struct writer *writer, struct book *book, uint32_t 
         order[count++] = at;
     if (count == all && pieces[order[count - 1]].next != NO_PIECE)
         give_back_pieces(writer, book, pieces[order[count - 1]].next, 0);
-    while (count--) {
-        const struct piece *piece = &pieces[order[count]];
-        size_t skip = count ? 0 : done;
-        give_back(writer, book, piece->bytes + skip, piece->count - skip,
-                  skip ? book->file.mid_line : piece->flags & QUEUE_CONTINUES);
-    }
+    while (count--)
+        give_back(writer, book, &pieces[order[count]], count ? 0 : done);
 }
 
 /* Writes up to JOURNAL_PIECES_MOST pieces. Returns the next, NO_PIECE at the end or on failure. */
@@ -279,8 +359,30 @@ bool writer_batch(struct writer *writer)
     return true;
 }
 
+/* What another journal had taken out of a backlog, and was writing. */
+static void rewind_chunk(struct writer *writer)
+{
+    const struct backlogs_chunk *chunk = writer->backlogs->chunk;
+    struct book *book = chunk->number ? writer_book(chunk->slot) : NULL;
+
+    if (!book || !book->backlog || book->backlog->now.chunk != chunk->number ||
+        chunk->bytes > BACKLOGS_CHUNK_BYTES)
+        return;
+    if (chunk->opened)
+        journal_store_rewind(&writer->store, &book->file, (dev_t)chunk->device, (ino_t)chunk->inode,
+                             chunk->file_bytes);
+    pthread_mutex_lock(&writer->lock);
+    if (chunk->dropped)
+        backlog_drop_more(book->backlog, chunk->dropped);
+    else
+        give_chunk_back(writer, book, 0, chunk->continues);
+    wait_for_disk(writer, book);
+    pthread_mutex_unlock(&writer->lock);
+}
+
 void writer_rewind(struct writer *writer)
 {
+    rewind_chunk(writer);
     for (size_t i = 0; i < QUEUE_NOTES; i++) {
         const struct queue_note *note = queue_noted(writer->queue, i);
         struct book *book = note ? writer_book(note->slot) : NULL;
@@ -294,66 +396,96 @@ void writer_rewind(struct writer *writer)
 
 /* ---- backlogs, tried again ----------------------------------------------------------------- */
 
-static const char *reason_of(const struct book *book)
-{
-    return book->file.error ? strerror(-book->file.error) : REASON_HUNG;
-}
-
 static uint64_t has_dropped(struct writer *writer, const struct book *book)
 {
     pthread_mutex_lock(&writer->lock);
-    uint64_t dropped = book->backlog ? book->backlog->dropped_lines : 0;
+    uint64_t dropped = book->backlog->now.dropped_lines;
     pthread_mutex_unlock(&writer->lock);
     return dropped;
+}
+
+/* Takes what is to be said of dropped lines out of a backlog. 0: nothing is. */
+static uint64_t take_dropped(struct writer *writer, struct book *book)
+{
+    struct backlogs *backlogs = writer->backlogs;
+    pthread_mutex_lock(&writer->lock);
+    uint64_t dropped = book->backlog->now.dropped_lines;
+    if (dropped) {
+        uint64_t number = backlogs_begin_chunk(backlogs, book->slot);
+        backlogs->chunk->dropped = dropped;
+        backlog_take_dropped(book->backlog, number);
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return dropped;
+}
+
+/* Has the file ready for a chunk, and how long it is noted. */
+static bool prepare(struct writer *writer, struct book *book, bool continues, uint64_t now_ns)
+{
+    const struct journal_file *file = &book->file;
+    if (journal_store_prepare(&writer->store, &book->file, continues, now_ns) < 0)
+        return false;
+    backlogs_note_file(writer->backlogs, file->device, file->inode, file->size_bytes);
+    return true;
 }
 
 /* Says what was dropped so far. */
 static bool write_dropped(struct writer *writer, struct book *book, const char *reason,
                           uint64_t now_ns)
 {
-    uint64_t dropped = has_dropped(writer, book);
+    uint64_t dropped = take_dropped(writer, book);
     if (!dropped)
         return true;
-    if (!journal_store_write_dropped(&writer->store, &book->file, dropped, reason, now_ns))
-        return false;
+    bool written =
+        prepare(writer, book, false, now_ns) &&
+        journal_store_write_dropped(&writer->store, &book->file, dropped, reason, now_ns);
     pthread_mutex_lock(&writer->lock);
-    book->backlog->dropped_lines -= dropped;
-    book->continues = false;
+    note_error(book);
+    if (written)
+        backlog_done(book->backlog);
+    else
+        backlog_drop_more(book->backlog, dropped);
     pthread_mutex_unlock(&writer->lock);
-    return true;
+    return written;
 }
 
-/* How much of a chunk is whole lines; all of it where no line ends. */
-static size_t whole_lines(size_t used)
+/* Takes what comes next out of a backlog. */
+static size_t take_chunk(struct writer *writer, struct book *book)
 {
-    const char *end = memrchr(chunk, '\n', used);
-    return end ? (size_t)(end - chunk) + 1 : used;
-}
-
-/* Takes what comes next out of a backlog: whole lines as far as they fit, for what is left in it
- * may be dropped before it is written. */
-static size_t take_chunk(struct writer *writer, struct book *book, bool *ret_continues)
-{
-    struct iovec parts[2];
+    struct backlogs *backlogs = writer->backlogs;
     size_t used = 0;
 
     pthread_mutex_lock(&writer->lock);
-    *ret_continues = book->continues;
-    if (book->backlog && !book->backlog->dropped_lines)
-        for (int i = 0, count = backlog_pieces(book->backlog, parts); i < count; i++) {
-            size_t take =
-                parts[i].iov_len < sizeof chunk - used ? parts[i].iov_len : sizeof chunk - used;
-            memcpy(chunk + used, parts[i].iov_base, take);
-            used += take;
-        }
-    if (used == sizeof chunk)
-        used = whole_lines(used);
-    if (used) {
-        book->continues = chunk[used - 1] != '\n';
-        backlog_consume(book->backlog, &writer->pool, used);
+    if (!book->backlog->now.dropped_lines && backlog_used(book->backlog)) {
+        bool continues = book->backlog->now.continues;
+        uint64_t number = backlogs_begin_chunk(backlogs, book->slot);
+        backlogs->chunk->continues = continues;
+        used = backlog_take(book->backlog, backlogs->chunk_bytes, BACKLOGS_CHUNK_BYTES, number,
+                            &backlogs->chunk->bytes);
     }
     pthread_mutex_unlock(&writer->lock);
     return used;
+}
+
+/* Writes what was taken. Returns false when it could not be written, or not all. */
+static bool write_chunk(struct writer *writer, struct book *book, size_t count, uint64_t now_ns)
+{
+    bool continues = writer->backlogs->chunk->continues;
+    struct iovec piece = {writer->backlogs->chunk_bytes, count};
+    size_t done = 0;
+
+    if (prepare(writer, book, continues, now_ns))
+        done = journal_store_write(&writer->store, &book->file, &piece, 1, now_ns);
+    writer_advance(writer);
+    if (done) /* what is in it is not known any more */
+        sync_written(writer, book, true);
+    pthread_mutex_lock(&writer->lock);
+    if (done == count)
+        backlog_done(book->backlog);
+    else
+        give_chunk_back(writer, book, done, done ? book->file.mid_line : continues);
+    pthread_mutex_unlock(&writer->lock);
+    return done == count;
 }
 
 /* Returns true when nothing is left. */
@@ -361,28 +493,14 @@ static bool write_backlog(struct writer *writer, struct book *book, uint64_t now
 {
     char reason[64];
     size_t count;
-    bool continues;
 
-    snprintf(reason, sizeof reason, "%s", reason_of(book));
+    snprintf(reason, sizeof reason, "%s", writer_reason(book));
     do {
         if (!write_dropped(writer, book, reason, now_ns))
             return false;
-        while ((count = take_chunk(writer, book, &continues)) > 0) {
-            struct iovec piece = {chunk, count};
-            size_t done = 0;
-            if (journal_store_prepare(&writer->store, &book->file, continues, now_ns) == 0)
-                done = journal_store_write(&writer->store, &book->file, &piece, 1, now_ns);
-            writer_advance(writer);
-            if (done) /* what is in it is not known any more */
-                sync_written(writer, book, true);
-            if (done == count)
-                continue;
-            pthread_mutex_lock(&writer->lock);
-            give_back(writer, book, chunk + done, count - done,
-                      done ? book->file.mid_line : continues);
-            pthread_mutex_unlock(&writer->lock);
-            return false;
-        }
+        while ((count = take_chunk(writer, book)) > 0)
+            if (!write_chunk(writer, book, count, now_ns))
+                return false;
     } while (has_dropped(writer, book));
     return true;
 }
@@ -390,17 +508,16 @@ static bool write_backlog(struct writer *writer, struct book *book, uint64_t now
 bool writer_retry(struct writer *writer)
 {
     uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
-    struct list trying, *node;
+    struct list *node;
     bool left = false;
 
-    list_init(&trying);
     pthread_mutex_lock(&writer->lock);
     writer->fresh = false;
     while ((node = list_take(&writer->waiting)))
-        list_append(&trying, node);
+        list_append(&writer->trying, node);
     pthread_mutex_unlock(&writer->lock);
-    while (!list_empty(&trying)) {
-        struct book *book = container_of(list_first(&trying), struct book, waiting_node);
+    while (!list_empty(&writer->trying)) {
+        struct book *book = container_of(list_first(&writer->trying), struct book, waiting_node);
         left = !write_backlog(writer, book, now_ns) || left;
         pthread_mutex_lock(&writer->lock);
         list_remove(&book->waiting_node);

@@ -11,6 +11,9 @@ struct book *writer_book(uint32_t slot);
 bool writer_has_backlog(const struct book *book);
 void writer_drop_backlog(struct writer *writer, struct book *book);
 
+/* Why it cannot be written. Static until the next call of strerror(). */
+const char *writer_reason(const struct book *book);
+
 /* Writes what another journal had begun back to where it began. */
 void writer_rewind(struct writer *writer);
 

@@ -4,7 +4,6 @@
  * milliseconds, so that a chatty service costs no write and no wake-up a line. */
 #include "service-journal/writer.h"
 #include "base/clock.h"
-#include "base/text.h"
 #include "service-journal/writer-batch.h"
 
 #include <errno.h>
@@ -84,7 +83,7 @@ static void end_book(struct writer *writer, struct book *book)
         writer_retry(writer);
     if (writer_has_backlog(book))
         LOG(WARNING, "The last lines of a service cannot be written", TEXT("service", book->name),
-            TEXT("error", strerror(-book->file.error)), NUMBER("bytes", book->backlog->used));
+            TEXT("error", writer_reason(book)), NUMBER("bytes", backlog_used(book->backlog)));
     keeper_drop(&writer->keeper, book);
     journal_file_finish(&book->file);
     pthread_mutex_lock(&writer->lock);
@@ -262,6 +261,9 @@ static void *run(void *context)
     watch_mounts(writer);
     take_news(writer);
     sync_restored(writer);
+    /* What comes before a backlog is written before it is tried. */
+    while (queue_tail(writer->queue) < writer->again && writer_batch(writer)) {
+    }
     failed = loop_run(&writer->loop);
     LOG(FATAL, "The journal cannot go on", TEXT("error", strerror(-failed)));
     _exit(1);
@@ -279,13 +281,16 @@ static unsigned count_written(void *context, const char *name)
     return count;
 }
 
-int writer_init(struct writer *writer, struct queue *queue, const char *logs, const char *fallback)
+int writer_init(struct writer *writer, struct queue *queue, struct backlogs *backlogs,
+                const char *logs, const char *fallback)
 {
-    *writer = (struct writer){.queue = queue, .wake_at = NEVER, .pool = {BACKLOG_POOL_BYTES}};
+    *writer = (struct writer){
+        .queue = queue, .backlogs = backlogs, .wake_at = NEVER, .pool = {BACKLOG_POOL_BYTES}};
     journal_store_init(&writer->store, logs, fallback);
     list_init(&writer->books);
     list_init(&writer->ending);
     list_init(&writer->waiting);
+    list_init(&writer->trying);
     list_init(&writer->news);
     list_init(&writer->done);
     pthread_mutex_init(&writer->lock, NULL);
@@ -387,6 +392,8 @@ void writer_end(struct writer *writer, struct book *book)
     pthread_mutex_lock(&writer->lock);
     book->ends = true;
     book->no_room = NULL; /* its id may soon be another one's */
+    if (book->backlog)
+        book->backlog->count = NULL;
     book->end_at = queue_head(writer->queue);
     add_news(writer, book);
     pthread_mutex_unlock(&writer->lock);
@@ -473,16 +480,10 @@ bool writer_is_stopped(const struct writer *writer)
     return writer->is_stopped;
 }
 
-bool writer_keeps_lines(struct writer *writer, char *why, size_t size_bytes)
+bool writer_keeps_lines(struct writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
     bool keeps = !list_empty(&writer->waiting);
-    if (keeps) {
-        const struct book *book =
-            container_of(list_first(&writer->waiting), struct book, waiting_node);
-        text_format(why, size_bytes, "lines of %s cannot be written (%s) and would be lost",
-                    book->name, strerror(-book->file.error));
-    }
     pthread_mutex_unlock(&writer->lock);
     return keeps;
 }

@@ -9,10 +9,10 @@
 #pragma once
 
 #include "base/list.h"
-#include "journal/backlog.h"
 #include "journal/store.h"
 #include "log/log.h"
 #include "loop/loop.h"
+#include "service-journal/backlogs.h"
 #include "service-journal/keeper.h"
 #include "service-journal/queue.h"
 #include "service-journal/state.h"
@@ -36,7 +36,6 @@ struct book {
     uint64_t sync_at_ns;                 /* CLOCK_BOOTTIME; 0: all is on the disk */
     bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
     /* Under the lock: */
-    bool continues; /* what the backlog begins with goes on with a line of the file */
     bool is_new, quota_changed, ends;
     bool ended;               /* `done_node`: ended; else it is to be cut */
     struct backlog *backlog;  /* NULL: none; NULL again when it is empty */
@@ -53,6 +52,7 @@ enum writer_sync { WRITER_SYNC_NOTHING, WRITER_SYNC_FILES, WRITER_SYNC_ALL };
 
 struct writer {
     struct queue *queue;
+    struct backlogs *backlogs;
     struct journal_store store;
     struct loop loop;
     struct loop_fd bell, mounts;
@@ -75,10 +75,12 @@ struct writer {
     _Atomic bool descriptors_wanted, ending_machine;
     pthread_mutex_t lock;
     uint64_t claimed; /* taken out of the queue up to here */
+    uint64_t again;   /* up to here another journal had: of that, backlogs have some */
     struct backlog_pool pool;
     struct list waiting, news, done;
-    bool fresh; /* there are backlogs that were not tried */
-    bool stop;  /* the thread is to stand still; it does */
+    struct list trying; /* book.waiting_node: taken out of `waiting` by the writer */
+    bool fresh;         /* there are backlogs that were not tried */
+    bool stop;          /* the thread is to stand still; it does */
     _Atomic bool is_stopped;
     pthread_cond_t go;
     char words[WRITER_WORDS_BYTES];
@@ -86,7 +88,12 @@ struct writer {
 };
 
 /* `logs` and `fallback` outlive it. Returns 0 or -errno. */
-int writer_init(struct writer *writer, struct queue *queue, const char *logs, const char *fallback);
+int writer_init(struct writer *writer, struct queue *queue, struct backlogs *backlogs,
+                const char *logs, const char *fallback);
+
+/* Goes on with the backlogs of another journal, before anything is put into the queue; queue and
+ * backlogs are there, and the books open. */
+void writer_restore(struct writer *writer);
 
 /* Begins to write: first what another journal had under way, then what is in the queue. The books
  * of all that is in it are open by then. Returns 0 or -errno. */
@@ -142,8 +149,8 @@ void writer_begin_end(struct writer *writer);
 void writer_stop(struct writer *writer, bool stop);
 bool writer_is_stopped(const struct writer *writer);
 
-/* Whether there are lines in memory only, with the reason in words. */
-bool writer_keeps_lines(struct writer *writer, char *why, size_t size_bytes);
+/* Whether there are lines in backlogs. */
+bool writer_keeps_lines(struct writer *writer);
 
 /* ---- for both ---- */
 

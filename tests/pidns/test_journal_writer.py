@@ -6,16 +6,18 @@ import pathlib
 import re
 import select
 import signal
+import struct
 import subprocess
 import time
 import types
 
 from hang import HungFolder
 from harness import Machine as WholeMachine, until
-from services import booted, define
+from services import booted, define, look
 from steps import ACCESS, FDATASYNC, RENAMEAT, Stopped, Stepper, syscall_of
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
 
+KEY_COUNTS = 15
 TIMEOUT = 300  # each system call is stopped at twice
 F_GETPIPE_SZ = 1032  # fcntl has it since Python 3.10
 DROPPED = re.compile(rb'dropped lines=(\d+) reason="(.*)"')
@@ -446,8 +448,233 @@ def test_a_disk_that_takes_some_and_is_full_again_leaves_no_torn_line():
         m.drain()
         lines = m.lines('web')
         assert all(text.endswith(b' ' + b'x' * 100) for mark, _, text in lines if not mark)
-        check_newest(lines, 30000)
+        # A line that says how many were dropped may find room where none of them does.
+        next_one = 0
+        for mark, _, text in lines:
+            assert mark or int(text[:6]) == next_one, (text[:20], next_one)
+            next_one += int(DROPPED.fullmatch(text)[1]) if mark else 1
+        assert next_one == 30000
         os.close(out)
+
+
+# ---- kills while nothing can be written --------------------------------------------------------
+
+def fill(m):
+    """Until nothing can be written any more."""
+    with open(m.logs / 'filler', 'ab', buffering=0) as filler, contextlib.suppress(OSError):
+        while filler.write(bytes(4096)) == 4096:
+            pass
+
+
+def again(m):
+    m.kill()
+    m.start()
+
+
+def no_room(m, id):
+    """How many lines of a service there was no room for, as is counted."""
+    return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, id * 32))[3]
+
+
+def dropped_in(lines):
+    return sum(int(match[1]) for mark, _, text in lines if mark == '+'
+               for match in [DROPPED.fullmatch(text)] if match)
+
+
+def test_a_kill_while_the_disk_is_full_loses_nothing_and_doubles_nothing():
+    with machine(start=False) as m, mounted(m, 'size=256k'):
+        m.start()
+        outs = [m.service(i, f'web-{i}') for i in range(3)]
+        for out in outs:
+            os.write(out, b'0 it is there\n')
+        m.drain()
+        fill(m)
+        number = 1
+        for _ in range(4):
+            text = b'\n'.join(b'%d %s' % (n, b'x' * 50) for n in range(number, number + 200))
+            for i, out in enumerate(outs):
+                os.write(out, text)
+                m.say_link(EVENT, i, text=b'event')  # in the middle of a line
+            m.drain()
+            again(m)
+            for out in outs:
+                os.write(out, b'y\n')
+            number += 200
+        m.drain()
+        (m.logs / 'filler').unlink()
+        m.drain()
+        for i, out in enumerate(outs):
+            lines = m.lines(f'web-{i}')
+            assert [text for mark, _, text in lines if mark == '+'] == [b'event'] * 4
+            assert [text for mark, _, text in lines if mark == '-'] == [b'y'] * 4
+            assert numbers(lines) == list(range(number)), (i, len(lines), lines[:4], lines[-4:])
+            assert all(mark or len(text) > 12 for mark, _, text in lines), 'a line is torn'
+            os.close(out)
+
+
+def test_what_is_dropped_while_the_disk_is_full_is_counted_through_kills():
+    with machine(start=False) as m, mounted(m, 'size=256k'):
+        m.start()
+        out = m.service(0, 'web')
+        m.drain()
+        fill(m)
+        count = 0
+        for _ in range(4):
+            write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 200) for n in range(count, count + 4000)))
+            count += 4000
+            m.drain()
+            again(m)
+        m.kill()  # the next one has not seen yet why nothing could be written
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.start()
+        m.drain()
+        assert check_newest(m.lines('web'), count) == b'No space left on device'
+        assert no_room(m, 0) == dropped_in(m.lines('web')) > 0
+        os.close(out)
+
+
+def test_kills_at_system_calls_while_lines_are_dropped_count_each_of_them_once():
+    with machine(start=False) as m, mounted(m, 'size=256k'):
+        m.start()
+        out = m.service(0, 'web')
+        m.drain()
+        fill(m)
+        count = 0
+
+        def say(lines):
+            nonlocal count
+            write_all(out, b''.join(b'%d %s\n' % (n, b'x' * (n * 37 % 900))
+                                    for n in range(count, count + lines)))
+            count += lines
+
+        say(3000)
+        m.drain()
+        for steps in range(0, 60, 2):
+            before = no_room(m, 0)
+            stepper = Stepper(m.process)
+            say(50)
+            m.say_link(5, id=0)  # DRAIN: it tries
+            stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            m.drain()
+            assert no_room(m, 0) > before, 'none of so many was dropped'
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.drain()
+        lines = m.lines('web')
+        check_newest(lines, count)
+        assert no_room(m, 0) == dropped_in(lines)
+        assert all(len(text.split(b' ')[1]) == int(text.split()[0]) * 37 % 900
+                   for mark, _, text in lines if not mark), 'a line is torn'
+        os.close(out)
+
+
+def test_a_kill_while_the_disk_does_not_answer_loses_nothing_but_what_is_counted():
+    with WholeMachine() as m:
+        printed, more = m.folder / 'printed', m.folder / 'more'
+        os.mkfifo(more)
+        script = 'for n in 0 1 2; do i=0; while [ $i -lt 8000 ]; do ' \
+                 'echo "$((n * 8000 + i)) ................................................................"; ' \
+                 f'i=$((i+1)); done; echo $n >>{printed}; [ $n = 2 ] || read x <{more}; done; sleep 1000'
+        define(m, 'printer', exec=['/bin/sh', '-c', script], enabled=False)
+        define(m, 'few', exec=['/bin/sh', '-c', 'echo only; sleep 1000'], enabled=False)
+        booted(m)
+        with HungFolder(m, m.logs) as hung:
+            m.slc('start', 'printer')
+            m.slc('start', 'few')
+            for number in range(3):
+                until(lambda: printed.exists() and len(printed.read_text().split()) > number,
+                      'all is printed', deadline=60)
+                hung.wait_asked()
+                m.kill_journal()
+                if number < 2:
+                    more.write_bytes(b'\n')
+        path = m.logs / 'printer/current'
+        until(lambda: path.exists() and b' 23999 ' in path.read_bytes(),
+              'the newest line is in the file', deadline=30)
+        text = path.read_bytes()
+        found = [int(line.split()[2]) for line in text.splitlines() if b' +' not in line]
+        dropped = sum(int(match[1]) for match in DROPPED.finditer(text))
+        started = text.count(b'+info started')
+        assert found == sorted(set(found))
+        assert dropped and len(found) + started + dropped == 24001, (len(found), started, dropped)
+        until(lambda: look(m, 'printer')['journal_counts']['dropped'] == dropped,
+              'each was counted once')
+        few = (m.logs / 'few/current').read_bytes()
+        assert few.count(b' info only\n') == 1 and few.count(b'+info started') == 1, few
+
+
+def test_what_was_kept_of_a_disk_that_hangs_is_there_after_a_kill():
+    with machine() as m:
+        outs = [m.service(i, f'web-{i}') for i in range(2)]
+        m.drain()
+        count = 30000
+        with Stopped(m.process) as stopped:
+            write_all(outs[0], b''.join(b'%d %s\n' % (n, b'x' * 80) for n in range(count)))
+            os.write(outs[1], b'0 a few\n')
+            m.drain()
+            stopped.kill(m.process.pid)
+            m.kill()
+        m.start()
+        os.write(outs[1], b'1 more\n')
+        m.drain()
+        check_newest(m.lines('web-0'), count)
+        assert m.lines('web-1') == [('', 'info', b'0 a few'), ('', 'info', b'1 more')]
+        for out in outs:
+            os.close(out)
+
+
+def kill_when_full(first, stride, most):
+    """Kills at each n-th stop of a journal that cannot write, and of one that can again."""
+    with machine(start=False) as m, mounted(m, 'size=2m'):
+        m.start()
+        outs = [m.service(i, f'web-{i}') for i in range(2)]
+        number = 0
+
+        def say(count):
+            nonlocal number
+            for out in outs:
+                os.write(out, b''.join(b'%d %s\n' % (n, b'x' * (n * 37 % 900))
+                                       for n in range(number, number + count)))
+            number += count
+
+        def step(steps):
+            stepper = Stepper(m.process)
+            m.say_link(5, id=0)  # DRAIN: it tries
+            stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+
+        for steps in range(first, most, stride):
+            fill(m)
+            say(7)
+            step(steps)
+            say(7)
+            m.drain()
+            (m.logs / 'filler').unlink()
+            step(steps)
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.drain()
+        for i, out in enumerate(outs):
+            lines = m.lines(f'web-{i}')
+            found = numbers(lines)
+            wrong = [pair for pair in zip(found, range(number)) if pair[0] != pair[1]]
+            assert found == list(range(number)), (i, wrong[:3], found[-3:], number)
+            assert all(len(text) == len(b'%d ' % n) + n * 37 % 900
+                       for n, (_, _, text) in enumerate(lines)), 'a line is torn'
+            os.close(out)
+
+
+def test_a_kill_at_any_even_system_call_around_a_full_disk_loses_and_doubles_no_line():
+    kill_when_full(0, 2, 120)
+
+
+def test_a_kill_at_any_odd_system_call_around_a_full_disk_loses_and_doubles_no_line():
+    kill_when_full(1, 2, 120)
 
 
 # ---- before the disk is there -------------------------------------------------------------------

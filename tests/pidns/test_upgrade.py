@@ -37,6 +37,32 @@ def test_nothing_of_the_services_changes_and_both_children_are_others():
         machine.quiet()
 
 
+def test_all_three_are_upgraded_while_the_disk_of_the_journals_is_full_and_no_line_is_lost():
+    with Upgrading() as machine:
+        machine.logs.mkdir(exist_ok=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=128k', 'none', machine.logs], check=True)
+        try:
+            define(machine, 'printer', exec=shell(
+                f'i=0; while [ $i -lt 9000 ]; do echo $i; i=$((i+1)); done; read x <{machine.folder}/gate; '
+                'echo 9000; sleep 100000'))
+            os.mkfifo(machine.folder / 'gate')
+            booted(machine)
+            until(lambda: look(machine, 'printer')['journal_counts']['lines'] == 9000, 'all is taken')
+            for _ in range(2):
+                until(lambda: not os.statvfs(machine.logs).f_bavail, 'nothing can be written any more')
+                assert machine.upgrade() == UPGRADED, machine.console()
+            (machine.folder / 'gate').write_text('\n', encoding='ascii')
+            until(lambda: look(machine, 'printer')['journal_counts']['lines'] == 9001, 'it goes on')
+            subprocess.run(['nsenter', '-m', '-t', str(machine.pid), 'mount', '-o', 'remount,size=16m',
+                            machine.logs], check=True)
+            expected = [str(i) for i in range(9001)]
+            until(lambda: printed(machine, 'printer').split() == expected, 'all is written, once')
+            assert look(machine, 'printer')['journal_counts']['dropped'] == 0
+            machine.quiet()
+        finally:
+            subprocess.run(['umount', '-l', machine.logs], check=True)
+
+
 @contextlib.contextmanager
 def running(machine, *arguments):
     """slc beside the test."""

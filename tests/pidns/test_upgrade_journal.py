@@ -16,11 +16,15 @@ from test_journal import (DRAIN_ALL, DRAINED, EVENT, FAILED, KEY_JOURNAL_STATE, 
 from test_journal_writer import mounted
 
 KEY_SPOOL, KEY_QUEUE, KEY_INTAKE, KEY_COUNTS = 9, 10, 11, 15
+KEY_BACKLOGS = 393184
 
 
 def stand_still(m):
     m.say_init(YIELD)
-    kind, _, _ = m.hear_init()
+    kind, keys, fds = m.hear_init()
+    while kind == STORE:
+        m.keep(keys, fds)
+        kind, keys, fds = m.hear_init()
     assert kind == YIELDED, kind
 
 
@@ -277,19 +281,61 @@ def test_a_disk_that_hangs_is_the_reason_why_it_cannot_stand_still_and_it_goes_o
         os.close(out)
 
 
-def test_lines_that_cannot_be_written_are_the_reason_why_it_cannot_stand_still():
+def least_reader(m):
+    """What version a journal has to know that goes on from the state."""
+    return struct.unpack('=QII', os.pread(m.held[KEY_JOURNAL_STATE], 16, 32768))[2]
+
+
+def test_lines_that_cannot_be_written_are_passed_on_and_written_by_the_new_one():
     with machine(start=False) as m, mounted(m, 'size=64k'):
         m.start()
         out = m.service(0, 'web')
-        for n in range(3000):
-            os.write(out, b'%d %s\n' % (n, b'x' * 50))
+        m.wait_done()
+        usual = least_reader(m)
+        for number in range(3):
+            for n in range(number * 1000, number * 1000 + 1000):
+                os.write(out, b'%d %s\n' % (n, b'x' * 50))
+            os.write(out, b'3000 in the mid' if number == 2 else b'')
+            m.drain()
+            stand_still(m)
+            assert least_reader(m) > usual, 'one that does not know backlogs would take over'
+            if number == 1:
+                m.say_init(RESUME)
+                m.drain()
+                assert least_reader(m) == usual
+                continue
+            with beside(m) as new:
+                take_over(m, new)
+            m.drain()
+            assert least_reader(m) == usual
+        os.write(out, b'dle\n')
         m.drain()
-        m.say_init(YIELD)
-        kind, why, _ = m.hear_init()
-        assert kind == FAILED, kind
-        assert why == 'lines of web cannot be written (No space left on device) and would be lost'
         subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
         upgrade(m)
         m.drain()
-        assert numbers(m, 'web')[-1] == 2999
+        assert numbers(m, 'web') == list(range(3001))
+        assert printed(m, 'web')[-1] == b'3000 in the middle'
+        stand_still(m)
+        assert least_reader(m) == usual, 'nothing is kept any more'
+        m.say_init(RESUME)
+        os.close(out)
+
+
+def test_a_new_one_that_does_not_get_the_lines_that_cannot_be_written_refuses():
+    with machine(start=False) as m, mounted(m, 'size=64k'):
+        m.start()
+        out = m.service(0, 'web')
+        write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 50) for n in range(2000)))
+        m.drain()
+        stand_still(m)
+        real, m.held = m.held, {key: fd for key, fd in m.held.items() if key != KEY_BACKLOGS}
+        with beside(m) as new:
+            kind, why, _ = new.hear_init()
+            assert kind == FAILED, kind
+            assert why == 'init does not hold the lines that cannot be written, and they would be lost'
+        m.held = real
+        m.say_init(RESUME)
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.drain()
+        assert numbers(m, 'web') == list(range(2000))
         os.close(out)

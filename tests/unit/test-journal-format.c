@@ -3,6 +3,11 @@
 #include "journal/splitter.h"
 #include "test.h"
 
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #define TIME         "2026-11-22T13:54:00.123456Z"
 #define SHORT_ROUNDS 300
 
@@ -199,94 +204,255 @@ TEST(every_time_that_is_written_is_read_back)
     }
 }
 
-static size_t take_all(struct backlog *backlog, struct backlog_pool *pool, char *to)
+/* ---- backlogs ------------------------------------------------------------------------------ */
+
+#define RING_AT 65536
+
+static int memory = -1;
+static struct backlog_head *head;
+static struct backlog_pool pool;
+static struct backlog backlog;
+static uint64_t owner, lost; /* lost: the owner's count */
+
+static void open_backlog(size_t pool_bytes)
 {
-    struct iovec pieces[2];
-    size_t used = 0;
-    for (int i = 0, count = backlog_pieces(backlog, pieces); i < count; i++) {
-        memcpy(to + used, pieces[i].iov_base, pieces[i].iov_len);
-        used += pieces[i].iov_len;
-    }
-    backlog_consume(backlog, pool, used);
-    return used;
+    pool.left_bytes = pool_bytes;
+    memory = memfd_create("backlog", MFD_CLOEXEC);
+    CHECK_NUMBER(ftruncate(memory, RING_AT + BACKLOG_RING_BYTES), 0);
+    head = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+    CHECK(head != MAP_FAILED);
+    lost = 0;
+    owner = 812;
+    CHECK_NUMBER(backlog_open(&backlog, &pool, head, memory, RING_AT, owner, &lost), 0);
+}
+
+/* What a kill leaves, wherever it came: the count may not have followed yet. */
+static void open_again(size_t pool_bytes)
+{
+    munmap(backlog.ring, BACKLOG_RING_BYTES);
+    pool.left_bytes = pool_bytes;
+    uint64_t before = lost;
+    lost = before / 2;
+    CHECK_NUMBER(backlog_open(&backlog, &pool, head, memory, RING_AT, owner, &lost), 0);
+    CHECK_NUMBER(lost, before);
+}
+
+static size_t pages_of_memory(void)
+{
+    struct stat stat;
+    CHECK_NUMBER(fstat(memory, &stat), 0);
+    return (size_t)stat.st_blocks * 512;
+}
+
+static void close_backlog(size_t pool_bytes)
+{
+    backlog_close(&backlog, &pool);
+    CHECK_NUMBER(pool.left_bytes, pool_bytes);
+    CHECK_NUMBER(pages_of_memory(), 4096);
+    munmap(head, 4096);
+    close(memory);
+}
+
+static uint64_t place;
+
+static void add(const char *bytes, size_t count)
+{
+    backlog_add(&backlog, &pool, bytes, count, &(struct backlog_record){place, place + 1, false});
+    place++;
 }
 
 TEST(a_backlog_keeps_the_newest_lines_and_counts_the_others)
 {
     static char kept[2 * BACKLOG_POOL_BYTES];
-    struct backlog_pool pool = {BACKLOG_POOL_BYTES};
-    struct backlog backlog = {0};
     unsigned long first, line = 0;
     char text[32];
+    uint32_t count;
 
+    open_backlog(BACKLOG_POOL_BYTES);
     for (; line < 400000; line++) {
         int length = snprintf(text, sizeof text, "%lu\n", line);
         int part = (int)random_below((unsigned)length);
-        backlog_add(&backlog, &pool, text, (size_t)part);
-        backlog_add(&backlog, &pool, text + part, (size_t)(length - part));
+        add(text, (size_t)part);
+        add(text + part, (size_t)(length - part));
+        if (line % 50000 == 49999) {
+            open_again(BACKLOG_POOL_BYTES);
+            CHECK(pages_of_memory() <= backlog_used(&backlog) + 4 * 4096);
+        }
     }
-    CHECK(backlog.size <= BACKLOG_OWN_BYTES + BACKLOG_POOL_BYTES);
-    CHECK_NUMBER(pool.left_bytes, BACKLOG_POOL_BYTES + BACKLOG_OWN_BYTES - backlog.size);
-    first = backlog.dropped_lines;
+    CHECK(backlog_used(&backlog) <= BACKLOG_OWN_BYTES + BACKLOG_POOL_BYTES);
+    CHECK(backlog_used(&backlog) > BACKLOG_POOL_BYTES);
+    first = backlog.now.dropped_lines;
     CHECK(first > 0);
-    size_t count = take_all(&backlog, &pool, kept);
+    CHECK_NUMBER(lost, first);
+    CHECK(backlog_take(&backlog, kept, sizeof kept - 1, 7, &count) == count);
     kept[count] = 0;
     for (char *at = kept; *at; first++, at++)
         CHECK_NUMBER(strtoul(at, &at, 10), first);
     CHECK_NUMBER(first, line);
-    CHECK_NUMBER(pool.left_bytes, BACKLOG_POOL_BYTES);
-    CHECK(backlog.data == NULL);
+    open_again(BACKLOG_POOL_BYTES);
+    CHECK_NUMBER(backlog.now.chunk, 7); /* until it is done */
+    backlog_done(&backlog);
+    close_backlog(BACKLOG_POOL_BYTES);
 }
 
 TEST(a_line_longer_than_the_backlog_is_dropped_with_its_rest)
 {
     static char kept[2 * BACKLOG_OWN_BYTES], big[BACKLOG_OWN_BYTES];
-    struct backlog_pool pool = {0};
-    struct backlog backlog = {0};
+    uint32_t count;
 
+    open_backlog(0);
     memset(big, 'x', sizeof big);
-    backlog_add(&backlog, &pool, "old\n", 4);
-    backlog_add(&backlog, &pool, big, sizeof big);
-    backlog_add(&backlog, &pool, big, sizeof big);
-    backlog_add(&backlog, &pool, "xx\nnew\n", 7);
-    CHECK_NUMBER(backlog.dropped_lines, 2);
-    CHECK(!backlog.skipping);
-    CHECK_NUMBER(take_all(&backlog, &pool, kept), 4);
+    add("old\n", 4);
+    add(big, sizeof big);
+    add(big, sizeof big);
+    open_again(0);
+    add("xx\nnew\n", 7);
+    CHECK_NUMBER(backlog.now.dropped_lines, 2);
+    CHECK(!backlog.now.skipping);
+    CHECK_NUMBER(backlog_take(&backlog, kept, sizeof kept, 1, &count), 4);
     CHECK(memcmp(kept, "new\n", 4) == 0);
+    backlog_done(&backlog);
+    close_backlog(0);
 }
 
 TEST(what_could_not_be_written_goes_back_in_front_as_far_as_there_is_room)
 {
     static char kept[BACKLOG_OWN_BYTES + 10], big[BACKLOG_OWN_BYTES];
-    struct backlog_pool pool = {0};
-    struct backlog backlog = {0};
+    uint32_t count;
 
-    backlog_add(&backlog, &pool, "three\n", 6);
-    backlog_give_back(&backlog, &pool, "one\ntwo\n", 8);
-    CHECK_NUMBER(backlog.dropped_lines, 0);
-    size_t count = take_all(&backlog, &pool, kept);
+    open_backlog(0);
+    add("three\n", 6);
+    backlog_give_back(&backlog, &pool, "one\ntwo\n", 8, false);
+    CHECK_NUMBER(backlog.now.dropped_lines, 0);
+    open_again(0);
+    backlog_take(&backlog, kept, sizeof kept, 1, &count);
     CHECK(count == 14 && memcmp(kept, "one\ntwo\nthree\n", count) == 0);
 
     memset(big, 'x', sizeof big);
     big[sizeof big - 1] = '\n';
-    backlog_add(&backlog, &pool, big + 10, sizeof big - 10);
-    backlog_give_back(&backlog, &pool, "one\ntwo\nthree\n", 14);
-    CHECK_NUMBER(backlog.dropped_lines, 1);
-    CHECK_NUMBER(backlog.used, sizeof big);
-    backlog_give_back(&backlog, &pool, "a\nb\n", 4); /* older than what had to go already */
-    CHECK_NUMBER(backlog.dropped_lines, 3);
-    CHECK_NUMBER(backlog.used, sizeof big);
-    count = take_all(&backlog, &pool, kept);
+    add(big + 10, sizeof big - 10);
+    backlog_give_back(&backlog, &pool, "one\ntwo\nthree\n", 14, false);
+    CHECK_NUMBER(backlog.now.dropped_lines, 1);
+    CHECK_NUMBER(backlog_used(&backlog), sizeof big);
+    /* Older than what had to go already. */
+    backlog_give_back(&backlog, &pool, "a\nb\n", 4, false);
+    CHECK_NUMBER(backlog.now.dropped_lines, 3);
+    CHECK_NUMBER(backlog_used(&backlog), sizeof big);
+    backlog_take(&backlog, kept, sizeof kept, 1, &count);
     CHECK(memcmp(kept, "two\nthree\nxxx", 13) == 0);
 
+    /* Why they are missing is known until the disk takes something. */
+    backlog.now.error = ENOSPC;
+    CHECK_NUMBER(backlog_take_dropped(&backlog, 2), 3);
+    backlog_drop_more(&backlog, 3); /* what is said of them is not written */
+    open_again(0);
+    CHECK_NUMBER(backlog.now.error, ENOSPC);
+    CHECK_NUMBER(backlog_take_dropped(&backlog, 3), 3);
+    backlog_done(&backlog);
+    CHECK_NUMBER(backlog.now.error, 0);
+    CHECK_NUMBER(lost, 3); /* once, however often it is said */
+
     /* A line whose rest is in there already goes with it. */
-    backlog = (struct backlog){0};
-    backlog_add(&backlog, &pool, "rest\n", 5);
-    backlog_add(&backlog, &pool, big + 10, sizeof big - 10);
-    backlog_give_back(&backlog, &pool, "begin of the ", 13);
-    CHECK_NUMBER(backlog.dropped_lines, 1);
-    CHECK_NUMBER(backlog.used, sizeof big - 10);
-    take_all(&backlog, &pool, kept);
+    add("rest\n", 5);
+    add(big + 10, sizeof big - 10);
+    backlog_give_back(&backlog, &pool, "begin of the ", 13, true);
+    CHECK_NUMBER(backlog.now.dropped_lines, 1);
+    CHECK_NUMBER(backlog_used(&backlog), sizeof big - 10);
+    close_backlog(0);
+}
+
+TEST(what_is_taken_out_is_whole_lines_if_there_are_more)
+{
+    char kept[16];
+    uint32_t count;
+
+    open_backlog(0);
+    add("one\ntwo\nthree", 13);
+    CHECK_NUMBER(backlog_take(&backlog, kept, 6, 1, &count), 4);
+    CHECK(count == 4 && memcmp(kept, "one\n", 4) == 0 && !backlog.now.continues);
+    backlog_done(&backlog);
+    CHECK_NUMBER(backlog_take(&backlog, kept, 3, 2, &count), 3); /* none ends in them */
+    CHECK(memcmp(kept, "two", 3) == 0 && backlog.now.continues);
+    backlog_done(&backlog);
+    CHECK_NUMBER(backlog_take(&backlog, kept, sizeof kept, 3, &count), 6);
+    CHECK(memcmp(kept, "\nthree", 6) == 0 && backlog.now.continues);
+    backlog_done(&backlog);
+    close_backlog(0);
+}
+
+TEST(lines_that_there_is_no_memory_for_are_dropped_as_a_whole)
+{
+    static char kept[16], big[8192];
+    uint32_t count;
+
+    open_backlog(0);
+    memset(big, 'o', sizeof big);
+    add("one\ntw", 6);
+    backlog.fd = -1; /* no page can be made */
+    add(big, sizeof big);
+    add(big, sizeof big);
+    backlog.fd = memory;
+    CHECK(backlog.now.skipping);
+    add("o\nthree\n", 8);
+    CHECK_NUMBER(lost, 2);
+    CHECK_NUMBER(backlog_take(&backlog, kept, sizeof kept, 1, &count), 6);
+    CHECK(memcmp(kept, "three\n", 6) == 0);
+    CHECK_NUMBER(backlog_take_dropped(&backlog, 1), 2);
+    backlog_done(&backlog);
+
+    add("rest\nfour\n", 10); /* what could not be written goes on in it */
+    backlog.fd = -1;
+    big[10] = '\n';
+    backlog_give_back(&backlog, &pool, big, sizeof big, false);
+    backlog.fd = memory;
+    CHECK_NUMBER(lost, 4);
+    CHECK_NUMBER(backlog_take(&backlog, kept, sizeof kept, 1, &count), 5);
+    CHECK(memcmp(kept, "four\n", 5) == 0);
+    close_backlog(0);
+}
+
+TEST(what_another_owner_has_left_is_not_gone_on_with)
+{
+    open_backlog(0);
+    add("one\n", 4);
+    munmap(backlog.ring, BACKLOG_RING_BYTES);
+    lost = 7; /* of the other one */
+    CHECK_NUMBER(backlog_open(&backlog, &pool, head, memory, RING_AT, ++owner, &lost), 0);
+    CHECK(!backlog_is_needed(&backlog));
+    CHECK_NUMBER(pages_of_memory(), 4096);
+    add("two\n", 4);
+    open_again(0);
+    CHECK_NUMBER(lost, 7);
+    CHECK_NUMBER(backlog_used(&backlog), 4);
+    close_backlog(0);
+}
+
+TEST(a_record_that_is_in_a_backlog_is_not_added_again)
+{
+    char kept[100];
+    uint32_t count;
+    const struct backlog_record first = {100, 110, true}, second = {110, 120, false};
+
+    open_backlog(0);
+    backlog_add(&backlog, &pool, "first\n", 6, &first);
+    open_again(0);
+    backlog_add(&backlog, &pool, "first\n", 6, &first);
+    backlog_add(&backlog, &pool, "second\n", 7, &second);
+    backlog_add(&backlog, &pool, "second\n", 7, &second);
+    CHECK(backlog.now.continues);
+    /* An older one that could be written in part goes in front. */
+    backlog_give_record_back(&backlog, &pool, "part\n", 5, &(struct backlog_record){80, 100, false},
+                             3);
+    open_again(0);
+    CHECK_NUMBER(backlog.now.from, 80);
+    CHECK_NUMBER(backlog.now.from_skip, 3);
+    CHECK_NUMBER(backlog.now.until, 120);
+    backlog_cut_records(&backlog, 110); /* what was at 110 is another one now */
+    backlog_add(&backlog, &pool, "other\n", 6, &second);
+    backlog_take(&backlog, kept, sizeof kept, 1, &count);
+    kept[count] = 0;
+    CHECK_TEXT(kept, "part\nfirst\nsecond\nother\n");
+    close_backlog(0);
 }
 
 /* As a file system leaves them in a file after a power cut. */
