@@ -286,7 +286,7 @@ def test_a_service_that_is_forgotten_takes_its_pipe_along():
 
 # The whole machine, with a /dev of its own. ------------------------------------------------------
 
-OWN_DEV = '''mount -t tmpfs -o mode=755 none /dev
+OWN_DEV = '''mount -t tmpfs -o mode=755 none /dev || exit 1  # else what follows would be done to the machine's
 for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0; do
     IFS=: read -r name major minor <<END
 $node
