@@ -73,6 +73,14 @@ void text_printf(struct text *text, const char *format, ...)
     va_end(arguments);
 }
 
+void text_add_choice(struct text *text, const char *const *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        text_add(text, i == 0 ? "" : i + 1 < count ? ", " : " or ");
+        text_add(text, words[i]);
+    }
+}
+
 bool text_format(char *storage, size_t size_bytes, const char *format, ...)
 {
     struct text text;

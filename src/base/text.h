@@ -21,6 +21,9 @@ void text_add_bytes(struct text *text, const void *bytes, size_t count);
 void text_add_char(struct text *text, char c);
 void text_add_unsigned(struct text *text, uint64_t number);
 void text_add_signed(struct text *text, int64_t number);
+
+/* "a, b or c". */
+void text_add_choice(struct text *text, const char *const *words, size_t count);
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_vprintf(struct text *text, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));

@@ -105,9 +105,13 @@ static int unknown_key(struct reading *r, const struct node *key, const char *co
                        size_t count)
 {
     const char *nearest = text_nearest(key->text, names, count);
+    char storage[200];
+    struct text list;
     if (nearest)
         return note(r, key, "there is no key '%.*s': did you mean '%s'?", SHOWN(key), nearest);
-    return note(r, key, "there is no key '%.*s': remove it", SHOWN(key));
+    text_init(&list, storage, sizeof storage);
+    text_add_choice(&list, names, count);
+    return note(r, key, "there is no key '%.*s': write %s, or remove it", SHOWN(key), list.data);
 }
 
 /* One `{name, description}`. */

@@ -153,8 +153,7 @@ bool value_word(struct parse *p, const char *key, const struct node *value,
     struct text list;
 
     text_init(&list, storage, sizeof storage);
-    for (size_t i = 0; i < word_count; i++)
-        text_printf(&list, "%s%s", i == 0 ? "" : i + 1 < word_count ? ", " : " or ", words[i]);
+    text_add_choice(&list, words, word_count);
     if (!value_need(p, key, value, NODE_TEXT, words[0]))
         return false;
     for (size_t i = 0; i < word_count; i++) {
@@ -522,12 +521,19 @@ static bool unknown_sub_key(struct parse *p, const char *key, const struct node 
                             const struct sub_key *rows, size_t row_count)
 {
     const char *names[WORDS_MAX];
+    char storage[200];
+    struct text list;
+
     for (size_t i = 0; i < row_count; i++)
         names[i] = rows[i].name + strlen(key) + 1;
     const char *nearest = text_nearest(name->text, names, row_count);
-    return parse_error(p, name, "'%s' has no key '%.*s'%s%s%s", key, SHOWN(name),
-                       nearest ? ": did you mean '" : ": remove it", nearest ? nearest : "",
-                       nearest ? "'?" : "");
+    if (nearest)
+        return parse_error(p, name, "'%s' has no key '%.*s': did you mean '%s'?", key, SHOWN(name),
+                           nearest);
+    text_init(&list, storage, sizeof storage);
+    text_add_choice(&list, names, row_count);
+    return parse_error(p, name, "'%s' has no key '%.*s': write %s, or remove it", key, SHOWN(name),
+                       list.data);
 }
 
 bool value_mapping(struct parse *p, const char *key, const struct node *value,

@@ -305,7 +305,9 @@ static int refuse_name(struct journal *journal, const char *name)
     for (size_t i = 0; i < all.all_count && count < NAMES_LOOKED_AT; i++)
         names[count++] = all.all[i]->name;
     near = text_nearest(name, names, count);
-    if (near)
+    if (journal->slc->options.boot && strspn(name, "0123456789") == strlen(name))
+        slc_complain(name, "there is no such service; for an earlier boot write -b -%s", name);
+    else if (near)
         slc_complain(name, "there is no such service; did you mean \"%s\"?", near);
     else
         slc_complain(name, "there is no such service, and no journal of it in %s",
@@ -550,7 +552,7 @@ const struct verb verb_journal = {
                "stands for conit's own messages, kernel for the kernel's, and syslog for what\n"
                "programs say that are no service's. A + before the level marks what happened to\n"
                "a service, as opposed to what it printed. With --json or -o json one object a\n"
-               "line. A TIME is now, today, yesterday, -90s, -15m, -2h, -3d, 13:54, 13:54:10,\n"
-               "2026-11-22, \"2026-11-22 13:54\", or RFC 3339 with a zone.",
+               "line. A TIME is now, today, yesterday, tomorrow, -90s, -15m, -2h, -3d, 13:54,\n"
+               "13:54:10, 2026-11-22, \"2026-11-22 13:54\", or RFC 3339 with a zone.",
     .run = run,
 };

@@ -31,8 +31,8 @@ struct time_of_day {
 
 static int refuse_form(struct cursor *cursor)
 {
-    return refuse(cursor, "write -2h, 13:54, 13:54:10, today, yesterday, now, 2026-11-22, "
-                          "\"2026-11-22 13:54\" or 2026-11-22T13:54:10Z");
+    return refuse(cursor, "write -2h, 13:54, 13:54:10, today, yesterday, tomorrow, now, "
+                          "2026-11-22, \"2026-11-22 13:54\" or 2026-11-22T13:54:10Z");
 }
 
 /* ---- pieces --------------------------------------------------------------------------------- */

@@ -264,6 +264,8 @@ def test_boots_are_found_by_their_marks():
         assert l.cat('web', '-b') == l.cat('web', '--boot') == ['boot 2']
         assert l.cat('web', '-b', '-1') == l.cat('web', '--boot=-1') == ['boot 1']
         assert l.cat('-b-2', 'web') == ['boot 0']
+        done = l.run('web', '-b', '3')
+        assert done.returncode == 4 and b'for an earlier boot write -b -3' in done.stderr, done
         assert l.cat('web', '-b', '-1', '--since', stamp(1900)) == []
         done = l.run('web', '-b', '-3')
         assert done.returncode == 1 and b'no boot -3: 3 are marked' in done.stderr, done

@@ -243,7 +243,8 @@ TEST(a_quota_that_cannot_be_kept_is_refused)
     static const struct bad list[] = {
         {FILE_OF("exec: a\nlog: 16M\n"),
          "2:6: 'log' is a mapping, not one value: write 'log: {max-size: 16M, keep: 4}'"},
-        {FILE_OF("exec: a\nlog: {size: 16M}\n"), "2:7: 'log' has no key 'size': remove it"},
+        {FILE_OF("exec: a\nlog: {size: 16M}\n"),
+         "2:7: 'log' has no key 'size': write max-size, keep, max-age or rate, or remove it"},
         {FILE_OF("exec: a\nlog: {max-size: 16X}\n"),
          "2:17: 'log.max-size' is a size, not '16X': write 16M, 1G, or a number of bytes"},
         {FILE_OF("exec: a\nlog: {max-size: 65535}\n"),

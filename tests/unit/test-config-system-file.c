@@ -86,6 +86,8 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
         const char *text, *message;
     } bad[] = {
         {"titel: x\n", "config.yml:1:1: there is no key 'titel': did you mean 'title'?"},
+        {"log: {quota: 1G}\n", "config.yml:1:7: there is no key 'quota': write max-size, dev-log, "
+                               "kernel or sync, or remove it"},
         {"title: [x]\n", "config.yml:1:8: 'title' is a text: write 'title: some words'"},
         {"services: x\n",
          "config.yml:1:11: 'services' is a list: write '- name: networking' below it"},
