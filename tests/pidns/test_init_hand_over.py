@@ -98,8 +98,8 @@ def test_keys_that_cannot_be_are_refused_and_leak_nothing():
         launcher = machine.launcher.start_ready()
         launcher.sync()
         before = len(open_fds(machine.pid))
-        launcher.store([30, 393184, 31])
-        assert launcher.wait('REFUSED')['keys'] == [393184]
+        launcher.store([30, 393185, 31])
+        assert launcher.wait('REFUSED')['keys'] == [393185]
         launcher.store([32], owner=0)
         assert launcher.wait('REFUSED')['keys'] == [32]
         assert len(open_fds(machine.pid)) == before + 2
