@@ -9,22 +9,29 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Whether this file is the one with that inode, or made of it. */
-static bool is_same(const struct journal_reader *reader, size_t number, const struct stat *wanted)
+static bool is_inode(const struct stat *stat, const struct stat *wanted)
+{
+    return stat->st_ino == wanted->st_ino && stat->st_dev == wanted->st_dev;
+}
+
+/* Whether this file is the one with that inode, or made of it. 1, 0 or -errno. */
+static int is_same(const struct journal_reader *reader, size_t number, const struct stat *wanted)
 {
     const struct journal_reader_file *file = &reader->files[number];
     char name[JOURNAL_SEALED_BYTES];
     struct stat stat;
 
     if (file->fd >= 0)
-        return fstat(file->fd, &stat) == 0 && stat.st_ino == wanted->st_ino &&
-               stat.st_dev == wanted->st_dev;
+        return fstat(file->fd, &stat) < 0 ? -errno : is_inode(&stat, wanted);
     journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
     if (fstatat(reader->folder, name, &stat, 0) == 0)
-        return stat.st_ino == wanted->st_ino && stat.st_dev == wanted->st_dev;
+        return is_inode(&stat, wanted);
+    if (errno != ENOENT)
+        return -errno;
     journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
-    return fstatat(reader->folder, name, &stat, 0) == 0 &&
-           stat.st_mtim.tv_sec == wanted->st_mtim.tv_sec &&
+    if (fstatat(reader->folder, name, &stat, 0) < 0)
+        return errno == ENOENT ? 0 : -errno; /* the quota has removed it */
+    return stat.st_mtim.tv_sec == wanted->st_mtim.tv_sec &&
            stat.st_mtim.tv_nsec == wanted->st_mtim.tv_nsec;
 }
 
@@ -38,29 +45,39 @@ static size_t find_sealed(const struct journal_reader *reader, uint64_t time_ns)
     return i;
 }
 
-/* The file of `fresh` that the reader stands in; file_count: none. */
-static size_t find_file(const struct journal_reader *reader, const struct journal_reader *fresh)
+/* Finds the file of `fresh` that the reader stands in; file_count: none. 0 or -errno. */
+static int find_file(const struct journal_reader *reader, const struct journal_reader *fresh,
+                     size_t *ret)
 {
     const struct journal_reader_file *file = &reader->files[reader->file];
     struct stat stat;
     size_t i = fresh->file_count;
+    int r = 0;
 
-    if (file->fd < 0)
-        return find_sealed(fresh, file->time_ns);
+    *ret = fresh->file_count;
+    if (file->fd < 0) {
+        *ret = find_sealed(fresh, file->time_ns);
+        return 0;
+    }
     if (fstat(file->fd, &stat) < 0)
-        return i;
-    while (i > 0)
-        if (is_same(fresh, --i, &stat))
-            return i;
-    return fresh->file_count;
+        return -errno;
+    while (i > 0 && r == 0)
+        r = is_same(fresh, --i, &stat);
+    if (r > 0)
+        *ret = i;
+    return r < 0 ? r : 0;
 }
 
-/* Where reading goes on in `fresh`. Returns 1 when the file that was being read is gone. */
+/* Where reading goes on in `fresh`. Returns 1 when the file that was being read is gone, or -errno.
+ */
 static int find_place(const struct journal_reader *reader, struct journal_reader *fresh,
                       struct journal_place *ret)
 {
-    size_t file = find_file(reader, fresh), first = 0;
+    size_t file, first = 0;
+    int failed = find_file(reader, fresh, &file);
 
+    if (failed)
+        return failed;
     if (file < fresh->file_count) {
         *ret = (struct journal_place){file, journal_reader_place(reader).at};
         return 0;

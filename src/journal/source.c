@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define FRAME_MOST_BYTES                                                                           \
     (4u << 20) /* of text; with larger ones a file is read as one without a table */
@@ -146,6 +147,8 @@ ssize_t journal_source_decompress(const struct journal_source *source, size_t nu
     if (failed && failed != -EPROTO)
         return failed;
     size_t out = failed ? 0 : ZSTD_decompress(text, text_bytes, packed, bytes);
+    if (ZSTD_getErrorCode(out) == ZSTD_error_memory_allocation)
+        return -ENOMEM;
     if (ZSTD_isError(out) || out != text_bytes)
         put_damaged(text, text_bytes);
     return 0;

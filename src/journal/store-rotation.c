@@ -56,20 +56,22 @@ bool store_remove_sealed(int folder, const struct journal_sealed *sealed)
 /* ---- sealing ------------------------------------------------------------------------------- */
 
 /* The time of the first entry of `current`; where that is none, when it was written last. Returns
- * false when there is no such file, or nothing in it. */
-static bool read_first_time(int folder, uint64_t *ret_ns)
+ * 0, -ENOENT when there is no such file, or nothing in it, or another -errno. */
+static int read_first_time(int folder, uint64_t *ret_ns)
 {
     char line[JOURNAL_TIME_BYTES + 1] = "";
     struct stat stat;
     AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT,
                                O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
 
-    if (fd < 0 || fstat(fd, &stat) < 0 || !S_ISREG(stat.st_mode) || !stat.st_size)
-        return false;
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return -errno;
+    if (!S_ISREG(stat.st_mode) || !stat.st_size)
+        return -ENOENT;
     if (pread(fd, line, JOURNAL_TIME_BYTES, 0) != JOURNAL_TIME_BYTES ||
         !journal_parse_time(line, ret_ns))
         *ret_ns = (uint64_t)stat.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)stat.st_mtim.tv_nsec;
-    return true;
+    return 0;
 }
 
 /* A sealed file is whole, also after a power cut. Where it cannot be synced there is nothing more
@@ -87,13 +89,11 @@ int journal_store_seal(struct journal_store *store, struct journal_file *file)
     char name[JOURNAL_SEALED_BYTES];
     struct journal_list list;
     uint64_t time_ns = 0;
-    int failed = 0;
 
     AUTO_CLOSE int folder = store_open_folder(store, file, file->on_fallback, &list);
     if (folder < 0)
         return folder;
-    if (!read_first_time(folder, &time_ns))
-        failed = -ENOENT;
+    int failed = read_first_time(folder, &time_ns);
     time_ns -= time_ns % NS_PER_US;
     if (list.count && list.files[list.count - 1].time_ns >= time_ns)
         time_ns = list.files[list.count - 1].time_ns + NS_PER_US;
@@ -159,7 +159,7 @@ bool journal_store_is_old(struct journal_store *store, struct journal_file *file
     if (!file->quota.max_age_s || !store_path(store, file, file->on_fallback, ".", path))
         return false;
     AUTO_CLOSE int folder = store_open_hard(store, path, O_RDONLY | O_DIRECTORY);
-    return folder >= 0 && read_first_time(folder, &first_ns) &&
+    return folder >= 0 && read_first_time(folder, &first_ns) == 0 &&
            rotation_is_old(&file->quota, first_ns, now_ns);
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define READ_BYTES  131072
 #define BLOCK_BYTES (JOURNAL_STREAM_BYTES / 2)
@@ -76,7 +77,7 @@ static int step(struct journal_stream *stream)
     ZSTD_outBuffer out = {stream->text, BLOCK_BYTES, stream->used};
     stream->hint = ZSTD_decompressStream(stream->context, &out, &stream->in);
     if (ZSTD_isError(stream->hint))
-        return -EPROTO;
+        return ZSTD_getErrorCode(stream->hint) == ZSTD_error_memory_allocation ? -ENOMEM : -EPROTO;
     stream->used = out.pos;
     stream->more = out.pos == out.size && stream->hint; /* 0: all of the frame is out */
     return 1;

@@ -1,0 +1,488 @@
+/* Journals whose system calls and allocations fail, one after the other: no line is lost or there
+ * twice, none is torn, and a reader says the error or reads all. */
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "faults.h"
+#include "journal/compress.h"
+#include "journal/reader.h"
+#include "journal/store.h"
+#include "test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TIME   "2026-11-22T13:54:00.123456Z"
+#define STEM   "20261122T135400.123456Z"
+#define PREFIX TIME " info "
+#define LINES  40
+#define TRIES  4 /* a batch is tried again, as the journal does it */
+
+static char top[] = "/tmp/test-faults-XXXXXX", logs[64], fallback[64];
+static struct journal_store store;
+static struct journal_file file;
+static uint64_t now_ns;
+
+/* ---- the folder ---------------------------------------------------------------------------- */
+
+static void empty_folder(const char *path)
+{
+    char inside[PATH_MAX];
+    struct dirent *entry;
+    DIR *stream = opendir(path);
+    while (stream && (entry = readdir(stream))) {
+        text_format(inside, sizeof inside, "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] != '.' && unlink(inside) < 0) {
+            empty_folder(inside);
+            rmdir(inside);
+        }
+    }
+    if (stream)
+        closedir(stream);
+}
+
+static void begin(void)
+{
+    if (strstr(top, "XXXXXX")) {
+        if (!mkdtemp(top))
+            abort();
+        text_format(logs, sizeof logs, "%s/logs", top);
+        text_format(fallback, sizeof fallback, "%s/fallback", top);
+    }
+    empty_folder(top);
+    journal_parse_time(TIME, &now_ns);
+    mkdir(logs, 0755);
+    journal_store_init(&store, logs, fallback);
+    journal_store_open(&store);
+    journal_file_init(&file, "web", NULL);
+}
+
+static void finish(void)
+{
+    journal_file_finish(&file);
+    journal_store_finish(&store);
+    empty_folder(top);
+}
+
+__attribute__((destructor)) static void remove_top(void)
+{
+    if (*logs)
+        rmdir(top);
+}
+
+static void write_file(const char *folder, const char *leaf, int from, int until)
+{
+    char path[PATH_MAX];
+    text_format(path, sizeof path, "%s/web", folder);
+    mkdir(folder, 0755);
+    mkdir(path, 0755);
+    text_format(path, sizeof path, "%s/web/%s", folder, leaf);
+    FILE *stream = fopen(path, "ae");
+    for (int i = from; i < until; i++)
+        fprintf(stream, PREFIX "%d\n", i);
+    fclose(stream);
+}
+
+static bool is_there(const char *folder, const char *leaf)
+{
+    char path[PATH_MAX];
+    text_format(path, sizeof path, "%s/web/%s", folder, leaf);
+    return access(path, F_OK) == 0;
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static bool any_order; /* what is read is there once, in whatever order */
+
+/* Reads on; every entry has to be the next number. Returns the number after the last, or -errno. */
+static int read_numbers(struct journal_reader *reader, int from)
+{
+    struct journal_entry entry;
+    bool seen[LINES + 1] = {false};
+    int got;
+    while ((got = journal_reader_next(reader, &entry)) == 1) {
+        if (entry.mark == JOURNAL_EVENT_MARK || !entry.bytes)
+            continue;
+        long number = strtol(entry.text, NULL, 10);
+        if (any_order && number >= 0 && number <= LINES) {
+            CHECK(!seen[number]);
+            seen[number] = true;
+        } else {
+            CHECK_NUMBER(number, from);
+        }
+        from++;
+    }
+    return got < 0 ? got : from;
+}
+
+/* All of the journal: the numbers from 0 on. Returns how many there are, or -errno. */
+static int read_all(const char *folder, bool ahead)
+{
+    char path[PATH_MAX];
+    struct journal_reader reader;
+    text_format(path, sizeof path, "%s/web", folder);
+    int result = journal_reader_open(&reader, path);
+    if (result == 0) {
+        reader.reads_ahead = ahead;
+        result = read_numbers(&reader, 0);
+    }
+    journal_reader_close(&reader);
+    return result;
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+/* Writes one line; what is not written is tried again. Returns whether it is written whole. */
+static bool write_line(int number)
+{
+    char line[100];
+    text_format(line, sizeof line, PREFIX "%d\n", number);
+    size_t length = strlen(line), done = 0;
+    for (int i = 0; done < length && i < TRIES; i++) {
+        struct iovec piece = {line + done, length - done};
+        if (journal_store_prepare(&store, &file, done > 0, now_ns) == 0)
+            done += journal_store_write(&store, &file, &piece, 1, now_ns);
+        CHECK(done == 0 || done == length);
+        CHECK(done == length || file.error < 0);
+        now_ns += NS_PER_SEC; /* it is looked at again whether the file is still the same one */
+    }
+    return done == length;
+}
+
+static void write_and_rotate(void)
+{
+    begin();
+    file.quota.max_size_bytes = 300;
+    file.quota.keep = 100;
+    faults_begin();
+    for (int i = 0; i < LINES; i++)
+        CHECK(write_line(i));
+    faults_end();
+    /* In the fallback are lines of a time when the right place was not to be had, and before that
+     * is known again: the next open brings them along. */
+    journal_file_finish(&file);
+    CHECK(write_line(LINES));
+    CHECK(!is_there(fallback, ""));
+    CHECK_NUMBER(read_all(logs, false), LINES + 1);
+    finish();
+}
+
+TEST(no_line_is_lost_or_written_twice_whichever_call_fails)
+{
+    static const int errors[] = {EIO, EMFILE, EROFS};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        CHECK(fault_each(FAULT_CALLS, errors[i], write_and_rotate) > LINES);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, write_and_rotate) >= 3);
+}
+
+/* As long as nothing works no line may be half there. */
+static void write_until_it_fails(void)
+{
+    begin();
+    file.quota.max_size_bytes = 300;
+    file.quota.keep = 100;
+    faults_begin();
+    int written = 0;
+    while (written < LINES && write_line(written))
+        written++;
+    faults_end();
+    CHECK(written == LINES || fault_happened());
+    journal_file_finish(&file);
+    CHECK(write_line(written));
+    CHECK_NUMBER(read_all(logs, false), written + 1);
+    finish();
+}
+
+TEST(what_never_works_again_leaves_whole_lines)
+{
+    CHECK(fault_each(FAULT_CALLS | FAULT_FOR_GOOD, EIO, write_until_it_fails) > LINES);
+    CHECK(fault_each_of("writev", FAULT_CALLS | FAULT_FOR_GOOD, ENOSPC, write_until_it_fails) > 5);
+}
+
+/* ---- from the fallback --------------------------------------------------------------------- */
+
+static void come_back(void)
+{
+    begin();
+    write_file(logs, STEM ".log", 0, 2);
+    write_file(logs, "current", 2, 4);
+    write_file(fallback, "20261122T135500.000000Z.log", 4, 8);
+    write_file(fallback, "20261122T135000.000000Z.log.zst.tmp", 90, 91); /* litter */
+    write_file(fallback, "current", 8, 20);
+    faults_begin();
+    for (int i = 20; i < 23; i++)
+        CHECK(write_line(i));
+    faults_end();
+    journal_file_finish(&file);
+    CHECK(write_line(23));
+    CHECK(!is_there(fallback, ""));
+    /* Not knowing that there is something older, it has begun in the right place. */
+    any_order = fault_happened() && strcmp(fault_call(), "access") == 0;
+    CHECK_NUMBER(read_all(logs, false), 24);
+    any_order = false;
+    finish();
+}
+
+TEST(what_was_written_elsewhere_comes_back_in_order_whichever_call_fails)
+{
+    static const int errors[] = {EIO, EMFILE};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        CHECK(fault_each(FAULT_CALLS, errors[i], come_back) > 20);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, come_back) >= 1);
+}
+
+/* ---- the quota, and the way back ----------------------------------------------------------- */
+
+static void keep_quota(void)
+{
+    struct journal_work work;
+    begin();
+    write_file(logs, STEM ".log", 90, 91);
+    write_file(logs, "20261122T135401.000000Z.log", 0, 3);
+    write_file(logs, "20261122T135402.000000Z.log", 3, 5);
+    write_file(logs, "20261122T135403.000000Z.log.zst.tmp", 90, 91);
+    write_file(logs, "current", 5, 6);
+    file.quota.keep = 2;
+    file.quota.max_age_s = 1000000000;
+    faults_begin();
+    journal_store_tidy(&store, &file, now_ns, &work);
+    if (work.folder >= 0)
+        close(work.folder);
+    faults_end();
+    CHECK(fault_happened() || work.count == 2);
+    journal_store_tidy(&store, &file, now_ns, &work);
+    CHECK_NUMBER(work.count, 2);
+    if (work.folder >= 0)
+        close(work.folder);
+    CHECK(!is_there(logs, STEM ".log"));
+    CHECK(!is_there(logs, "20261122T135403.000000Z.log.zst.tmp"));
+    CHECK_NUMBER(read_all(logs, false), 6);
+    finish();
+}
+
+TEST(what_the_quota_could_not_remove_is_removed_the_next_time)
+{
+    CHECK(fault_each(FAULT_CALLS, EIO, keep_quota) > 4);
+    CHECK(fault_each(FAULT_CALLS, EMFILE, keep_quota) > 4);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, keep_quota) >= 1);
+}
+
+static void rewind_block(void)
+{
+    begin();
+    CHECK(write_line(0));
+    const dev_t device = file.device;
+    const ino_t inode = file.inode;
+    const uint64_t bytes = file.size_bytes;
+    CHECK(write_line(90));
+    CHECK_NUMBER(journal_store_seal(&store, &file), 0);
+    CHECK(write_line(91));
+    faults_begin();
+    int failed = journal_store_rewind(&store, &file, device, inode, bytes);
+    faults_end();
+    CHECK(failed == 0 || fault_happened());
+    CHECK_NUMBER(journal_store_rewind(&store, &file, device, inode, bytes), 0);
+    CHECK(write_line(1));
+    CHECK_NUMBER(read_all(logs, false), 2);
+    finish();
+}
+
+TEST(a_block_is_taken_back_whole_or_again)
+{
+    CHECK(fault_each(FAULT_CALLS, EIO, rewind_block) > 4);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, rewind_block) >= 1);
+}
+
+static void sync_descriptors(void)
+{
+    int fd = -1, folder = -1;
+    begin();
+    CHECK(write_line(0));
+    CHECK(file.is_new);
+    faults_begin();
+    int failed = journal_store_sync_fds(&store, &file, &fd, &folder);
+    if (failed) { /* nothing of it, and the next one gets both */
+        CHECK(fault_happened() && fd < 0 && folder < 0 && file.is_new);
+        failed = journal_store_sync_fds(&store, &file, &fd, &folder);
+    }
+    journal_store_sync(&store, true);
+    faults_end();
+    CHECK_NUMBER(failed, 0);
+    CHECK(fd >= 0 && !file.is_new && file.synced_bytes == file.size_bytes);
+    close(fd);
+    if (folder >= 0)
+        close(folder);
+    finish();
+}
+
+TEST(descriptors_to_sync_by_are_given_both_or_none)
+{
+    CHECK(fault_each(FAULT_CALLS, EMFILE, sync_descriptors) >= 3);
+    CHECK(fault_each(FAULT_CALLS, EIO, sync_descriptors) >= 3);
+}
+
+static void measure(void)
+{
+    struct journal_measure found = {0};
+    begin();
+    write_file(logs, STEM ".log", 0, 5);
+    write_file(fallback, "20261122T135402.000000Z.log", 5, 6);
+    write_file(logs, "current", 6, 7);
+    faults_begin();
+    journal_store_measure(&store, &file, &found);
+    faults_end();
+    const uint64_t line = sizeof PREFIX + 1;
+    CHECK(found.sealed_bytes <= 6 * line && found.current_bytes <= line);
+    CHECK(fault_happened() || (found.sealed_bytes == 6 * line && found.current_bytes == line));
+    finish();
+}
+
+TEST(what_cannot_be_measured_counts_for_nothing)
+{
+    CHECK(fault_each(FAULT_CALLS, EIO, measure) > 4);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, measure) >= 1);
+}
+
+/* ---- compressing --------------------------------------------------------------------------- */
+
+static int compress(bool with_faults)
+{
+    char path[PATH_MAX];
+    text_format(path, sizeof path, "%s/web", logs);
+    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (with_faults)
+        faults_begin();
+    int failed = journal_compress(folder, STEM ".log");
+    faults_end();
+    return failed;
+}
+
+static void compress_once(void)
+{
+    begin();
+    write_file(logs, STEM ".log", 0, 3000); /* some frames */
+    int failed = compress(true);
+    CHECK(failed == 0 || fault_happened());
+    if (!failed)
+        CHECK(is_there(logs, STEM ".log.zst"));
+    else
+        CHECK(is_there(logs, STEM ".log"));
+    CHECK_NUMBER(read_all(logs, true), 3000);
+    CHECK_NUMBER(compress(false), 0);
+    CHECK(!is_there(logs, STEM ".log") && !is_there(logs, STEM ".log.zst.tmp"));
+    CHECK_NUMBER(read_all(logs, true), 3000);
+    finish();
+}
+
+TEST(a_file_that_is_compressed_is_whole_in_one_form_whichever_call_fails)
+{
+    CHECK(fault_each(FAULT_CALLS, EIO, compress_once) > 10);
+    CHECK(fault_each(FAULT_CALLS, EWOULDBLOCK, compress_once) > 10);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, compress_once) > 2);
+}
+
+static void compress_interrupted(void)
+{
+    begin();
+    write_file(logs, STEM ".log", 0, 3000);
+    CHECK_NUMBER(compress(true), 0);
+    CHECK(is_there(logs, STEM ".log.zst") && !is_there(logs, STEM ".log"));
+    CHECK_NUMBER(read_all(logs, true), 3000);
+    finish();
+}
+
+TEST(a_signal_while_it_reads_or_writes_does_no_harm_to_compressing)
+{
+    CHECK(fault_each_of("read", FAULT_CALLS, EINTR, compress_interrupted) >= 2);
+    CHECK(fault_each_of("write", FAULT_CALLS, EINTR, compress_interrupted) >= 4);
+}
+
+/* ---- reading ------------------------------------------------------------------------------- */
+
+static void make_journal(void)
+{
+    begin();
+    write_file(logs, STEM ".log", 0, 4000);
+    CHECK_NUMBER(compress(false), 0);
+    write_file(logs, "20261122T135402.000000Z.log", 4000, 4010);
+    write_file(logs, "current", 4010, 4020);
+}
+
+static void read_forwards(void)
+{
+    make_journal();
+    faults_begin();
+    int result = read_all(logs, true);
+    faults_end();
+    CHECK(result == 4020 || (fault_happened() && result < 0));
+    CHECK_NUMBER(read_all(logs, true), 4020);
+    finish();
+}
+
+/* Each half made of what the calls give that are in the header. */
+static void read_about(void)
+{
+    char path[PATH_MAX];
+    struct journal_reader reader;
+    struct journal_place place;
+    make_journal();
+    text_format(path, sizeof path, "%s/web", logs);
+    faults_begin();
+    int failed = journal_reader_open(&reader, path);
+    if (!failed)
+        failed = journal_reader_find_time(&reader, now_ns, &place);
+    if (!failed)
+        failed = journal_reader_find_end(&reader, now_ns, &place);
+    if (!failed)
+        failed = journal_reader_end(&reader, &place);
+    if (!failed)
+        failed = journal_reader_seek_last(&reader, 15);
+    int read_to = failed ? failed : read_numbers(&reader, 4005);
+    faults_end();
+    CHECK(read_to == 4020 || (fault_happened() && read_to < 0));
+    journal_reader_close(&reader);
+    finish();
+}
+
+/* A rotation in the middle of following. */
+static void follow(void)
+{
+    char path[PATH_MAX], to[PATH_MAX];
+    struct journal_reader reader;
+    begin();
+    write_file(logs, "current", 0, 10);
+    text_format(path, sizeof path, "%s/web", logs);
+    CHECK_NUMBER(journal_reader_open(&reader, path), 0);
+    CHECK_NUMBER(read_numbers(&reader, 0), 10);
+    text_format(path, sizeof path, "%s/web/current", logs);
+    text_format(to, sizeof to, "%s/web/%s", logs, STEM ".log");
+    CHECK_NUMBER(rename(path, to), 0);
+    write_file(logs, "current", 10, 20);
+    text_format(path, sizeof path, "%s/web", logs);
+    faults_begin();
+    int failed = journal_reader_refresh(&reader, path);
+    faults_end();
+    CHECK(failed == 0 || (failed < 0 && fault_happened()));
+    if (failed)
+        CHECK_NUMBER(journal_reader_refresh(&reader, path), 0);
+    CHECK_NUMBER(read_numbers(&reader, 10), 20);
+    journal_reader_close(&reader);
+    finish();
+}
+
+TEST(a_reader_reads_all_or_says_why_not)
+{
+    CHECK(fault_each(FAULT_CALLS, EIO, read_forwards) > 10);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_forwards) > 5);
+    CHECK(fault_each(FAULT_CALLS, EIO, read_about) > 10);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_about) > 5);
+}
+
+TEST(following_goes_on_where_it_was_whichever_call_fails)
+{
+    CHECK(fault_each(FAULT_CALLS, EIO, follow) > 5);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, follow) > 0);
+}
