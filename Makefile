@@ -86,7 +86,7 @@ coverage-build: all build/coverage/build.ninja
 	@scripts/collect build/coverage/flat build/coverage
 build/coverage/build.ninja: | needs
 	CC=clang $(MESON) setup build/coverage -Dtests=true -Dbuildtype=debug -Doptimization=1 \
-		-Dc_args="-fprofile-instr-generate=$(COUNTERS)/%m%c.profraw -fcoverage-mapping -fprofile-update=atomic -mllvm -runtime-counter-relocation" \
+		-Dc_args="-fprofile-instr-generate=$(COUNTERS)/%m%c.profraw -fcoverage-mapping -fno-inline -fprofile-update=atomic -mllvm -runtime-counter-relocation" \
 		-Dc_link_args="-fprofile-instr-generate"
 
 storm: test-build all ## eight clients at once against both builds: SEED=… (the same requests again), REQUESTS=10000

@@ -27,12 +27,13 @@ import harness
 from harness import Machine, Skip, below, open_fds, until
 from services import PYTHON, define
 
-INJECT = pathlib.Path(os.environ.get('CONIT_INJECT', TOP / 'build/test/tests/faults/inject'))
+KIND = os.environ.get('CONIT_BUILD_KIND', 'release')
+INJECT = pathlib.Path(os.environ.get(
+    'CONIT_INJECT', TOP / f'build/{"coverage" if KIND == "coverage" else "test"}/tests/faults/inject'))
 HEAD, SITE = struct.Struct('QQQ56sIIiIIIII'), struct.Struct('QIIQ8Q72s')
 RULE = struct.Struct('QQQ56sIIiI')
 DEPTH, ALLOCATION = 8, 0xffff
 TIMES_AT = RULE.size
-KIND = os.environ.get('CONIT_BUILD_KIND', 'release')
 PATIENCE = 20  # seconds for anything in a run; what waits for a time-out of its own is quicker
 
 Site = collections.namedtuple('Site', 'hash program number count chain text')
