@@ -7,6 +7,7 @@
 #include "protocol/foreign.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -92,10 +93,28 @@ static bool get_flag(const json_t *root, const char *key, bool *ret)
     return !value || json_is_boolean(value);
 }
 
-/* Without memory it may say nothing at all. */
-static bool is_without_memory(const json_error_t *error)
+static bool lacked_memory;
+
+static void *allocate(size_t bytes)
 {
-    return json_error_code(error) == json_error_out_of_memory || !*error->text;
+    void *memory = malloc(bytes);
+    lacked_memory |= !memory;
+    return memory;
+}
+
+/* jansson takes lacking memory for bad JSON at some places, and at others leaves out a byte of a
+ * text without a word, so it is asked nothing about that. -ENOMEM, or -EBADMSG: see `error`. */
+static int load(json_t **ret, const char *bytes, size_t count, size_t flags, json_error_t *error)
+{
+    json_set_alloc_funcs(allocate, free);
+    lacked_memory = false;
+    json_t *root = json_loadb(bytes, count, flags, error);
+    if (lacked_memory) {
+        json_decref(root);
+        return -ENOMEM;
+    }
+    *ret = root;
+    return root ? 0 : -EBADMSG;
 }
 
 int varlink_call_parse(struct varlink_call *ret, const char *bytes, size_t count, char *why,
@@ -106,13 +125,11 @@ int varlink_call_parse(struct varlink_call *ret, const char *bytes, size_t count
 
     if (count_values(bytes, count) > VARLINK_CALL_MAX_VALUES)
         return refuse(why, size, "it holds too many values");
-    call.root = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, &error);
-    if (!call.root) {
-        if (is_without_memory(&error))
-            return -ENOMEM;
+    int failed = load(&call.root, bytes, count, JSON_REJECT_DUPLICATES, &error);
+    if (failed == -EBADMSG)
         text_format(why, size, "at byte %d: %s", error.position, error.text);
-        return -EBADMSG;
-    }
+    if (failed)
+        return failed;
     call.method = json_string_value(json_object_get(call.root, "method"));
     call.parameters = json_object_get(call.root, "parameters");
     if (json_is_null(call.parameters))
@@ -150,9 +167,9 @@ int varlink_reply_parse(struct varlink_reply *ret, const char *bytes, size_t cou
     struct varlink_reply reply = {0};
     json_error_t error;
 
-    reply.root = json_loadb(bytes, count, 0, &error);
-    if (!reply.root)
-        return is_without_memory(&error) ? -ENOMEM : -EBADMSG;
+    int failed = load(&reply.root, bytes, count, 0, &error);
+    if (failed)
+        return failed;
     reply.error = json_string_value(json_object_get(reply.root, "error"));
     reply.parameters = json_object_get(reply.root, "parameters");
     if (json_is_null(reply.parameters))
