@@ -75,12 +75,16 @@ test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
 
 # Programs that count each line and branch in a file they share, so that a kill loses no count.
 COUNTERS = $(CURDIR)/build/coverage/counters
-coverage: ## lines and branches that the whole suite takes; TESTS="unit -k PATTERN": of a part of it
+coverage: ## lines and branches that the whole suite takes; TESTS="unit -k PATTERN": of a part of it; KEEP=1: added to what was counted; FAULTS=600: and so many seconds of faults
 	@scripts/install-needs build test vm coverage
-	@$(MAKE) --no-print-directory coverage-build
-	@rm -rf $(COUNTERS) && mkdir -p $(COUNTERS)
+	@$(MAKE) --no-print-directory coverage-build variant
+	@$(if $(KEEP),,rm -rf $(COUNTERS);) mkdir -p $(COUNTERS)
 	@tests/run --build coverage $(or $(TESTS),unit pidns boot) || echo "coverage: of a run with failures"
+	@$(if $(FAULTS),$(call COVERAGE_SWEEP,) ; $(call COVERAGE_SWEEP,--allocations),:)
 	@scripts/coverage build/coverage
+# A fault a place, each run judged (tests/faults); goes on where it was ended.
+COVERAGE_SWEEP = CONIT_BUILD=$(CURDIR)/build/coverage/flat CONIT_BUILD_KIND=coverage tests/faults/sweep.py \
+	--rounds 1 --seconds $(FAULTS) --results build/coverage/faults$(1).jsonl $(1) || echo "coverage: with bad faults"
 coverage-build: all build/coverage/build.ninja
 	@$(NINJA) -C build/coverage -j $(JOBS) --quiet
 	@scripts/collect build/coverage/flat build/coverage
