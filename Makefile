@@ -55,11 +55,11 @@ build/test/build.ninja: | needs
 	$(MESON) setup build/test -Dstatic=false -Dtests=true -Dbuildtype=debug \
 		-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=$(WERROR)
 
-# Launcher and journal whose states have another layout: upgrades are tested between these and those.
+# Programs whose states have another layout: upgrades are tested between these and those.
 .PHONY: variant
 variant: build/variant/build.ninja
 	@$(NINJA) -C build/variant -j $(JOBS) --quiet src/service-launcher/service-launcher \
-		src/service-journal/service-journal
+		src/service-journal/service-journal src/init/init src/init/init-later
 build/variant/build.ninja: | needs
 	$(MESON) setup build/variant -Dstatic=false -Dbuildtype=debug -Dstate_variant=true \
 		-Dwerror=$(WERROR)

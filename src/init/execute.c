@@ -53,6 +53,12 @@ void execute_note_self(struct kept *kept, int proc_fd)
         close(fd);
 }
 
+void execute_use_words(int argc, char **argv)
+{
+    for (int i = 0; i < argc && i < WORDS_KEPT_MAX + 2; i++)
+        prepared.words[i] = argv[i];
+}
+
 void execute_prepare(const struct kept *kept)
 {
     static const char *words[WORDS_KEPT_MAX + 1];
@@ -73,19 +79,34 @@ static void block(uint64_t set, uint64_t *former)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, former, sizeof set);
 }
 
-int execute_anew(int fd)
+static int execute(int fd, const char *const *words)
 {
     static char *none[] = {NULL};
     uint64_t former = 0;
-    if (!prepared.kept || prepared.kept->own.record_fd < 0)
-        return -ENOENT;
     block(~0ull, &former);
-    syscall(SYS_execveat, fd, "", prepared.words, environ, AT_EMPTY_PATH);
+    syscall(SYS_execveat, fd, "", words, environ, AT_EMPTY_PATH);
     int failed = -errno;
     if (failed == -EFAULT) /* the fault may have been in what the environment is made of */
-        syscall(SYS_execveat, fd, "", prepared.words, none, AT_EMPTY_PATH);
+        syscall(SYS_execveat, fd, "", words, none, AT_EMPTY_PATH);
     block(former, NULL);
     return failed;
+}
+
+int execute_anew(int fd)
+{
+    if (!prepared.kept || prepared.kept->own.record_fd < 0)
+        return -ENOENT;
+    return execute(fd, prepared.words);
+}
+
+int execute_with(int fd, int record_fd)
+{
+    char number[sizeof prepared.number];
+    const char *words[sizeof prepared.words / sizeof prepared.words[0]];
+    text_format(number, sizeof number, "%d", record_fd);
+    memcpy(words, prepared.words, sizeof words);
+    words[2] = number;
+    return execute(fd, words);
 }
 
 int execute_self(void)

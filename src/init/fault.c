@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/signals.h"
 #include "init/execute.h"
+#include "init/former.h"
 #include "init/init.h"
 #include "init/minimal-loop.h"
 #include "log/log.h"
@@ -22,13 +23,16 @@
 #define HANG_NS      NS_PER_SEC         /* in which what was asked for should have been done */
 #define MINIMAL_MOST 3                  /* faults in the minimal loop before the last resort */
 
+#define TOOK_OVER "it had a fault while it took over"
+
 static const int signals[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
 
 static char stack[STACK_BYTES] __attribute__((aligned(64)));
 static struct init *init;
 static pid_t self;
 static volatile uint64_t asked_at_ns; /* 0: not */
-static siginfo_t early;               /* was sent before there was a record to note it in */
+static int unopened_record_fd = -1;
+static siginfo_t early; /* was sent before there was a record to note it in */
 
 /* ---- in the handler: only what is safe there ------------------------------------------------- */
 
@@ -53,6 +57,8 @@ static void count_own(struct kept_faults *faults)
                 now - faults->own_at_ns[faults->own_count % FAULTS_MOST] <= MINUTE_NS;
     struct kept_upgrade *upgrade = &init->kept->upgrade;
     if (again && upgrade->step == UPGRADE_EXECUTING && upgrade->former_fd >= 0) {
+        if (upgrade->former_record_fd > 0 && !record_writer_knows(upgrade->former_record_fd))
+            former_execute(upgrade->former_record_fd, TOOK_OVER, faults);
         int32_t good = upgrade->former_fd; /* a new init that cannot even begin */
         upgrade->former_fd = init->own->exe_fd;
         init->own->exe_fd = good;
@@ -100,6 +106,8 @@ static void on_fault(int signal, siginfo_t *info, void *context)
     bool sent = info->si_code <= 0 && info->si_pid != pid;
     if (pid != self)
         _exit(128 + signal); /* a child that has not executed yet */
+    if (!init && !sent && unopened_record_fd >= 0)
+        former_execute(unopened_record_fd, TOOK_OVER, NULL);
     if (!init && !sent)
         minimal_last_resort();
     if (!init) {
@@ -138,6 +146,11 @@ void fault_catch(void)
     /* By the call itself: the C library keeps some signals for itself, and they are blocked, too.
      */
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &blocked, NULL, sizeof blocked);
+}
+
+void fault_go_back_from(int record_fd)
+{
+    unopened_record_fd = record_fd;
 }
 
 void fault_use(struct init *init_)

@@ -11,6 +11,10 @@ struct init;
  * blocked afterwards. */
 void fault_catch(void);
 
+/* A record that is to be opened next: a fault before fault_use() has the former init executed,
+ * where this one is a new one. */
+void fault_go_back_from(int record_fd);
+
 /* The record in which they are noted. Before that a fault leads to the last resort. */
 void fault_use(struct init *init);
 

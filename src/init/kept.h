@@ -13,16 +13,31 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_MAGIC   "conit 1" /* 8 bytes with its end */
+#define RECORD_MAGIC "conit 1"  /* 8 bytes with its end */
+#if defined(CONIT_RECORD_LATER) /* Meson's state_variant: two more, of which one is not for others \
+                                 */
+#define RECORD_VERSION 3
+#define RECORD_READER  2
+#elif defined(CONIT_STATE_VARIANT)
+#define RECORD_VERSION 2
+#define RECORD_READER  1
+#else
 #define RECORD_VERSION 1
-#define RECORD_OLDEST  1 /* the oldest one that this init can go on from */
+#define RECORD_READER  1 /* the version of the oldest init that can go on from it */
+#endif
+#define RECORD_OLDEST 1 /* the oldest one that this init can go on from */
 
 /* Behind the two: a new one that is tried beside one of them. */
 enum child_id { CHILD_LAUNCHER, CHILD_JOURNAL, CHILDREN, CHILD_TRIAL = CHILDREN, CHILDREN_ALL };
 
+#ifndef CONIT_STATE_VARIANT
 #define ENDED_RING       4096  /* pairs */
 #define LINES_RING_BYTES 16384 /* a power of two; some 150 lines: a boot that goes wrong */
-#define WORDS_KEPT_BYTES 4096  /* of the command line; the kernel's own is no longer than 2048 */
+#else
+#define ENDED_RING       6000
+#define LINES_RING_BYTES 8192
+#endif
+#define WORDS_KEPT_BYTES 4096 /* of the command line; the kernel's own is no longer than 2048 */
 #define WORDS_KEPT_MAX   130
 #define MOUNTS_OWN_MAX   16
 #define HELD_PAGE        1024 /* keys a page of the table */
@@ -81,6 +96,9 @@ struct kept_own {
     uint64_t child_files_soft, child_files_hard; /* RLIMIT_NOFILE for children */
     char path[256];                              /* of our own file; "": not known */
     char name[16];                               /* of the process, as the kernel had it */
+#ifdef CONIT_STATE_VARIANT
+    char more[40];
+#endif
 };
 
 /* The command line as it was found, words ended by NUL. */
@@ -106,6 +124,9 @@ struct kept_child {
     uint32_t refused[HAND_OVER_KEYS_MAX];
     uint32_t yield; /* enum yield: but for YIELD_NONE nothing else is sent */
     uint32_t spare;
+#ifdef CONIT_STATE_VARIANT
+    uint64_t more[3];
+#endif
 };
 
 /* A process that is being reaped: the kernel writes here who it was, in the same call in which it
@@ -200,6 +221,9 @@ struct kept_upgrade {
     uint64_t nonce, until_ns;
     char why[200];  /* the part under way has failed */
     char text[960]; /* of those that have, a line each */
+    /* What the former init has written, while the new one has not reached its loop; 0: that is our
+     * own record, or there is none. */
+    int32_t former_record_fd;
 };
 
 struct kept_lines {
@@ -231,6 +255,9 @@ struct kept_page {
 struct kept {
     struct record_head head;
     struct record_field fields[RECORD_FIELDS];
+#ifdef CONIT_STATE_VARIANT
+    uint64_t elsewhere[77];
+#endif
     struct kept_own own;
     struct kept_words words;
     struct kept_child children[CHILDREN_ALL];

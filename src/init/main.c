@@ -11,6 +11,7 @@
 #include "init/ended.h"
 #include "init/execute.h"
 #include "init/fault.h"
+#include "init/former.h"
 #include "init/held.h"
 #include "init/init.h"
 #include "init/lines.h"
@@ -285,9 +286,12 @@ begin_again(struct init *init, int record_fd, int argc, char **argv)
 {
     char why_text[160];
     struct text why;
+    execute_use_words(argc, argv);
+    fault_go_back_from(record_fd);
     fault_catch();
     text_init(&why, why_text, sizeof why_text);
     if (record_open(&init->record, record_fd, &why) < 0) {
+        former_execute(record_fd, why_text, NULL);
         console_init(2, true);
         log_add_sink(console_sink, NULL, LOG_DEBUG);
         LOG(FATAL,

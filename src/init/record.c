@@ -63,7 +63,7 @@ static void write_head(struct kept *kept)
     for (size_t i = 0; i < RECORD_FIELDS; i++)
         kept->fields[i] = rows[i].field;
     kept->head = (struct record_head){.version = RECORD_VERSION,
-                                      .readable_from = RECORD_OLDEST,
+                                      .readable_from = RECORD_READER,
                                       .field_count = RECORD_FIELDS,
                                       .field_bytes = sizeof(struct record_field),
                                       .bytes = sizeof *kept};
@@ -219,7 +219,7 @@ static bool is_possible(const struct record_field *field, uint64_t bytes)
            (uint64_t)field->count * field->element_bytes <= bytes - field->at;
 }
 
-/* The other's row for the same field, or false. */
+/* The row for that field in the table behind that head, or false. */
 static bool find_field(int fd, const struct record_head *head, uint32_t id,
                        struct record_field *ret)
 {
@@ -313,7 +313,7 @@ int record_open(struct record *record, int fd, struct text *why)
     if (!is_alike(fd, &head)) {
         failed = translate(record, fd, &head, why);
         if (!failed)
-            close(fd);
+            record->kept->upgrade.former_record_fd = fd;
         return failed;
     }
     failed = map(fd, &record->kept);
@@ -322,6 +322,29 @@ int record_open(struct record *record, int fd, struct text *why)
         return failed;
     }
     record->fd = record->kept->own.record_fd = fd;
+    return 0;
+}
+
+/* ---- going back to another's ------------------------------------------------------------------
+ */
+
+bool record_writer_knows(int fd)
+{
+    struct record_head head;
+    return pread(fd, &head, sizeof head, 0) == sizeof head && head.version >= RECORD_READER;
+}
+
+int record_find(int fd, uint32_t id, size_t bytes, off_t *ret)
+{
+    struct record_head head;
+    struct record_field field;
+    if (pread(fd, &head, sizeof head, 0) != sizeof head ||
+        memcmp(head.magic, RECORD_MAGIC, sizeof head.magic) != 0 ||
+        head.field_count > FIELDS_MOST || head.field_bytes < sizeof field ||
+        head.field_bytes > ELEMENT_MOST || !find_field(fd, &head, id, &field) ||
+        !is_possible(&field, head.bytes) || field.element_bytes < bytes)
+        return -EPROTO;
+    *ret = (off_t)field.at;
     return 0;
 }
 

@@ -15,10 +15,18 @@ struct record {
 void record_create(struct record *record);
 
 /* Opens the one behind `fd`, which becomes the record's. Where its layout is another one, what is
- * known of it is taken over into a new record, and `fd` is closed. Returns 0, -EPROTO for what is
- * no record, or none that this version can go on from, or -errno: then `why` says why, and `fd` is
- * as it was. */
+ * known of it is taken over into a new record, whose upgrade.former_record_fd is `fd`: nothing in
+ * that is changed. Returns 0, -EPROTO for what is no record, or none that this version can go on
+ * from, or -errno: then `why` says why, and `fd` is as it was. */
 int record_open(struct record *record, int fd, struct text *why);
+
+/* Whether whoever wrote the record behind `fd` can go on from one of ours. For signal handlers,
+ * too, as the next. */
+bool record_writer_knows(int fd);
+
+/* Where the (first) element of a field is in a record of any version, which has to have that many
+ * bytes of it. Returns 0 or -EPROTO. */
+int record_find(int fd, uint32_t id, size_t bytes, off_t *ret);
 
 /* Gives it back. */
 void record_close(struct record *record);

@@ -127,6 +127,7 @@ static void name_all(const struct init *init)
     name(init->kept->upgrade.answer_fd, NULL);
     name(init->kept->upgrade.file_fd, NULL);
     name(init->kept->upgrade.former_fd, NULL);
+    name(init->kept->upgrade.former_record_fd, NULL);
     for (int i = 0; i < CHILDREN; i++)
         name(own->middle[i], NULL);
     for (int i = 0; i < CHILDREN_ALL; i++) {
@@ -198,6 +199,7 @@ void resume_check(struct init *init)
     check_fd(&upgrade->answer_fd, is_open, "the trial of init");
     check_fd(&upgrade->file_fd, is_open, "the trial of init");
     check_fd(&upgrade->former_fd, is_open, "the trial of init");
+    check_fd(&upgrade->former_record_fd, is_open, "the record of the former init");
     check_pid(&upgrade->try_pid, "the trial of init");
     for (int i = 0; i < UPGRADE_KILLED; i++)
         check_pid(&upgrade->killed[i], "one that was killed");

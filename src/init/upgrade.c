@@ -547,8 +547,12 @@ void upgrade_resume(struct init *init)
 void upgrade_arrived(struct init *init)
 {
     struct kept_upgrade *upgrade = &init->kept->upgrade;
-    if (upgrade->step != UPGRADE_EXECUTING && upgrade->step != UPGRADE_FELL_BACK)
-        return;
-    bool fell_back = upgrade->step == UPGRADE_FELL_BACK;
-    conclude_init(init, fell_back ? "it had a fault while it took over" : NULL);
+    int record = upgrade->former_record_fd;
+    upgrade->former_record_fd = 0;
+    if (record > 0)
+        close(record);
+    if (upgrade->step == UPGRADE_FELL_BACK)
+        conclude_init(init, upgrade->why[0] ? upgrade->why : "it had a fault while it took over");
+    else if (upgrade->step == UPGRADE_EXECUTING)
+        conclude_init(init, NULL);
 }

@@ -143,7 +143,10 @@ TEST(what_another_version_has_written_is_taken_over_as_far_as_both_know_it)
     int fd = make_other(good_head, pieces, 6, sizeof(struct record_field) + 8, 13);
     CHECK_NUMBER(record_open(&taken, fd, &why), 0);
     CHECK_TEXT(said, "");
-    CHECK(fcntl(fd, F_GETFD) < 0 || taken.fd == fd); /* the former one is closed */
+    CHECK(taken.fd != fd);
+    CHECK_NUMBER(taken.kept->upgrade.former_record_fd, fd); /* until it is not needed any more */
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    close(fd);
     CHECK_NUMBER(taken.kept->children[0].pid, 11);
     CHECK_NUMBER(taken.kept->children[0].failures, 3);
     CHECK_NUMBER(taken.kept->children[1].pid, 12);
