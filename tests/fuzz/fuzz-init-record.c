@@ -124,6 +124,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t count)
         close(fd);
         return 0;
     }
+    demand(record.fd == fd || record.kept->upgrade.former_record_fd == fd, "no record is lost");
+    if (record.fd != fd)
+        close(fd); /* of another layout: taken over */
     use(&record);
     record_close(&record);
     return 0;
