@@ -22,6 +22,7 @@
 #define DRAIN_BYTES        (1 << 20) /* of one pipe; the largest that pipe(7) allows a user */
 #define PLACE_LEAST_BYTES  256       /* for some of a line */
 #define NO_HEAD            UINT64_MAX
+#define STEP_BACK_NS       NS_PER_SEC /* of the clock; what is less stays in one file */
 
 /* ---- steps --------------------------------------------------------------------------------- */
 
@@ -189,6 +190,21 @@ void journal_cut(struct journal *journal, struct service *service, bool seal)
         queue_put(&journal->queue, 0, QUEUE_SEAL);
 }
 
+/* The time of what comes next. Where the clock was set back what came before is sealed: so times go
+ * up in each file, and a reader finds one by halves. */
+static void format_now(struct journal *journal, struct service *service,
+                       char time[static CLOCK_RFC3339_BYTES])
+{
+    const uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
+    if (now_ns + STEP_BACK_NS < service->latest_ns) {
+        journal_cut(journal, service, true);
+        service->latest_ns = now_ns;
+    }
+    if (now_ns > service->latest_ns)
+        service->latest_ns = now_ns;
+    clock_format_rfc3339(time, now_ns);
+}
+
 void journal_put_event(struct journal *journal, struct service *service, enum journal_level level,
                        const char *text, size_t bytes)
 {
@@ -196,7 +212,7 @@ void journal_put_event(struct journal *journal, struct service *service, enum jo
 
     if (bytes > JOURNAL_LINK_TEXT_BYTES)
         bytes = JOURNAL_LINK_TEXT_BYTES;
-    clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
+    format_now(journal, service, time);
     journal_cut(journal, service, false);
     size_t used = journal_format_prefix(
         line, time, service == &journal->own ? JOURNAL_OUTPUT : JOURNAL_EVENT_MARK, level);
@@ -273,7 +289,7 @@ static size_t write_run(struct journal *journal, struct service_pipe *pipe, cons
     char time[CLOCK_RFC3339_BYTES];
     size_t left;
 
-    clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
+    format_now(journal, service, time);
     take_line(journal, service, pipe, time);
     while (count && (left = journal_room_left(journal)) > PLACE_LEAST_BYTES) {
         size_t room;

@@ -60,6 +60,7 @@ struct service {
     struct list pipes;       /* the newest last */
     struct service_pipe *in; /* whose unfinished line was put last; NULL: none's */
     struct rate rate;
+    uint64_t latest_ns;     /* the latest time (CLOCK_REALTIME) of its lines; 0: not known */
     struct match *match;    /* NULL: nothing of its output is waited for */
     bool restored;          /* another journal had it: `live` says where that was */
     struct buffer *console; /* the beginning of a line, where its lines go to the console, too */

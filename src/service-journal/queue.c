@@ -167,6 +167,8 @@ void queue_put(struct queue *queue, size_t bytes, unsigned flags)
 {
     queue->open->bytes += (uint32_t)bytes;
     queue->open->flags |= flags;
+    if (flags & QUEUE_SEAL) /* what follows is to be behind it */
+        close_record(queue);
 }
 
 void queue_commit(struct queue *queue)

@@ -81,7 +81,8 @@ void queue_begin(struct queue *queue);
 char *queue_place(struct queue *queue, uint32_t slot, unsigned flags, size_t least,
                   size_t *ret_room);
 
-/* So many bytes were written to the last place; the flags are added to the record's. */
+/* So many bytes were written to the last place; the flags are added to the record's. One with
+ * QUEUE_SEAL is closed by that. */
 void queue_put(struct queue *queue, size_t bytes, unsigned flags);
 
 /* Makes all that was put since queue_begin() valid, by one store. */

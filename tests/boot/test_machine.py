@@ -15,6 +15,8 @@ FILES = {
                                      'wants: [modules, hostname]\nconsole: yes\n',
     '/etc/yml-services/admin.yml': 'exec: httpd -f -p 81 -h /srv/admin\nneeds: [networking]\n',
     '/etc/yml-services/speaker.yml': 'type: task\nenabled: no\nscript: |\n  logger -t speaker I am a service\n  sleep 1\n',
+    '/etc/yml-services/teller.yml': 'enabled: no\nscript: |\n  mkfifo /run/teller\n  exec 3<>/run/teller\n'
+                                    '  while read line <&3; do echo $line; done\n',
     '/etc/yml-services/lower.yml': 'exec: sleep 100000\n',
     '/etc/yml-services/upper.yml': 'exec: sleep 100000\nneeds: [lower]\n',
     '/srv/admin/cgi-bin/restart': '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\n'
@@ -148,6 +150,23 @@ def test_the_kernels_lines_are_taken_only_while_the_system_file_says_so(machine)
     machine.check('cp /run/conit.yml /etc/conit.yml && slc reload; true')
     machine.check('echo m > /proc/sysrq-trigger')
     assert shown() == before + 2  # the kernel has kept what was not taken meanwhile
+
+
+def test_when_the_clock_is_set_back_a_new_file_begins_and_times_are_found(machine):
+    def tell(word):
+        machine.check(f'until [ -p /run/teller ]; do :; done; echo {word} >/run/teller')
+        machine.check(f'until slc journal teller -o cat | grep {word}; do :; done')
+    machine.check('slc start teller')
+    tell('earlier')
+    machine.check('date -s @$(($(date +%s) - 7200))')
+    tell('later')
+    machine.check('date -s @$(($(date +%s) + 7200))')
+    assert machine.check('slc journal teller -o cat').split() == ['earlier', 'later']
+    assert machine.check('slc journal teller -o cat --since -1h').split() == ['earlier']
+    assert machine.check('slc journal teller -o cat --until -1h').split() == ['later']
+    current = machine.check('cat /var/log/conit/teller/current')
+    assert ' later' in current and ' earlier' not in current, current
+    machine.check('slc stop teller')
 
 
 def test_what_is_written_to_dev_log_is_in_the_journal_of_its_service_or_in_syslog(machine):

@@ -89,6 +89,29 @@ static void change_process(struct queue *queue)
     CHECK_NUMBER(queue_open(queue, fd), 0);
 }
 
+TEST(what_is_put_behind_a_seal_is_in_another_record)
+{
+    const struct queue_record *record;
+    struct queue queue;
+    size_t room;
+    uint64_t next;
+
+    CHECK_NUMBER(queue_create(&queue), 0);
+    queue_begin(&queue);
+    memcpy(queue_place(&queue, 1, 0, 4, &room), "one\n", 4);
+    queue_put(&queue, 4, 0);
+    CHECK(queue_place(&queue, 1, 0, 0, &room) != NULL);
+    queue_put(&queue, 0, QUEUE_SEAL);
+    memcpy(queue_place(&queue, 1, 0, 4, &room), "two\n", 4);
+    queue_put(&queue, 4, 0);
+    queue_commit(&queue);
+    record = queue_get(&queue, queue_tail(&queue), &next);
+    CHECK(record && record->bytes == 4 && (record->flags & QUEUE_SEAL));
+    record = queue_get(&queue, next, &next);
+    CHECK(record && record->bytes == 4 && !(record->flags & QUEUE_SEAL));
+    CHECK(!memcmp(record->text, "two\n", 4));
+}
+
 TEST(random_pieces_come_out_once_in_order_and_whole_whoever_is_killed_when)
 {
     struct queue queue;
