@@ -145,7 +145,7 @@ int record_copy(const struct record *record)
             return errno ? -errno : -EIO;
         at += got;
     }
-    return take_fd(&copy);
+    return errno == ENXIO ? take_fd(&copy) : -errno; /* lseek(2): no data behind that */
 }
 
 /* ---- reading another's --------------------------------------------------------------------- */
@@ -219,20 +219,21 @@ static bool is_possible(const struct record_field *field, uint64_t bytes)
            (uint64_t)field->count * field->element_bytes <= bytes - field->at;
 }
 
-/* The row for that field in the table behind that head, or false. */
-static bool find_field(int fd, const struct record_head *head, uint32_t id,
-                       struct record_field *ret)
+/* The row for that field in the table behind that head. 1, 0 when it has none, or -EIO. */
+static int find_field(int fd, const struct record_head *head, uint32_t id, struct record_field *ret)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
         struct record_field field = {0};
         size_t common = head->field_bytes < sizeof field ? head->field_bytes : sizeof field;
         off_t at = (off_t)(sizeof *head + (uint64_t)i * head->field_bytes);
-        if (pread(fd, &field, common, at) != (ssize_t)common || field.id != id)
+        if (pread(fd, &field, common, at) != (ssize_t)common)
+            return -EIO;
+        if (field.id != id)
             continue;
         *ret = field;
-        return true;
+        return 1;
     }
-    return false;
+    return 0;
 }
 
 static int translate(struct record *record, int fd, const struct record_head *head,
@@ -245,9 +246,12 @@ static int translate(struct record *record, int fd, const struct record_head *he
     }
     for (size_t i = 0; i < RECORD_FIELDS && !failed; i++) {
         struct record_field from;
-        if (!find_field(fd, head, rows[i].field.id, &from) || from.count == 0)
+        int found = find_field(fd, head, rows[i].field.id, &from);
+        if (found == 0 || (found > 0 && from.count == 0))
             continue; /* an older version had none: it stays empty */
-        if (!is_possible(&from, head->bytes))
+        if (found < 0)
+            failed = found;
+        else if (!is_possible(&from, head->bytes))
             failed = -EPROTO;
         else
             failed = take_field(record->kept, &rows[i], &from, fd);
@@ -341,7 +345,7 @@ int record_find(int fd, uint32_t id, size_t bytes, off_t *ret)
     if (pread(fd, &head, sizeof head, 0) != sizeof head ||
         memcmp(head.magic, RECORD_MAGIC, sizeof head.magic) != 0 ||
         head.field_count > FIELDS_MOST || head.field_bytes < sizeof field ||
-        head.field_bytes > ELEMENT_MOST || !find_field(fd, &head, id, &field) ||
+        head.field_bytes > ELEMENT_MOST || find_field(fd, &head, id, &field) <= 0 ||
         !is_possible(&field, head.bytes) || field.element_bytes < bytes)
         return -EPROTO;
     *ret = (off_t)field.at;
