@@ -74,6 +74,10 @@ static void open_again(void)
         close(fd);
     } else {
         CHECK_NUMBER(again.kept->own.container, 1);
+        if (again.fd != fd) { /* a new one: the former stays open, to go back with */
+            CHECK_NUMBER(again.kept->upgrade.former_record_fd, fd);
+            close(fd);
+        }
         record_close(&again);
     }
     record_close(&record);
