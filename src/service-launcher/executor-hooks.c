@@ -70,22 +70,39 @@ bool executor_awaits_notice(const struct process *process)
            service->definition->reload_signal && service->definition->ready.kind == READY_NOTIFY;
 }
 
-/* Sends the signal, once: a new launcher goes on waiting. Returns as executor_next_hook(). */
+/* What of the signal of a reload is in body->hook. */
+enum { SIGNAL_TO_SEND, SIGNAL_SENT, SIGNAL_BEING_SENT };
+
+static void note_signal(struct process *process, uint32_t hook, enum reason_code why)
+{
+    struct service_body body;
+    manager_edit(manager_of(process), process_service(process), &body);
+    if (executor_awaits_notice(process) && body.told == TOLD_RELOADING) /* of itself, before */
+        body.told = TOLD_NOTHING;
+    body.hook = hook;
+    body.reason = (struct reason){.code = (uint16_t)why, .service = SLOT_NONE};
+    manager_commit(manager_of(process), process_service(process), &body);
+}
+
+/* Sends the signal, once: a new launcher goes on waiting. Where the former one was killed in the
+ * middle of it, it is said that it is not known, as of `slc signal`: some signals mean something
+ * else when they come twice. Returns an event, or EVENT_NONE. */
 static enum service_event reload_by_signal(struct process *process)
 {
     struct service *service = process_service(process);
     uint32_t start_ms = service->definition->start_timeout_ms;
     bool waits = executor_awaits_notice(process);
-    struct service_body body;
+    uint32_t hook = service_body(manager_of(process), service)->hook;
 
-    manager_edit(manager_of(process), service, &body);
-    if (waits && body.hook)
-        return EVENT_NONE;
-    if (waits && body.told == TOLD_RELOADING) /* of itself, before */
-        body.told = TOLD_NOTHING;
-    body.hook = 1;
+    if (hook == SIGNAL_BEING_SENT) {
+        note_signal(process, SIGNAL_SENT, REASON_RELOAD_UNKNOWN);
+        return EVENT_HOOKS_FAILED;
+    }
+    if (hook)
+        return waits ? EVENT_NONE : EVENT_HOOKS_OK;
+    note_signal(process, SIGNAL_BEING_SENT, REASON_NONE);
     pidref_signal(&process->main, service->definition->reload_signal);
-    manager_commit(manager_of(process), service, &body);
+    note_signal(process, SIGNAL_SENT, REASON_NONE);
     if (!waits)
         return EVENT_HOOKS_OK;
     executor_set_time_out(process, start_ms < NOTICE_MS ? start_ms : NOTICE_MS);

@@ -62,49 +62,51 @@ struct change {
     const char *name, *reason;
 };
 
+/* First what its journal says, which outlives us from then on: between the state and that there is
+ * no system call at which we could be killed. */
 static void log_running(const struct change *change)
 {
     int32_t pid = change->launcher->manager.records[change->service->slot].main_pid;
     if (pid)
+        journal_client_event(change->launcher->journal, change->service->slot, 6, "started pid=%d",
+                             (int)pid);
+    if (pid)
         LOG(INFO, "Started service", TEXT("service", change->name), NUMBER("pid", pid));
     else
         LOG(INFO, "Reached target", TEXT("service", change->name));
-    if (pid)
-        journal_client_event(change->launcher->journal, change->service->slot, 6, "started pid=%d",
-                             (int)pid);
 }
 
 static void log_failed(const struct change *change)
 {
-    LOG(ERROR, change->body->failed_start ? "Could not start service." : "Service failed",
-        TEXT("service", change->name), TEXT("error", change->reason));
     journal_client_event(change->launcher->journal, change->service->slot, 3, "failed: %s",
                          change->reason);
+    LOG(ERROR, change->body->failed_start ? "Could not start service." : "Service failed",
+        TEXT("service", change->name), TEXT("error", change->reason));
 }
 
 static void log_done(const struct change *change)
 {
-    LOG(INFO, "Service ended.", TEXT("service", change->name), NUMBER("exit", 0));
     journal_client_event(change->launcher->journal, change->service->slot, 6, "done");
+    LOG(INFO, "Service ended.", TEXT("service", change->name), NUMBER("exit", 0));
 }
 
 static void log_backing_off(const struct change *change)
 {
     uint64_t now = clock_now_ns(), at = change->body->deadline_ns;
+    journal_client_event(change->launcher->journal, change->service->slot, 4,
+                         "ended: %s; starting again",
+                         *change->reason ? change->reason : "exited with 0");
     LOG(WARNING, "Service ended, and will be started again", TEXT("service", change->name),
         TEXT("reason", *change->reason ? change->reason : "exited with 0"),
         NUMBER("delay_ms", at > now ? (at - now) / NS_PER_MS : 0),
         NUMBER("restarts", change->body->restarts));
-    journal_client_event(change->launcher->journal, change->service->slot, 4,
-                         "ended: %s; starting again",
-                         *change->reason ? change->reason : "exited with 0");
 }
 
 static void log_stopped(const struct change *change)
 {
-    LOG(INFO, "Stopped service", TEXT("service", change->name), TEXT("reason", change->reason));
     journal_client_event(change->launcher->journal, change->service->slot, 6, "stopped: %s",
                          change->reason);
+    LOG(INFO, "Stopped service", TEXT("service", change->name), TEXT("reason", change->reason));
 }
 
 static void log_skipped(const struct change *change)
@@ -114,9 +116,9 @@ static void log_skipped(const struct change *change)
 
 static void log_killing(const struct change *change)
 {
-    LOG(WARNING, "Did not stop in time: killing it", TEXT("service", change->name));
     journal_client_event(change->launcher->journal, change->service->slot, 4,
                          "did not stop in time: killed");
+    LOG(WARNING, "Did not stop in time: killing it", TEXT("service", change->name));
 }
 
 /* Before and after it; a signal has no end that could be seen. */
@@ -126,15 +128,15 @@ static void log_reload(const struct change *change)
     uint32_t slot = change->service->slot;
 
     if (change->body->state == STATE_RELOADING) {
-        LOG(INFO, "Reloading service", TEXT("service", change->name));
         journal_client_event(journal, slot, 6, "is being told to read its files again");
+        LOG(INFO, "Reloading service", TEXT("service", change->name));
     } else if (*change->reason) {
+        journal_client_event(journal, slot, 4, "not reloaded: %s", change->reason);
         LOG(WARNING, "Could not reload service", TEXT("service", change->name),
             TEXT("error", change->reason));
-        journal_client_event(journal, slot, 4, "not reloaded: %s", change->reason);
     } else {
-        LOG(INFO, "Reloaded service", TEXT("service", change->name));
         journal_client_event(journal, slot, 6, "reloaded");
+        LOG(INFO, "Reloaded service", TEXT("service", change->name));
     }
 }
 

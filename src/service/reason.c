@@ -64,6 +64,9 @@ static const struct {
     [REASON_TRIGGER] = {add_plain, "has set off its watchdog itself (WATCHDOG=trigger)"},
     [REASON_WHEN_ASKED] = {add_condition, "waits for an answer from the disk: "},
     [REASON_WHEN_TIME_OUT] = {add_condition, "no answer came from the disk in time: "},
+    [REASON_RELOAD_UNKNOWN] = {add_plain,
+                               "whether it was sent the signal of its reload is not known: "
+                               "the launcher was killed in the middle of that"},
     [REASON_WATCHDOG] = {add_time, "did not report to its watchdog for %s"},
 };
 

@@ -75,6 +75,7 @@ enum reason_code {
     REASON_TRIGGER,          /* has set off its watchdog itself */
     REASON_WHEN_ASKED,       /* whether condition N is met is being looked at */
     REASON_WHEN_TIME_OUT,    /* that could not be told in time */
+    REASON_RELOAD_UNKNOWN,   /* it runs, but may have been sent the signal of its reload or not */
     REASON_CODES
 };
 
