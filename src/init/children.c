@@ -18,6 +18,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define FIRST_DELAY_MS   100 /* before the third start in a row; the second comes at once */
@@ -28,16 +29,19 @@
  */
 #define SOCKET_BYTES (1 << 20)
 #define ERROR_FD     5 /* in the child, until it executes */
+#define PROGRAM_FD   6
 #define COPIES_FROM  16
+#define DOUBT_FROM   3 /* failures in a row: from then on the former program is tried in turn */
 
 extern char **environ;
 
 /* ---- in the child -------------------------------------------------------------------------- */
 
-/* What the child says when it cannot execute. */
+/* What the child says when it cannot execute, or executes what was ready before. */
 struct start_error {
-    int32_t error;
-    int32_t path; /* index into the two places looked at */
+    int32_t error; /* 0: nothing is wrong with the file but that it does not get ready */
+    int32_t path;  /* index into the two places looked at */
+    int32_t former;
 };
 
 /* A standard input that has nothing: /dev/null, else the end of a pipe nobody writes to. */
@@ -62,10 +66,10 @@ void children_limit_files(const struct init *init)
 }
 
 /* Executes the program from the first place that has it. Only returns what failed. */
-static struct start_error execute(const struct child *child, char **arguments)
+static struct start_error execute_file(const struct child *child, char **arguments)
 {
     char path[sizeof child->init->folder + 32];
-    struct start_error error = {ENOENT, 1};
+    struct start_error error = {ENOENT, 1, false};
     const char *folders[2] = {child->init->folder, CONIT_LIBEXEC};
 
     for (int i = 0; i < 2 && error.error == ENOENT; i++) {
@@ -73,8 +77,28 @@ static struct start_error execute(const struct child *child, char **arguments)
             continue;
         text_format(path, sizeof path, "%s/%s", folders[i], child->program);
         execve(path, arguments, environ);
-        error = (struct start_error){errno, i};
+        error = (struct start_error){errno, i, false};
     }
+    return error;
+}
+
+/* The program that was ready last, whatever has become of its file. Only returns where there is
+ * none, or it cannot be executed either. */
+static void execute_former(const struct child *child, char **arguments, struct start_error error)
+{
+    error.former = true;
+    if (child->program_fd < 0 || write(ERROR_FD, &error, sizeof error) < 0)
+        return;
+    syscall(SYS_execveat, PROGRAM_FD, "", arguments, environ, AT_EMPTY_PATH);
+}
+
+static struct start_error execute(const struct child *child, char **arguments)
+{
+    unsigned failures = child->kept->failures;
+    if (failures >= DOUBT_FROM && failures % 2)
+        execute_former(child, arguments, (struct start_error){0, 0, true});
+    struct start_error error = execute_file(child, arguments);
+    execute_former(child, arguments, error);
     return error;
 }
 
@@ -88,7 +112,7 @@ become(const struct child *child, int link, int middle, int error_fd)
     link = fcntl(link, F_DUPFD, COPIES_FROM);
     middle = fcntl(middle, F_DUPFD, COPIES_FROM);
     error_fd = fcntl(error_fd, F_DUPFD, COPIES_FROM);
-    struct start_error error = {errno, 0};
+    struct start_error error = {errno, 0, false};
     if (link >= 0 && middle >= 0 && error_fd >= 0) {
         setsid();
         empty_stdin();
@@ -96,7 +120,9 @@ become(const struct child *child, int link, int middle, int error_fd)
         dup2(middle, CHILD_FD_LINK);
         dup3(error_fd, ERROR_FD, O_CLOEXEC);
         error_fd = ERROR_FD;
-        process_close_from(ERROR_FD + 1);
+        if (child->program_fd >= 0)
+            dup3(child->program_fd, PROGRAM_FD, O_CLOEXEC);
+        process_close_from(PROGRAM_FD + (child->program_fd >= 0));
         children_limit_files(child->init);
         signals_reset();
         for (size_t i = 0; i < options->argument_count; i++)
@@ -173,7 +199,8 @@ void children_init(struct init *init)
                                            .kept = &init->kept->children[i],
                                            .program = rows[i].program,
                                            .owner = rows[i].owner,
-                                           .link.fd = -1};
+                                           .link.fd = -1,
+                                           .program_fd = -1};
 }
 
 static void schedule(struct child *child)
@@ -363,11 +390,47 @@ void child_ended(struct child *child, pid_t pid, int status)
         count_failure(child);
 }
 
+/* Keeps the program that runs as it is: an O_PATH descriptor, which nothing has to be read for.
+ * What is no program of ours is an interpreter, which means nothing without its script. */
+static void keep_program(struct child *child)
+{
+    char path[40], target[512];
+    int proc_fd = child->init->proc_fd;
+    text_format(path, sizeof path, "%s%d/exe", proc_fd < 0 ? "/proc/" : "", (int)child->kept->pid);
+    ssize_t bytes = readlinkat(proc_fd, path, target, sizeof target - 1);
+    target[bytes > 0 ? bytes : 0] = 0;
+    const char *slash = strrchr(target, '/');
+    if (!slash || strncmp(slash + 1, child->program, strlen(child->program)) != 0)
+        return;
+    int fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, COPIES_FROM);
+    if (fd >= 0)
+        close(fd);
+    if (high < 0)
+        return;
+    if (child->program_fd >= 0)
+        close(child->program_fd);
+    child->program_fd = high;
+}
+
+static void say_former(const struct child *child)
+{
+    struct start_error error;
+    if (child->kept->error_fd < 0 ||
+        read(child->kept->error_fd, &error, sizeof error) != sizeof error || !error.former)
+        return;
+    LOG(WARNING, "The file of a part of conit is no good: the program that ran before runs again",
+        TEXT("program", child->program),
+        TEXT("error", error.error ? strerror(error.error) : "what it starts does not get ready"));
+}
+
 void child_is_ready(struct child *child)
 {
     child->kept->ready = true;
     child->kept->failures = 0;
+    say_former(child);
     close_errors(child);
+    keep_program(child);
 }
 
 void child_resume(struct child *child)
@@ -376,6 +439,8 @@ void child_resume(struct child *child)
     const struct kept_ending *ending = child->init->ending;
     bool wanted = ending->phase == PHASE_NONE ||
                   (child->owner == OWNER_JOURNAL && ending->phase < PHASE_CLOSE);
+    if (kept->pid > 0 && kept->ready)
+        keep_program(child);
     if (kept->pid > 0 || !wanted || upgrade_is_beside(child))
         return;
     child_close_link(child);

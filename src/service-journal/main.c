@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -635,6 +636,7 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     check_descriptors();
+    prctl(PR_SET_NAME, "service-journal"); /* by a descriptor it is executed under a number */
     prepare_process();
     int failed = start();
     if (!failed)

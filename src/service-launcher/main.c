@@ -40,6 +40,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -677,6 +678,7 @@ int main(int argc, char **argv)
         reader_child(&launcher.options);
     if (launcher.options.watch)
         watch_child(&launcher.options);
+    prctl(PR_SET_NAME, "service-launcher"); /* by a descriptor it is executed under a number */
     block_signals();
     launcher.started_at_ns = clock_now_ns();
     set_up();

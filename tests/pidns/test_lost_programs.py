@@ -1,0 +1,86 @@
+"""The file of the launcher or the journal is gone, or is no good, when it has to be started again: the
+program that ran before goes on, and it is said."""
+import os
+import signal
+
+from services import booted, define, look, printed, until
+from upgrading import Upgrading
+
+NO_GOOD = {'deleted': (None, 'No such file or directory'), 'truncated': (b'', 'Exec format error'),
+           'of another kind': (b'\x7fELF' + bytes(100), 'Exec format error'),
+           'not executable': (0o644, 'Permission denied')}
+
+
+def spoil(machine, program, what):
+    file = machine.programs / program
+    if what is None:
+        file.unlink()
+    elif isinstance(what, int):
+        file.chmod(what)
+    else:
+        machine.put_text(program, what)
+
+
+def killed(machine, program):
+    """kill -9 of it; returns when the next one is there and the machine does its work."""
+    kill = machine.kill_launcher if program == 'service-launcher' else machine.kill_journal
+    kill()
+    machine.wait_answer()
+    machine.slc('restart', 'd')
+    machine.quiet()
+
+
+def goes_on(program):
+    with Upgrading() as machine:
+        define(machine, 'other', exec='sleep 100000')
+        define(machine, 'd', exec=['/bin/sh', '-c', 'echo line; exec sleep 100000'])
+        booted(machine)
+        pid, said = look(machine, 'other')['pid'], 0
+        for what, words in NO_GOOD.values():
+            spoil(machine, program, what)
+            for _ in range(2):
+                killed(machine, program)
+                said += 1
+                until(lambda: machine.console().count(
+                    'The file of a part of conit is no good') == said, 'it is said each time')
+                last = [line for line in machine.console().splitlines() if 'no good' in line][-1]
+                assert f'error="{words}"' in last and f'program={program}' in last, last
+            machine.put_back(program)
+        machine.put_back(program)
+        killed(machine, program)
+        assert machine.console().count('The file of a part of conit is no good') == said
+        assert look(machine, 'other')['pid'] == pid
+        assert printed(machine, 'd') == 'line\n' * (2 * len(NO_GOOD) + 2)
+
+
+def test_a_launcher_whose_file_is_no_good_is_started_from_what_ran_before():
+    goes_on('service-launcher')
+
+
+def test_a_journal_whose_file_is_no_good_is_started_from_what_ran_before():
+    goes_on('service-journal')
+
+
+def test_a_file_that_does_not_get_ready_is_given_up_for_what_ran_before():
+    with Upgrading() as machine:
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        pid = look(machine, 'd')['pid']
+        machine.put_text('service-launcher', '#!/bin/sh\nexit 3\n')
+        os.kill(machine.wait_pid_of('service-launcher'), signal.SIGKILL)
+        machine.wait_console('no good.*error="what it starts does not get ready"')
+        machine.wait_answer()
+        assert look(machine, 'd')['pid'] == pid and look(machine, 'd')['state'] == 'running'
+
+
+def test_what_ran_before_is_known_after_a_fault_of_init_too():
+    with Upgrading() as machine:
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        os.kill(machine.pid, signal.SIGSEGV)
+        machine.wait_console('SIGSEGV')
+        machine.slc('restart', 'd')
+        (machine.programs / 'service-launcher').unlink()
+        machine.kill_launcher()
+        machine.wait_console('no good.*error="No such file or directory"')
+        assert look(machine, 'd')['state'] == 'running'
