@@ -1,8 +1,8 @@
 /* The files of all journals.
  *
  * A file stays open while it is used, and is the first to be closed when descriptors get short.
- * Whether it is still the one in its folder is looked at with each block (removed: no link left)
- * and by name once a second (moved away). */
+ * Whether it is still the one in its folder is looked at with each block (removed: no link left;
+ * emptied) and by name once a second (moved away). */
 #include "journal/store-internal.h"
 
 #include "base/cleanup.h"
@@ -257,6 +257,9 @@ static bool is_still_there(const struct journal_store *store, struct journal_fil
     struct stat stat_;
 
     if (fstat(file->fd, &stat_) < 0 || stat_.st_nlink == 0)
+        return false;
+    /* Somebody has emptied it, or written to it: how long it is, and how it ends, is not known. */
+    if ((uint64_t)stat_.st_size != file->size_bytes)
         return false;
     if (now_ns - file->checked_at_ns < LOOK_AGAIN_NS)
         return true;

@@ -21,6 +21,7 @@ IDLE_SECONDS = 1  # no system call for so long: nothing more is done
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+WRITEV = {'x86_64': 20, 'aarch64': 66}.get(platform.machine())
 RENAMEAT = {'x86_64': 264, 'aarch64': 38}.get(platform.machine())
 CLONE3 = 435
 ACCESS = {'x86_64': (21, 269, 439), 'aarch64': (48, 439)}.get(platform.machine())

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 from harness import Skip, until
+from steps import WRITEV, Stepper
 from test_journal import EVENT, RUN_ENDED, machine, write_all
 from test_journal_rotation import FOR_EVER, SMALL, read, sealed
 from test_journal_total import tell, text
@@ -164,6 +165,38 @@ def test_a_folder_that_is_replaced_while_it_is_written_loses_no_line():
                 found = [word for word in got.split() if word.isdigit()]
                 assert found == [b'%d' % n for n in range(count)], (which, kind, got)
                 os.close(out)
+
+
+def test_a_line_whose_beginning_is_emptied_away_goes_on_behind_a_time():
+    with machine() as m:
+        out = m.service(0, 'web')
+        os.write(out, b'ha')
+        m.drain()
+        os.truncate(m.logs / 'web/current', 0)
+        os.write(out, b'lf\nwhole\n')
+        m.drain()
+        assert m.lines('web') == [('-', 'info', b'lf'), ('', 'info', b'whole')]
+        os.close(out)
+
+
+def test_a_kill_behind_a_write_to_a_file_that_was_emptied_doubles_no_line():
+    with machine() as m:
+        out = m.service(0, 'web')
+        write_all(out, b'many\n' * 500)
+        m.drain()
+        for steps in range(1, 5):  # behind the write, and before the next batch
+            os.truncate(m.logs / 'web/current', 0)
+            stepper = Stepper(m.process)
+            os.write(out, b'one %d\n' % steps)
+            assert stepper.until(WRITEV) is not None
+            stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            m.drain()
+            assert m.lines('web') == [('', 'info', b'one %d' % steps)], steps
+        os.close(out)
 
 
 def test_a_kill_behind_an_event_that_cut_a_line_goes_on_with_the_line():
