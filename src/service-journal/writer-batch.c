@@ -142,8 +142,8 @@ static void end_at_most(struct list *list, uint64_t at)
     }
 }
 
-/* Takes the records between two places out of the queue, into the backlogs. Killed in the middle,
- * the next journal does it again: what is in a backlog already is left out. */
+/* Takes the records from a place on out of the queue, into the backlogs. Killed in the middle, the
+ * next journal does it again: what is in a backlog already is left out. */
 static void take_back(struct writer *writer, uint64_t claimed)
 {
     struct backlogs_intent *intent = writer->backlogs->intent;
@@ -171,13 +171,16 @@ static void forget_records(struct writer *writer, uint64_t at)
     __atomic_store_n(&writer->backlogs->intent->active, 0, __ATOMIC_SEQ_CST);
 }
 
+/* What another journal had begun is done again first, whenever the writer gets to it: of that some
+ * is in backlogs already, and the rest belongs in front of them. */
 void writer_take_back(struct writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
-    take_back(writer, writer->claimed);
-    end_at_most(&writer->ending, writer->claimed);
-    end_at_most(&writer->news, writer->claimed);
-    forget_records(writer, writer->claimed);
+    const uint64_t from = writer->claimed > writer->again ? writer->claimed : writer->again;
+    take_back(writer, from);
+    end_at_most(&writer->ending, from);
+    end_at_most(&writer->news, from);
+    forget_records(writer, from);
     writer->fresh = true;
     pthread_mutex_unlock(&writer->lock);
     writer_want_room(writer, 1); /* the batch under way ends */
