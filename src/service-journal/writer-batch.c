@@ -159,6 +159,8 @@ static void take_back(struct writer *writer, uint64_t claimed)
             keep(writer, book, record, at, next);
     }
     queue_take_back(writer->queue, claimed);
+    end_at_most(&writer->ending, claimed);
+    end_at_most(&writer->news, claimed);
 }
 
 /* From here on there are other records at these places. */
@@ -178,8 +180,6 @@ void writer_take_back(struct writer *writer)
     pthread_mutex_lock(&writer->lock);
     const uint64_t from = writer->claimed > writer->again ? writer->claimed : writer->again;
     take_back(writer, from);
-    end_at_most(&writer->ending, from);
-    end_at_most(&writer->news, from);
     forget_records(writer, from);
     writer->fresh = true;
     pthread_mutex_unlock(&writer->lock);
@@ -200,7 +200,7 @@ void writer_restore(struct writer *writer)
             list_append(&writer->waiting, &book->waiting_node);
     }
     if (intent->active && intent->head == queue_head(writer->queue) &&
-        intent->claimed <= intent->head)
+        intent->claimed >= queue_tail(writer->queue) && intent->claimed <= intent->head)
         take_back(writer, intent->claimed);
     forget_records(writer, queue_head(writer->queue));
     list_for_each(node, &writer->waiting)

@@ -39,6 +39,41 @@ static struct book *begin(struct writer *writer)
     return writer_open(writer, SLOT, NAME, NULL, &QUOTA_DEFAULT);
 }
 
+static void be_taking_back(uint64_t claimed)
+{
+    *backlogs.intent = (struct backlogs_intent){1, claimed, queue_head(&queue)};
+}
+
+TEST(a_journal_that_ends_does_not_wait_for_what_was_taken_back_of_it)
+{
+    static struct writer writer;
+    struct book *book = begin(&writer);
+    put("one\n");
+    uint64_t two = put("two\n");
+
+    writer_end(&writer, book);
+    CHECK(book->end_at > two);
+    be_taking_back(two);
+    writer_restore(&writer);
+    CHECK_NUMBER(queue_head(&queue), two);
+    CHECK_NUMBER(book->end_at, two);
+    CHECK_NUMBER(backlog_used(book->backlog), 4);
+}
+
+TEST(what_is_written_already_is_not_taken_back_whatever_the_memory_says)
+{
+    static struct writer writer;
+    struct book *book = begin(&writer);
+    uint64_t one = put("one\n"), two = put("two\n");
+
+    queue_done(&queue, two);
+    be_taking_back(one);
+    uint64_t head = queue_head(&queue);
+    writer_restore(&writer);
+    CHECK_NUMBER(queue_head(&queue), head);
+    CHECK(!book->backlog);
+}
+
 static void check_file(const char *wanted)
 {
     char path[sizeof logs + 32], text[64] = "";
