@@ -93,13 +93,21 @@ build/coverage/build.ninja: | needs
 		-Dc_args="-fprofile-instr-generate=$(COUNTERS)/%m%c.profraw -fcoverage-mapping -fno-inline -fprofile-update=atomic -mllvm -runtime-counter-relocation" \
 		-Dc_link_args="-fprofile-instr-generate"
 
+# As a release, but that an allocation fails where a test asks for it.
+.PHONY: memory
+memory: build/memory/build.ninja
+	@$(NINJA) -C build/memory -j $(JOBS) --quiet
+	@scripts/collect build/memory/flat build/memory
+build/memory/build.ninja: | needs
+	$(MESON) setup build/memory -Dfaults=true -Doptimization=2 -Dwerror=$(WERROR)
+
 storm: test-build all ## eight clients at once against both builds: SEED=… (the same requests again), REQUESTS=10000
 	@CONIT_STORM_SEED=$(or $(SEED),0) CONIT_STORM_REQUESTS=$(or $(REQUESTS),10000) \
 		tests/run -j 1 pidns -k test_storm
 
-faults: test-build all ## every system call and allocation of ours fails once; goes on where it was ended: FAULTS="--only PATTERN --again"; tests/faults/sweep.py --help
+faults: test-build memory all ## every system call and allocation of ours fails once; goes on where it was ended: FAULTS="--only PATTERN --again"; tests/faults/sweep.py --help
 	@tests/faults/sweep.py $(FAULTS)
-	@CONIT_BUILD=$(CURDIR)/build/test/flat CONIT_BUILD_KIND=asan tests/faults/sweep.py --allocations $(FAULTS)
+	@CONIT_BUILD=$(CURDIR)/build/memory/flat CONIT_BUILD_KIND=memory tests/faults/sweep.py --allocations $(FAULTS)
 
 fuzz: ## libFuzzer over tests/fuzz: TARGET=service-file (none: each), SECONDS=60; scripts/fuzz --help
 	@scripts/install-needs build fuzz

@@ -1,6 +1,8 @@
-/* Where a call comes from: the return addresses on a stack that lie in the program itself,
- * innermost first. There are no frame pointers in a release; so what looks like a return address, a
- * value that points behind a call instruction, is taken for one. */
+/* Where a call comes from, and whether it is one that is to fail. Where the frames of the program
+ * are known (frames.py) its stack is read as a debugger does. Where they are not, what looks like a
+ * return address, a value that points behind a call instruction, is taken for one: a rule by
+ * function finds its function then, but what is left on the stack from earlier calls makes many
+ * places of one. */
 #pragma once
 #include <elf.h>
 #include <stdbool.h>
@@ -53,21 +55,68 @@ static bool is_behind_call(const struct text *text, uint64_t address)
     return is_call_of_known_place(text, address, at) || is_call_of_pointer(at);
 }
 
-/* `words`: what is on the stack. `base`: what to take from an address to have it as in the file. */
-static void find_chain(const struct text *text, const uint64_t *words, size_t count, uint64_t base,
-                       uint64_t chain[FAULTS_DEPTH])
+/* From `address` on the caller's return address is `offset` bytes above what the stack pointer is;
+ * -1: that is not known. Sorted. */
+struct frame_row {
+    uint64_t address;
+    int64_t offset;
+};
+struct frames {
+    const struct frame_row *rows;
+    size_t count;
+};
+
+static int64_t frame_of(const struct frames *frames, uint64_t address)
 {
-    int depth = 0;
-    memset(chain, 0, FAULTS_DEPTH * sizeof chain[0]);
-    for (size_t i = 0; i < count && depth < FAULTS_DEPTH; i++)
-        if (is_behind_call(text, words[i] - base))
-            chain[depth++] = words[i] - base;
+    size_t low = 0, high = frames->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (frames->rows[middle].address <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? frames->rows[low - 1].offset : -1;
+}
+
+static void way_add(struct faults_way *way, uint64_t address)
+{
+    if (way->depth < FAULTS_WAY)
+        way->at[way->depth++] = address;
+}
+
+/* `words`: what is on the stack from the stack pointer on. `pc`: where the program is. Both it and
+ * what is on the stack are `base` more than the file has it. */
+static inline void find_way(const struct text *text, const struct frames *frames,
+                            const uint64_t *words, size_t count, uint64_t pc, uint64_t base,
+                            struct faults_way *way)
+{
+    size_t at = 0;
+    int64_t frame = frame_of(frames, pc - base);
+    way->depth = 0;
+    while (at < count && way->depth < FAULTS_WAY) {
+        if (frame >= 0) {
+            at += (size_t)frame / sizeof words[0];
+            if (at >= count || !is_behind_call(text, words[at] - base))
+                return; /* the outermost */
+        } else if (!is_behind_call(text, words[at] - base) ||
+                   (frames->count && frame_of(frames, words[at] - base) < 0)) {
+            at++;
+            continue;
+        }
+        way_add(way, words[at] - base);
+        frame = frame_of(frames, words[at] - base);
+        at++;
+    }
 }
 
 /* The entry of that place, made when there is none. NULL: there is no room. */
 static struct faults_site *find_site(struct faults *faults, uint32_t program, uint32_t number,
-                                     const uint64_t chain[FAULTS_DEPTH])
+                                     const struct faults_way *way)
 {
+    uint64_t chain[FAULTS_DEPTH] = {0};
+    for (int i = 0; i < FAULTS_DEPTH && i < way->depth; i++)
+        chain[i] = way->at[i];
     uint64_t hash = 14695981039346656037u;
     for (int i = 0; i < FAULTS_DEPTH; i++)
         hash = (hash ^ chain[i]) * 1099511628211u;
@@ -86,27 +135,29 @@ static struct faults_site *find_site(struct faults *faults, uint32_t program, ui
     return site;
 }
 
-static bool is_by_way_of(const struct faults *faults, const struct faults_site *site)
+static bool is_by_way_of(const struct faults *faults, const struct faults_way *way)
 {
-    for (int i = 0; faults->high && i < FAULTS_DEPTH; i++)
-        if (site->chain[i] > faults->low && site->chain[i] <= faults->high)
+    for (int i = 0; faults->high && i < way->depth; i++)
+        if (way->at[i] > faults->low && way->at[i] <= faults->high)
             return true;
     return !faults->high;
 }
 
-static bool is_meant(const struct faults *faults, const struct faults_site *site, const char *path)
+static bool is_meant(const struct faults *faults, const struct faults_site *site,
+                     const struct faults_way *way, const char *path)
 {
     if (faults->hash)
         return faults->hash == site->hash;
     return faults->program == site->program && faults->number == site->number &&
-           is_by_way_of(faults, site) && (!faults->path[0] || strstr(path, faults->path));
+           is_by_way_of(faults, way) && (!faults->path[0] || strstr(path, faults->path));
 }
 
 /* The errno that this call is to fail with, or 0. `path`: what it names, or "". */
-static int judge_site(struct faults *faults, struct faults_site *site, const char *path)
+static int judge_site(struct faults *faults, struct faults_site *site, const struct faults_way *way,
+                      const char *path)
 {
     site->count++;
-    if (!faults->times || !is_meant(faults, site, path))
+    if (!faults->times || !is_meant(faults, site, way, path))
         return 0;
     if (faults->skip) {
         faults->skip--;

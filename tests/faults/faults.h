@@ -3,17 +3,24 @@
 #pragma once
 #include <stdint.h>
 
-enum { FAULTS_DEPTH = 8, FAULTS_SITES = 8192, FAULTS_TEXT = 72, FAULTS_PATH = 56 };
+enum { FAULTS_DEPTH = 8, FAULTS_WAY = 48, FAULTS_SITES = 8192, FAULTS_TEXT = 72, FAULTS_PATH = 56 };
 /* The number that stands for an allocation. */
 enum { FAULTS_ALLOCATION = 0xffff };
+
+/* The whole way to a call: return addresses in the program, as its file has them, innermost first.
+ * The first FAULTS_DEPTH of them tell one place from another. */
+struct faults_way {
+    uint64_t at[FAULTS_WAY];
+    int depth;
+};
 
 /* One place in one program that makes a system call: the number, and the way that led there. */
 struct faults_site {
     uint64_t hash;
     uint32_t program, number;
     uint64_t count;
-    uint64_t chain[FAULTS_DEPTH]; /* return addresses in the program, from its first byte on */
-    char text[FAULTS_TEXT];       /* the path that the first one named, if it named one */
+    uint64_t chain[FAULTS_DEPTH];
+    char text[FAULTS_TEXT]; /* the path that the first one named, if it named one */
 };
 
 struct faults {

@@ -21,8 +21,9 @@ import sys
 import time
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(TOP / 'tests/pidns')]
+sys.path[:0] = [str(TOP / 'tests/pidns'), str(TOP / 'tests/faults')]
 # pylint: disable=wrong-import-position
+import frames
 import harness
 from harness import Machine, Skip, below, open_fds, until
 from services import PYTHON, define
@@ -64,21 +65,35 @@ class Names:
 
     # A release's programs are stripped; what they were made from is not.
     FOLDERS = {'release': ('build/small/src', 'build/large/src'), 'asan': ('build/test/src',),
-               'coverage': ('build/coverage/src',)}
+               'memory': ('build/memory/src',), 'coverage': ('build/coverage/src',)}
 
     def __init__(self, kind):
         self.kind, self.symbols = kind, {}
 
+    def file(self, program):
+        paths = [TOP / folder / program / program for folder in self.FOLDERS[self.kind]]
+        return next((path for path in paths if path.exists()), None)
+
     def load(self, program):
-        for folder in self.FOLDERS[self.kind]:
-            path = TOP / folder / program / program
-            if path.exists():
-                output = subprocess.run(['nm', '--defined-only', str(path)], capture_output=True, text=True,
-                                        check=True).stdout
-                rows = [line.split() for line in output.splitlines()]
-                found = sorted((int(row[0], 16), row[2]) for row in rows if row[1] in 'tTwW')
-                return found
-        return []
+        path = self.file(program)
+        if not path:
+            return []
+        output = subprocess.run(['nm', '--defined-only', str(path)], capture_output=True, text=True,
+                                check=True).stdout
+        rows = [line.split() for line in output.splitlines()]
+        return sorted((int(row[0], 16), row[2]) for row in rows if row[1] in 'tTwW')
+
+    def frames(self):
+        """A folder with the tables of the programs' frames; made when one is older than its program."""
+        folder = TOP / 'build/faults' / f'frames-{self.kind}'
+        folder.mkdir(parents=True, exist_ok=True)
+        for program in tables()[0].values():
+            path, table = self.file(program), folder / program
+            if path and not (table.exists() and table.stat().st_mtime > path.stat().st_mtime):
+                new = folder / f'{program}.{os.getpid()}'
+                frames.write(path, new)
+                new.rename(table)
+        return str(folder)
 
     def of(self, program, address):
         if program not in self.symbols:
@@ -118,14 +133,14 @@ class Rules:
                                          fault.skip)
         self.map[TIMES_AT:TIMES_AT + 4] = struct.pack('I', fault.times)
 
-    def fail(self, program, call, error, function=None, path='', times=1):
-        """Lets this call of a program fail, so often: where it is made by way of a function, where
-        its path has this in it."""
+    def fail(self, program, call, error, function=None, path='', times=1, skip=0):
+        """Lets this call of a program fail, so often, after so many that do not: where it is made by way of a
+        function, where its path has this in it."""
         programs, calls = tables()
         number = {name: number for number, (name, _) in calls.items()}[call]
         which = {name: number for number, name in programs.items()}[program]
         low, high = Names(KIND).range(program, function) if function else (0, 0)
-        self.map[:RULE.size] = RULE.pack(0, low, high, path.encode(), which, number, error, 0)
+        self.map[:RULE.size] = RULE.pack(0, low, high, path.encode(), which, number, error, skip)
         self.lift(times)
 
     def lift(self, times=0):
@@ -149,11 +164,16 @@ class Rules:
 
 
 class FaultMachine(Machine):
-    """A machine below inject. `calls`: names of system calls, or `all`; none for allocations."""
+    """A machine below inject. `calls`: names of system calls, or `all`; none for allocations. `of_slc`: it is
+    slc's calls, which is run from outside, that fail."""
 
-    def __init__(self, calls='all', **more):
+    def __init__(self, calls='all', of_slc=False, **more):
         super().__init__(**more)
-        self.rules, self.calls = Rules(self.folder / 'faults'), calls
+        self.rules, self.calls = Rules(self.folder / 'faults'), '' if of_slc else calls
+        if of_slc and calls:
+            self.client = [str(INJECT), str(self.folder / 'faults'), calls, *self.client]
+        if KIND == 'release':  # with sanitizers frames are told by a register, which nobody shows
+            os.environ['CONIT_FRAMES'] = Names(KIND).frames()
         if not calls:  # slc is given it, too
             self.environment['CONIT_FAULTS'] = os.environ['CONIT_FAULTS'] = str(self.folder / 'faults')
 
@@ -168,7 +188,8 @@ class FaultMachine(Machine):
 
     def end(self):
         super().end()
-        os.environ.pop('CONIT_FAULTS', None)
+        for name in ('CONIT_FAULTS', 'CONIT_FRAMES'):
+            os.environ.pop(name, None)
         self.rules.close()
 
 
@@ -272,6 +293,7 @@ class Run:
         outer = before and next((pid for pid in below(self.machine.pid) if inner(pid) == before), None)
         if not outer:
             self.odd.append(f'{name} had no process to kill')
+            self.said.append(self.slc('status', name, fine=(0, 1, 2, 3, 4)).stdout)
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(outer, signal.SIGKILL)
@@ -280,9 +302,10 @@ class Run:
             until(lambda: self.pid_of(name) not in (before, None), 'again', 5)
 
     def pid_of(self, name):
-        output = self.machine.slc('--json', 'status', name, check=False).stdout
+        result = self.machine.slc('--json', 'status', name, check=False)
+        self.said.append(result.stderr)
         with contextlib.suppress(ValueError, KeyError):  # it had no memory
-            return json.loads(output)['pid']
+            return json.loads(result.stdout)['pid']
         return None
 
     def act(self):
@@ -309,8 +332,9 @@ class Run:
 
     def end_machine(self):
         """Poweroff: in order, with 0, in time."""
+        if self.slc('poweroff').returncode:  # it has said why: who asked asks again
+            self.slc('poweroff', fine=(0, 5))
         before = time.monotonic()
-        self.slc('poweroff')
         try:
             status = self.machine.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -373,7 +397,7 @@ def differences(before, now):
 
 # How the kernel's errors are worded: glibc's texts, musl's, and ours.
 WORDS = {
-    errno.EACCES: 'Permission denied|no permission',
+    errno.EACCES: 'Permission denied|no permission|not permitted',
     errno.EMFILE: 'Too many open files|No file descriptors available|descriptor',
     errno.ENFILE: 'Too many open files in system',
     errno.ENOMEM: 'Cannot allocate memory|Out of memory|no memory',
@@ -389,8 +413,11 @@ WORDS = {
 def is_named(fault, text):
     """Whether that text says what went wrong."""
     words = WORDS.get(fault.error, re.escape(os.strerror(fault.error)))
+    call = tables()[1][fault.site.number][0]
     if fault.error == errno.ENOMEM:  # pthread_create(3) knows no other
         words += '|' + os.strerror(errno.EAGAIN)
+    elif call in ('mmap', 'mremap', 'brk'):  # malloc(3) knows no other
+        words += '|' + WORDS[errno.ENOMEM]
     return re.search(words, text, re.I) is not None
 
 
@@ -467,12 +494,19 @@ def judge_descriptors(run, program, expected):
     opened again when it is written to."""
     diff = {what: count for what, count in differences(expected, run.shapes.get(program, {})).items()
             if not what.startswith('/M/logs')}
-    if 'CGROUP' in diff:  # services are followed by other means then
-        return
+    if 'CGROUP' in diff or any('conit-follow' in what for what in diff):
+        return  # services are, or were, followed by other means
     if sum(diff.values()) > 0:
         run.wrong.append(f'descriptors left open in {program}: {diff}')
     elif diff.get('pipe:', 0) < 0 and sum(diff.values()) < 0:
         run.odd.append(f'pipes missing in {program}: {diff}')
+
+
+def judge_untouched(run, services):
+    """What nobody was to touch is what it was after the boot."""
+    for name, pid in run.untouched.items():
+        if pid and services[name]['pid'] != pid:
+            run.wrong.append(f'{name} was process {pid}, and is {services[name]["pid"]}')
 
 
 def judge_journals(run):
@@ -496,17 +530,22 @@ def everything_said(run):
     return '\n'.join(texts)
 
 
-def play(fault=None, calls=None, baseline=None, survey=None):
+def is_of_slc(fault):
+    return fault is not None and tables()[0][fault.site.program] == 'slc'
+
+
+def play(fault=None, calls=None, baseline=None, survey=None, of_slc=False):
     """One run. Returns the Run; its `wrong` is what must not be, its `odd` what must have been named."""
     names = calls if calls is not None else 'all' if fault is None else \
         '' if fault.site.number == ALLOCATION else tables()[1][fault.site.number][0]
-    with FaultMachine(calls=names) as machine:
+    with FaultMachine(calls=names, of_slc=of_slc or is_of_slc(fault)) as machine:
         run = Run(machine, fault)
         run.last, run.hits, run.shapes = {}, 0, None
         if fault:
             machine.rules.set(fault)
         try:
             run.boot()
+            run.untouched = {name: run.pid_of(name) for name in UNTOUCHED}
             run.act()
             services = run.last = rest(run, 'after it all')
             run.odd += judge_states(run, services, 'after it all')
@@ -518,6 +557,7 @@ def play(fault=None, calls=None, baseline=None, survey=None):
                 services = rest(run, 'in the end')
                 run.wrong += judge_states(run, services, 'in the end')
                 run.wrong += judge_proc(run, services, 'in the end')
+            judge_untouched(run, services)
             judge_journals(run)
             run.shapes = descriptors(machine)
             if baseline:

@@ -72,7 +72,7 @@ static const struct call {
 #endif
     CALL(openat, 1, EMFILE, ENFILE, EACCES, EIO),
     CALL(openat2, 1, EMFILE, EACCES),
-    CALL(mkdirat, 1, EROFS, ENOSPC),
+    CALL(mkdirat, 1, EROFS, ENOSPC, EAGAIN),
     CALL(unlinkat, 1, EROFS, EIO),
     CALL(renameat, 1, ENOSPC, EIO),
     CALL(renameat2, 1, ENOSPC, EIO),
@@ -217,6 +217,23 @@ static struct text text_of(const char *path, uint64_t *ret_first)
     return text;
 }
 
+/* The table of a program's frames, where CONIT_FRAMES names a folder that has it. */
+static struct frames frames_of(const char *program)
+{
+    char path[512];
+    const char *folder = getenv("CONIT_FRAMES");
+    snprintf(path, sizeof path, "%s/%s", folder ? folder : "", program);
+    int fd = folder ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    struct stat stat;
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return (struct frames){0};
+    const void *rows = mmap(NULL, (size_t)stat.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (rows == MAP_FAILED)
+        return (struct frames){0};
+    return (struct frames){rows, (size_t)stat.st_size / sizeof(struct frame_row)};
+}
+
 /* The processes that made a call, by what is known of them. */
 
 static struct process {
@@ -227,6 +244,7 @@ static struct process {
 static struct text texts[FAULTS_PROGRAMS];
 static uint64_t firsts[FAULTS_PROGRAMS];
 static char text_paths[FAULTS_PROGRAMS][256];
+static struct frames frames[FAULTS_PROGRAMS];
 
 static uint64_t base_of(int pid, const char *path)
 {
@@ -262,6 +280,7 @@ static struct process *process_of(int pid)
             continue;
         if (strcmp(text_paths[i], path) != 0) {
             texts[i] = text_of(path, &firsts[i]);
+            frames[i] = frames_of(faults_programs[i]);
             snprintf(text_paths[i], sizeof text_paths[i], "%s", path);
         }
         process->program = i;
@@ -290,10 +309,10 @@ static int stack_of(int pid, uint64_t *ret)
     return -EAGAIN;
 }
 
-static void read_chain(const struct seccomp_notif *call, const struct process *process,
-                       uint64_t chain[FAULTS_DEPTH])
+static void read_way(const struct seccomp_notif *call, const struct process *process,
+                     struct faults_way *way)
 {
-    static uint64_t words[2048];
+    static uint64_t words[8192];
     uint64_t sp = 0;
     ssize_t got = -1;
     if (texts[process->program].bytes && stack_of((int)call->pid, &sp) == 0) {
@@ -302,8 +321,9 @@ static void read_chain(const struct seccomp_notif *call, const struct process *p
             got = process_vm_readv((int)call->pid, &ours, 1, &theirs, 1, 0);
         }
     }
-    find_chain(&texts[process->program], words, got < 0 ? 0 : (size_t)got / sizeof words[0],
-               process->base, chain);
+    find_way(&texts[process->program], &frames[process->program], words,
+             got < 0 ? 0 : (size_t)got / sizeof words[0], call->data.instruction_pointer,
+             process->base, way);
 }
 
 static void read_text(const struct seccomp_notif *call, char text[FAULTS_TEXT])
@@ -342,15 +362,15 @@ static int judge(const struct seccomp_notif *call)
     struct process *process = process_of((int)call->pid);
     if (process->program < 0 || !can_fail(&call->data))
         return 0;
-    uint64_t chain[FAULTS_DEPTH];
-    read_chain(call, process, chain);
+    struct faults_way way;
+    read_way(call, process, &way);
     struct faults_site *site =
-        find_site(faults, (uint32_t)process->program, (uint32_t)call->data.nr, chain);
+        find_site(faults, (uint32_t)process->program, (uint32_t)call->data.nr, &way);
     char path[FAULTS_TEXT];
     read_text(call, path);
     if (site && site->count == 0)
         memcpy(site->text, path, sizeof site->text);
-    return site ? judge_site(faults, site, path) : 0;
+    return site ? judge_site(faults, site, &way, path) : 0;
 }
 
 /* A brk(2) that fails returns the break as it is, no error; a C library has it at the end of a

@@ -385,6 +385,7 @@ class Machine:
         self.process = self.pid = self.pidfd = self.launcher = self.journal = None
         self.output, self.changed, self.reader = b'', threading.Condition(), None
         self.cgroup = OwnCgroup()
+        self.client = [str(BUILD / 'slc')]
         self.programs = BUILD if launcher is None and journal is None else self.folder / 'bin'
         if self.programs != BUILD:
             self._gather({'service-launcher': launcher, 'service-journal': journal})
@@ -559,7 +560,7 @@ class Machine:
     def slc(self, *arguments, check=True, timeout=60):
         """Runs slc from outside the namespace; a result with returncode, stdout, stderr."""
         result = subprocess.run(
-            [str(BUILD / 'slc'), '--runtime', str(self.runtime), *arguments],
+            [*self.client, '--runtime', str(self.runtime), *arguments],
             stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False)
         if check and result.returncode != 0:
             raise AssertionError(f'slc {" ".join(arguments)} ended with {result.returncode}: '

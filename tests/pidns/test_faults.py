@@ -194,6 +194,7 @@ def test_what_init_is_to_let_go_is_told_when_the_kernel_has_memory_again():
     with machine_of('sendmsg') as machine:
         define(machine, 'one', exec=SLEEP, enabled=False)
         booted(machine)
+        machine.quiet()
         before = len(open_fds(machine.pid))
         machine.slc('start', 'one')
         machine.rules.fail('service-launcher', 'sendmsg', errno.ENOBUFS, function='init_link_drop')
