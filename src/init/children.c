@@ -110,10 +110,11 @@ become(const struct child *child, int link, int middle, int error_fd)
     size_t count = 1;
 
     link = fcntl(link, F_DUPFD, COPIES_FROM);
-    middle = fcntl(middle, F_DUPFD, COPIES_FROM);
-    error_fd = fcntl(error_fd, F_DUPFD, COPIES_FROM);
+    middle = link < 0 ? -1 : fcntl(middle, F_DUPFD, COPIES_FROM);
+    int copy = middle < 0 ? -1 : fcntl(error_fd, F_DUPFD, COPIES_FROM);
     struct start_error error = {errno, 0, false};
-    if (link >= 0 && middle >= 0 && error_fd >= 0) {
+    if (copy >= 0) {
+        error_fd = copy;
         setsid();
         empty_stdin();
         dup2(link, CHILD_FD_INIT);

@@ -17,6 +17,7 @@ struct child {
     struct loop_fd link;     /* kept->link_fd in the loop; fd -1: it is not, or none is open */
     struct loop_timer restart;
     int program_fd; /* of what was ready last, for where its file is no good any more; -1: none */
+    struct loop_timer again; /* what the link is to be told or asked */
 };
 
 /* In a new record: there are none. */

@@ -25,12 +25,22 @@ static struct {
 
 /* ---- before -------------------------------------------------------------------------------- */
 
+/* As the kernel was told to execute it: that may be a link, or relative. */
+static const char *started_as(void)
+{
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): that is how the kernel tells it */
+    const char *path = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    return path ? path : "";
+}
+
 /* Where our own file is; "" when that cannot be told. */
 static void find_path(char *path, size_t size_bytes, int proc_fd)
 {
     static const char deleted[] = " (deleted)";
     ssize_t length = proc_fd >= 0 ? readlinkat(proc_fd, "self/exe", path, size_bytes - 1)
                                   : readlink("/proc/self/exe", path, size_bytes - 1);
+    if (length <= 0 && *started_as() == '/' && text_format(path, size_bytes, "%s", started_as()))
+        length = (ssize_t)strlen(path);
     size_t used = length > 0 ? (size_t)length : 0;
     if (used > sizeof deleted &&
         memcmp(path + used - (sizeof deleted - 1), deleted, sizeof deleted - 1) == 0)
@@ -44,10 +54,8 @@ void execute_note_self(struct kept *kept, int proc_fd)
     prctl(PR_GET_NAME, kept->own.name);
     int fd = proc_fd >= 0 ? openat(proc_fd, "self/exe", O_PATH | O_CLOEXEC)
                           : open("/proc/self/exe", O_PATH | O_CLOEXEC);
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): that is how the kernel tells it */
-    const char *started_as = (const char *)(uintptr_t)getauxval(AT_EXECFN);
-    if (fd < 0 && started_as)
-        fd = open(started_as, O_PATH | O_CLOEXEC);
+    if (fd < 0)
+        fd = open(started_as(), O_PATH | O_CLOEXEC);
     kept->own.exe_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD, FD_LEAST);
     if (fd >= 0)
         close(fd);

@@ -21,8 +21,9 @@
 /* Our own limit, where it may be raised: KEY_MAX descriptors and some. A limit of the machine
  * (fs.nr_open) may be lower. */
 #define FILES_WANTED   FD_MOST
-#define FILES_RESERVED 64 /* kept free of held descriptors, for starting children and messages */
-#define HOSTNAME_BYTES 64 /* the kernel's limit */
+#define FILES_LEAST    1024 /* where nobody says: what the kernel begins with */
+#define FILES_RESERVED 64   /* kept free of held descriptors, for starting children and messages */
+#define HOSTNAME_BYTES 64   /* the kernel's limit */
 
 enum where { ANYWHERE, MACHINE, CONTAINER };
 
@@ -377,9 +378,10 @@ void stage1_hostname(struct init *init)
 
 void stage1_limits(struct init *init)
 {
-    struct rlimit files;
+    struct rlimit files = {FILES_LEAST, FILES_LEAST};
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
-        return;
+        LOG(ERROR, "Could not see how many descriptors there may be", NUMBER("taken", FILES_LEAST),
+            TEXT("error", strerror(errno)));
     init->own->child_files_soft = files.rlim_cur;
     init->own->child_files_hard = files.rlim_max;
     if (!init->own->container && files.rlim_max < FILES_WANTED) {

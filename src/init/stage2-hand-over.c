@@ -21,7 +21,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define AGAIN_MS        50     /* the kernel had no memory for a message: it is tried again */
 #define RECEIVED_A_TURN 64     /* messages, so that a flood does not keep us from the rest */
+#define TRIES_AT_END    16     /* while there is no memory for what it has left */
 #define RECEIVED_AT_END 100000 /* of a dead child: more than its socket can hold */
 
 /* ---- what goes ----------------------------------------------------------------------------- */
@@ -154,8 +156,9 @@ static int send_drain(struct child *child)
     return failed;
 }
 
-static void update_events(struct child *child, bool blocked)
+static void update_events(struct child *child, int failed_to_send)
 {
+    bool blocked = failed_to_send == -EAGAIN || failed_to_send == -ETOOMANYREFS;
     uint32_t events = (blocked ? EPOLLOUT : 0u) | (child->kept->refused_count ? 0u : EPOLLIN);
     if (child->link.fd < 0)
         return;
@@ -163,6 +166,29 @@ static void update_events(struct child *child, bool blocked)
     if (failed)
         LOG(ERROR, "Could not watch a part of conit", TEXT("program", child->program),
             TEXT("error", strerror(-failed)));
+}
+
+static bool is_want(int failed)
+{
+    return failed == -ENOMEM || failed == -ENOBUFS;
+}
+
+static void on_again(struct loop_timer *timer)
+{
+    struct child *child = container_of(timer, struct child, again);
+    if (child->link.fd < 0)
+        hand_over_watch(child);
+    hand_over_poll(child);
+}
+
+static void try_again(struct child *child, int failed)
+{
+    uint64_t at_ns = clock_now_ns() + AGAIN_MS * NS_PER_MS;
+    LOG(WARNING, "What a part of conit is told has to wait", TEXT("program", child->program),
+        TEXT("error", strerror(-failed)));
+    if (child->link.fd >= 0)
+        loop_change(&child->init->loop, &child->link, 0);
+    loop_set_timer(&child->init->loop, &child->again, at_ns, on_again);
 }
 
 void hand_over_send_pending(struct child *child)
@@ -181,8 +207,10 @@ void hand_over_send_pending(struct child *child)
         return;
     for (; *sends && !failed; sends++)
         failed = (*sends)(child);
-    /* Any other error says that the child is ending; then its end is what matters. */
-    update_events(child, failed == -EAGAIN || failed == -ETOOMANYREFS);
+    if (is_want(failed))
+        try_again(child, failed);
+    else /* Any other error says that the child is ending; then its end is what matters. */
+        update_events(child, failed);
 }
 
 /* ---- what comes ---------------------------------------------------------------------------- */
@@ -410,7 +438,8 @@ static int receive(struct child *child, int max, bool at_end)
 
 void hand_over_take_rest(struct child *child)
 {
-    receive(child, RECEIVED_AT_END, true);
+    for (int i = 0; i < TRIES_AT_END && is_want(receive(child, RECEIVED_AT_END, true)); i++)
+        continue;
 }
 
 void hand_over_poll(struct child *child)
@@ -418,6 +447,10 @@ void hand_over_poll(struct child *child)
     if (child->kept->link_fd < 0)
         return;
     int result = receive(child, RECEIVED_A_TURN, false);
+    if (is_want(result)) {
+        try_again(child, result);
+        return;
+    }
     if (result != -EAGAIN && child->kept->link_fd >= 0) {
         /* The other side is closed: the child is ending, or will never be heard again. */
         loop_remove(&child->init->loop, &child->link);
@@ -441,8 +474,7 @@ void hand_over_watch(struct child *child)
         return;
     int failed = loop_add(&child->init->loop, &child->link, child->kept->link_fd, EPOLLIN, on_link);
     if (failed)
-        LOG(ERROR, "Could not watch a part of conit", TEXT("program", child->program),
-            TEXT("error", strerror(-failed)));
+        try_again(child, failed);
 }
 
 /* A new launcher knows nothing of what the former one was told. */

@@ -254,6 +254,70 @@ def test_why_a_client_cannot_be_served_is_said():
         machine.slc('list')
 
 
+def test_what_init_tells_a_part_of_conit_at_its_start_is_told_again():
+    for error in (errno.ENOBUFS, errno.ENOMEM):
+        with machine_of('sendmsg') as machine:
+            define(machine, 'one', exec=SLEEP)
+            machine.rules.fail('init', 'sendmsg', error, function='hand_over_send', times=3)
+            booted(machine)
+            was_hit(machine, 3)
+            assert machine.state_of('one') == 'running', machine.console()
+            machine.wait_console('is told has to wait .*(No buffer space|memory)')
+
+
+def test_a_message_that_init_has_no_memory_to_take_costs_nobody_his_life():
+    with machine_of('recvmsg') as machine:
+        define(machine, 'one', exec=SLEEP, enabled=False)
+        booted(machine)
+        launcher = machine.wait_pid_of('service-launcher')
+        machine.rules.fail('init', 'recvmsg', errno.ENOMEM, times=3)
+        machine.slc('start', 'one')
+        was_hit(machine, 3)
+        machine.slc('restart', 'one')
+        assert machine.pid_of('service-launcher') == launcher, machine.console()
+
+
+def test_a_part_of_conit_that_init_cannot_watch_at_once_is_heard_later():
+    with machine_of('epoll_ctl') as machine:
+        define(machine, 'one', exec=SLEEP)
+        booted(machine)
+        machine.rules.fail('init', 'epoll_ctl', errno.ENOSPC, function='hand_over_watch', times=2)
+        machine.kill_launcher()
+        was_hit(machine, 2)
+        machine.kill_journal()
+        machine.slc('restart', 'one')
+        machine.slc('poweroff')
+        assert machine.wait_end() == 0, machine.console()
+
+
+def test_init_finds_its_programs_although_it_cannot_see_where_its_own_file_is():
+    with machine_of('readlinkat,readlink,prlimit64') as machine:
+        define(machine, 'one', exec=SLEEP)
+        machine.rules.fail('init', 'readlinkat', errno.EIO, path='self/exe')
+        booted(machine)
+        was_hit(machine)
+        assert machine.state_of('one') == 'running', machine.console()
+
+
+def test_children_may_open_descriptors_although_init_cannot_see_how_many():
+    with machine_of('prlimit64') as machine:
+        define(machine, 'one', exec=SLEEP)
+        machine.rules.fail('init', 'prlimit64', errno.EPERM, function='stage1_limits')
+        booted(machine)
+        was_hit(machine)
+        assert machine.state_of('one') == 'running', machine.console()
+        machine.wait_console('Could not see how many descriptors there may be .*not permitted')
+
+
+def test_a_part_of_conit_that_lacks_a_descriptor_to_begin_with_says_so():
+    for skip in range(3):
+        with machine_of('fcntl') as machine:
+            machine.rules.fail('init', 'fcntl', errno.EMFILE, function='become', skip=skip)
+            booted(machine)
+            was_hit(machine)
+            machine.wait_console('Could not execute a part of conit .*(Too many open files|No file descriptors)')
+
+
 def need_allocations():
     if faults.KIND == 'release':
         raise Skip('allocations fail in the test build only')
