@@ -1,6 +1,7 @@
 /* What somebody waits for in a service's output: begun, gone on with by the next journal, told. */
 #include "service-journal/journal.h"
 
+#include "base/shortage.h"
 #include "log/log.h"
 
 #include <errno.h>
@@ -60,6 +61,11 @@ int journal_match(struct journal *journal, uint32_t id, const struct journal_sta
     struct match *match = match_create(id, &wanted, &failed);
     if (match)
         failed = journal_state_write_match(&journal->state, id, &wanted);
+    if (match && failed && !is_shortage(failed)) { /* to try again is of no use: this one looks */
+        LOG(ERROR, "The next journal would not wait for a line of a service", NUMBER("id", id),
+            TEXT("error", strerror(-failed)));
+        failed = 0;
+    }
     if (failed)
         match_destroy(match);
     else

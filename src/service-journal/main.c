@@ -202,11 +202,11 @@ static void tell_failed(const char *why)
         LOG(ERROR, "Could not tell init", TEXT("why", why));
 }
 
-/* What the former journal left must not be begun anew for want of memory: the next one tries again.
- */
+/* What the former journal left must not be begun anew because it cannot be read now: the next one
+ * tries again. */
 static void end_if_short(const char *what, int failed)
 {
-    if (!is_shortage(failed) && failed != -EAGAIN)
+    if (!is_shortage(failed) && failed != -EAGAIN && failed != -EIO)
         return;
     LOG(FATAL, "The journal cannot take up what it was in the middle of", TEXT("what", what),
         TEXT("error", strerror(-failed)));
@@ -434,12 +434,14 @@ static void wait_for_held(void)
 
 /* ---- the start ----------------------------------------------------------------------------- */
 
-static void check_descriptors(void)
+static void check_descriptor(int fd)
 {
     struct stat stat;
-    if (fstat(CHILD_FD_INIT, &stat) < 0 || !S_ISSOCK(stat.st_mode) ||
-        fstat(CHILD_FD_LINK, &stat) < 0 || !S_ISSOCK(stat.st_mode))
+    int failed = fstat(fd, &stat) < 0 ? errno : 0;
+    if (failed == EBADF || (!failed && !S_ISSOCK(stat.st_mode)))
         refuse("started by hand", "it is a child of init, which gives it its descriptors 3 and 4");
+    if (failed)
+        refuse("a descriptor of init's", strerror(failed));
 }
 
 static void prepare_process(void)
@@ -549,21 +551,27 @@ static void mark_boot(void)
                 used + (got > 0 ? (size_t)got : 0), 0);
 }
 
+/* Returns whether it goes on. */
+static bool restore_service(struct journal *journal, uint32_t slot)
+{
+    struct journal_state_record record;
+    int failed = journal_state_read(&journal->state, slot, &record);
+    if (!failed)
+        failed = journal_restore(journal, slot, &record);
+    end_if_short("service", failed); /* without its journal its output would stand still */
+    return !failed;
+}
+
 static int restore(void)
 {
     struct journal *journal = &program.journal;
-    struct journal_state_record record;
     uint32_t slots = journal_state_slots(&journal->state), restored = 0;
 
     if (!program.has_state || !program.has_queue) /* what it says is nowhere any more */
         journal_state_note(&journal->state)->active = 0;
     journal_begin(journal);
     for (uint32_t slot = 0; slot < slots; slot++)
-        if (journal_state_read(&journal->state, slot, &record)) {
-            int failed = journal_restore(journal, slot, &record);
-            end_if_short("service", failed); /* without its journal its output would stand still */
-            restored += failed == 0;
-        }
+        restored += restore_service(journal, slot);
     restore_pipes();
     intake_restore(&program.intake);
     for (uint32_t place = 0; place < journal->service_count; place++) {
@@ -635,7 +643,8 @@ static int start(void)
 int main(int argc, char **argv)
 {
     read_options(argc, argv);
-    check_descriptors();
+    check_descriptor(CHILD_FD_INIT);
+    check_descriptor(CHILD_FD_LINK);
     prctl(PR_SET_NAME, "service-journal"); /* by a descriptor it is executed under a number */
     prepare_process();
     int failed = start();

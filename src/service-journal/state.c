@@ -56,16 +56,28 @@ int journal_state_create(struct journal_state *state)
     return failed;
 }
 
+static int get(int fd, void *into, size_t count, off_t at)
+{
+    ssize_t got = pread(fd, into, count, at);
+    return got == (ssize_t)count ? 0 : got < 0 ? -errno : -EPROTO;
+}
+
 /* What a state tells of itself; -EPROTO: it is none, or none that we may read. */
 static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours, bool *ret_needs_backlogs)
 {
     static char page[LAYOUT_ROOM];
     struct journal_state_header header;
     struct stat stat;
-    if (fstat(fd, &stat) < 0 || pread(fd, &header, sizeof header, 0) < (ssize_t)sizeof header ||
-        header.magic != MAGIC || header.version < FIRST_TOLD ||
-        pread(fd, page, sizeof page, LAYOUT_AT) != (ssize_t)sizeof page ||
-        layout_get(page, sizeof page, ret) < 0 || ret->least_reader > VERSION)
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    int failed = get(fd, &header, sizeof header, 0);
+    if (!failed && (header.magic != MAGIC || header.version < FIRST_TOLD))
+        failed = -EPROTO;
+    if (!failed)
+        failed = get(fd, page, sizeof page, LAYOUT_AT);
+    if (failed)
+        return failed;
+    if (layout_get(page, sizeof page, ret) < 0 || ret->least_reader > VERSION)
         return -EPROTO;
     *ret_needs_backlogs = ret->least_reader == LEAST_READER_OF_BACKLOGS;
     if (*ret_needs_backlogs) /* for now only */
@@ -157,26 +169,28 @@ uint32_t journal_state_slots(const struct journal_state *state)
 
 /* ---- records ------------------------------------------------------------------------------- */
 
-bool journal_state_read(const struct journal_state *state, uint32_t slot,
-                        struct journal_state_record *ret)
+int journal_state_read(const struct journal_state *state, uint32_t slot,
+                       struct journal_state_record *ret)
 {
     struct record record;
-    if (slot >= journal_state_slots(state) ||
-        pread(state->fd, &record, sizeof record, record_at(slot)) != (ssize_t)sizeof record)
-        return false;
+    if (slot >= journal_state_slots(state))
+        return -ENOENT;
+    int failed = get(state->fd, &record, sizeof record, record_at(slot));
+    if (failed)
+        return failed;
     if (record.valid == RECORD_NONE || record.valid > RECORD_ENDING ||
         record.folder_bytes >= sizeof ret->folder || !memchr(record.name, 0, sizeof record.name))
-        return false;
-    if (record.folder_bytes && pread(state->fd, ret->folder, record.folder_bytes,
-                                     folder_at(slot)) != (ssize_t)record.folder_bytes)
-        return false;
+        return -ENOENT;
+    if (record.folder_bytes &&
+        (failed = get(state->fd, ret->folder, record.folder_bytes, folder_at(slot))) < 0)
+        return failed;
     ret->folder[record.folder_bytes] = 0;
     ret->id = record.id;
     ret->ending = record.valid == RECORD_ENDING;
     ret->flags = record.flags;
     ret->quota = record.quota.max_size_bytes ? record.quota : QUOTA_DEFAULT;
     memcpy(ret->name, record.name, sizeof ret->name);
-    return true;
+    return 0;
 }
 
 static int put(int fd, const void *bytes, size_t count, off_t at)

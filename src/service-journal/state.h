@@ -123,9 +123,9 @@ void journal_state_set_sequence(struct journal_state *state, uint64_t sequence);
 /* One more than the highest slot that ever had a record. */
 uint32_t journal_state_slots(const struct journal_state *state);
 
-/* Returns false where there is none (or it cannot be read). */
-bool journal_state_read(const struct journal_state *state, uint32_t slot,
-                        struct journal_state_record *ret);
+/* Returns 0; -ENOENT: there is none; or -errno. */
+int journal_state_read(const struct journal_state *state, uint32_t slot,
+                       struct journal_state_record *ret);
 
 /* 0 or -errno. */
 int journal_state_write(struct journal_state *state, uint32_t slot,

@@ -65,7 +65,7 @@ static void use_slot(struct journal_state *state, uint32_t slot)
     struct journal_state_record record;
     struct journal_live *live = journal_state_live(state, slot);
 
-    if (journal_state_read(state, slot, &record)) {
+    if (journal_state_read(state, slot, &record) == 0) {
         demand(memchr(record.name, 0, sizeof record.name), "a name ends");
         demand(memchr(record.folder, 0, sizeof record.folder), "a folder ends");
         demand(record.quota.max_size_bytes, "there is a quota");

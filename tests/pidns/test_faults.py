@@ -318,6 +318,31 @@ def test_a_part_of_conit_that_lacks_a_descriptor_to_begin_with_says_so():
             machine.wait_console('Could not execute a part of conit .*(Too many open files|No file descriptors)')
 
 
+def test_a_state_that_a_journal_cannot_read_is_read_by_the_next_one():
+    for function, skip in (('journal_state_read', 0), ('journal_state_read', 1), ('journal_state_open', 0)):
+        with machine_of('pread64') as machine:
+            tell = define_echo(machine)
+            booted(machine)
+            has_printed(machine, 'talks', 'once\n')
+            machine.rules.fail('service-journal', 'pread64', errno.EIO, function=function, skip=skip)
+            machine.kill_journal()
+            was_hit(machine)
+            tell('again')
+            has_printed(machine, 'talks', 'again\n')
+            assert printed(machine, 'talks') == 'once\nagain\n'
+            machine.wait_console('cannot take up what it was in the middle of .*(I/O|Input/output) error')
+
+
+def test_a_line_is_waited_for_although_which_can_never_be_written_down():
+    with machine_of('pwrite64') as machine:
+        define(machine, 'says', exec=shell('echo it is ready; exec sleep 100000'), ready={'log': 'ready'})
+        machine.rules.fail('service-journal', 'pwrite64', errno.EIO, function='journal_state_write_match')
+        booted(machine)
+        was_hit(machine)
+        assert machine.state_of('says') == 'running', machine.console()
+        machine.wait_console('The next journal would not wait for a line .*(I/O|Input/output) error')
+
+
 def need_allocations():
     if faults.KIND == 'release':
         raise Skip('allocations fail in the test build only')
