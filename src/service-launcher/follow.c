@@ -166,7 +166,8 @@ static void follower_ended(struct process *process)
 {
     struct service_record *record = process_record(process);
     bool unexecuted = executor_apart_failed(process, false);
-    bool lost = !unexecuted && !__atomic_load_n(&entry_of(process)->empty, __ATOMIC_ACQUIRE);
+    const struct follow_entry *entry = entry_of(process);
+    bool lost = !unexecuted && !(entry && __atomic_load_n(&entry->empty, __ATOMIC_ACQUIRE));
     if (lost) {
         struct service_body body;
         manager_edit(manager_of(process), process_service(process), &body);

@@ -405,8 +405,10 @@ static bool open_state(void)
             return true;
         if (!*why)
             text_format(why, sizeof why, "%s", strerror(-failed));
-        if (is_shortage(failed) || failed == -EAGAIN)      /* what runs must not be forgotten */
-            fail_because("Cannot take up the state", why); /* the next one tries again */
+        /* What runs must not be forgotten because it cannot be read now: the next one tries again.
+         */
+        if (is_shortage(failed) || failed == -EAGAIN || failed == -EIO)
+            fail_because("Cannot take up the state", why);
     }
     if (held.beside)
         fail_because("The state cannot be taken up", why);
@@ -462,11 +464,24 @@ static void open_outbox(void)
         close(fd);
 }
 
+/* For want of something now no service is to do without for ever. */
+static int create_cgroups(void)
+{
+    int fd = cgroup_create_folder();
+    for (int i = 0; i < LOAD_TRIES && is_shortage(fd); i++) {
+        if (i == 0)
+            LOG(WARNING, "Cannot make cgroups yet", TEXT("error", strerror(-fd)));
+        poll(NULL, 0, SHORTAGE_RETRY_MS);
+        fd = cgroup_create_folder();
+    }
+    return fd;
+}
+
 static void open_cgroups(void)
 {
     int fd = held.cgroup;
     if (fd < 0) {
-        fd = cgroup_create_folder();
+        fd = create_cgroups();
         if (fd >= 0)
             store(KEY_CGROUP, fd);
         else
@@ -476,7 +491,9 @@ static void open_cgroups(void)
                 TEXT("why", strerror(-fd)));
     }
     executor_set_cgroup_folder(launcher.executor, fd < 0 ? -1 : fd);
-    int failed = fd < 0 ? follow_begin(launcher.executor, held.follow, held.bell) : 0;
+    /* A former launcher that could make no cgroups has left followers. */
+    bool follows = fd < 0 || held.follow >= 0;
+    int failed = follows ? follow_begin(launcher.executor, held.follow, held.bell) : 0;
     if (failed)
         LOG(ERROR, "Services that fork can be followed by their process group only",
             TEXT("error", strerror(-failed)));

@@ -214,17 +214,19 @@ def test_the_end_of_the_machine_is_asked_for_until_it_can_be():
         assert machine.rules.hits() == 3, machine.console()
 
 
-def test_a_launcher_without_memory_for_the_state_does_not_begin_anew():
-    with machine_of('mmap') as machine:
-        define(machine, 'one', exec=SLEEP)
-        booted(machine)
-        before = pids(machine)
-        machine.rules.fail('service-launcher', 'mmap', errno.ENOMEM, function='state_open', times=2)
-        machine.kill_launcher()
-        was_hit(machine, 2)
-        machine.wait_answer()
-        assert pids(machine) == before, machine.console()
-        machine.wait_console('Cannot take up the state .*Cannot allocate memory')
+def test_a_launcher_that_cannot_open_the_state_does_not_begin_anew():
+    for call, error, words in (('mmap', errno.ENOMEM, 'Cannot allocate memory'),
+                               ('newfstatat', errno.EIO, 'Input/output error')):
+        with machine_of(call) as machine:
+            define(machine, 'one', exec=SLEEP)
+            booted(machine)
+            before = pids(machine)
+            machine.rules.fail('service-launcher', call, error, function='state_open', times=2)
+            machine.kill_launcher()
+            was_hit(machine, 2)
+            machine.wait_answer()
+            assert pids(machine) == before, machine.console()
+            machine.wait_console(f'Cannot take up the state .*{words}')
 
 
 def test_a_journal_without_memory_for_its_state_does_not_begin_anew():
@@ -341,6 +343,33 @@ def test_a_line_is_waited_for_although_which_can_never_be_written_down():
         was_hit(machine)
         assert machine.state_of('says') == 'running', machine.console()
         machine.wait_console('The next journal would not wait for a line .*(I/O|Input/output) error')
+
+
+def test_a_new_launcher_with_cgroups_takes_over_what_one_without_had_followed():
+    with machine_of('openat') as machine:
+        need_cgroup(machine)
+        define(machine, 'forks', type='forking', script='setsid sleep 100000 &', restart='never')
+        machine.rules.fail('service-launcher', 'openat', errno.EIO, path='/proc/self/mountinfo', times=9)
+        booted(machine)
+        assert machine.rules.hits() and machine.state_of('forks') == 'running'
+        machine.rules.lift()
+        before = pids(machine)
+        launcher = machine.kill_launcher()
+        assert pids(machine) == before, machine.console()
+        machine.slc('stop', 'forks')
+        machine.slc('start', 'forks')
+        assert machine.pid_of('service-launcher') == launcher, machine.console()
+
+
+def test_cgroups_are_made_as_soon_as_there_is_a_descriptor():
+    with machine_of('openat') as machine:
+        need_cgroup(machine)
+        define(machine, 'one', exec=SLEEP)
+        machine.rules.fail('service-launcher', 'openat', errno.EMFILE, path='/proc/self/mountinfo', times=3)
+        booted(machine)
+        was_hit(machine, 3)
+        assert machine.cgroups(), machine.console()
+        machine.wait_console('Cannot make cgroups yet .*Too many open files')
 
 
 def need_allocations():
