@@ -210,8 +210,16 @@ static void on_watch_time(struct loop_timer *timer)
 {
     struct process *process = container_of(timer, struct process, watch_timer);
     executor_watch(process, true);
+    executor_ready_late(process);
+    executor_look_for_main(process);
     if (executor_watch(process, false) == -ESRCH)
         executor_main_gone(process);
+}
+
+void executor_watch_later(struct process *process)
+{
+    loop_set_timer(&process->executor->launcher->loop, &process->watch_timer,
+                   clock_now_ns() + WATCH_AGAIN_MS * NS_PER_MS, on_watch_time);
 }
 
 void executor_watch_again(struct process *process)
@@ -234,8 +242,7 @@ int executor_watch(struct process *process, bool hook)
     if (!failed)
         failed = loop_add(loop, source, which->fd, EPOLLIN, hook ? on_hook_ended : on_main_ended);
     if (failed && failed != -ESRCH)
-        loop_set_timer(loop, &process->watch_timer, clock_now_ns() + WATCH_AGAIN_MS * NS_PER_MS,
-                       on_watch_time);
+        executor_watch_later(process);
     return failed;
 }
 

@@ -350,8 +350,10 @@ static void begin_looking(struct process *process)
 {
     const struct forks *forks = &definition_of(process)->forks;
     struct looking *looking = calloc(1, sizeof *looking);
-    if (!looking)
-        return; /* then the end of the time-out is what comes */
+    if (!looking) {
+        executor_watch_later(process);
+        return;
+    }
     looking->process = process;
     process->looking = looking;
     if (forks->pid_file)

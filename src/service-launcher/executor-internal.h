@@ -43,6 +43,7 @@ struct process {
     bool registering;    /* the journal has not got its pipe yet */
 
     struct ready_wait *ready;    /* NULL: nothing is waited for */
+    bool ready_later;            /* it is to be waited for, and could not be yet */
     int ready_fd;                /* its notify socket, or the reading end of `ready: fd`; -1 */
     int ready_give_fd;           /* the writing end until the program has it; -1 */
     bool ready_stored;           /* init holds ready_fd */
@@ -286,6 +287,7 @@ void executor_ready_awaited(struct process *process);
 
 /* The program runs, or was taken up in STARTING: EVENT_READY follows, perhaps at once. */
 void executor_ready_begin(struct process *process, bool again);
+void executor_ready_late(struct process *process); /* where it could not begin, or not all of it */
 
 /* What `ready` asks for is there: the one place through which all kinds pass. EVENT_READY follows
  * when the main process is known too. */
@@ -310,6 +312,8 @@ void executor_ready_log_ask(struct process *process);
 void executor_ready_give_back(struct process *process);
 
 /* A warning to the log and to the service's journal. */
+/* What could not be watched or waited for yet is tried again soon. */
+void executor_watch_later(struct process *process);
 void executor_ready_warn(struct process *process, const char *what, const char *why);
 
 /* executor-notify.c: makes the socket where it is missing; watches it; its entries of the

@@ -54,9 +54,12 @@ static void begin(struct process *process, bool again)
         return;
     int failed = loop_add(&process->executor->launcher->loop, &process->ready_source,
                           process->ready_fd, EPOLLIN, on_event);
-    if (failed)
-        executor_ready_warn(process, "its descriptor for readiness cannot be watched",
-                            strerror(-failed));
+    if (!failed)
+        return;
+    executor_ready_warn(process, "its descriptor for readiness cannot be watched yet",
+                        strerror(-failed));
+    process->ready_later = true;
+    executor_watch_later(process);
 }
 
 static void end(struct process *process)

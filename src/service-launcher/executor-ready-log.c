@@ -65,8 +65,14 @@ static void end(struct process *process)
 
 void executor_ready_log_ask(struct process *process)
 {
-    if (is_awaited(process, body_of(process)->invocation) && ask(process) < 0)
-        executor_ready_warn(process, "its output cannot be looked at", strerror(ENOMEM));
+    if (!is_awaited(process, body_of(process)->invocation))
+        return;
+    int failed = ask(process);
+    if (!failed)
+        return;
+    executor_ready_warn(process, "its output cannot be looked at yet", strerror(-failed));
+    process->ready_later = true;
+    executor_watch_later(process);
 }
 
 void executor_on_match_taken(struct executor *executor, uint32_t slot, const uint64_t run[2])

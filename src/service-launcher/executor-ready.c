@@ -94,14 +94,27 @@ void executor_ready_begin(struct process *process, bool again)
     }
     executor_ready_awaited(process);
     process->ready = calloc(1, sizeof *process->ready);
-    if (!process->ready) {
-        executor_ready_warn(process, "no memory to wait for it", strerror(ENOMEM));
-        return; /* the time-out is what comes */
+    process->ready_later = !process->ready;
+    if (process->ready_later) {
+        executor_ready_warn(process, "it is waited for later", strerror(ENOMEM));
+        executor_watch_later(process);
+        return;
     }
     process->ready->process = process;
     process->ready->source.fd = -1;
     if (way->begin)
         way->begin(process, again);
+}
+
+void executor_ready_late(struct process *process)
+{
+    if (!process->ready_later || !process_service(process)->definition)
+        return;
+    process->ready_later = false;
+    if (!process->ready)
+        executor_ready_begin(process, true);
+    else if (way_of(process)->begin)
+        way_of(process)->begin(process, true);
 }
 
 void executor_ready_settle(struct process *process)
@@ -135,6 +148,7 @@ void executor_ready_end(struct process *process)
 {
     struct loop *loop = &process->executor->launcher->loop;
     struct ready_wait *wait = process->ready;
+    process->ready_later = false;
     if (!wait)
         return;
     process->ready = NULL;

@@ -372,6 +372,18 @@ def test_cgroups_are_made_as_soon_as_there_is_a_descriptor():
         machine.wait_console('Cannot make cgroups yet .*Too many open files')
 
 
+def test_what_tells_that_a_service_is_ready_is_watched_later():
+    if faults.KIND == 'release':
+        raise Skip('the function leaves no frame there')
+    with machine_of('epoll_ctl') as machine:
+        define(machine, 'one', exec=shell('echo >&3; exec sleep 100000'), ready={'fd': 3})
+        machine.rules.fail('service-launcher', 'epoll_ctl', errno.ENOSPC, function='executor_ready_begin')
+        booted(machine)
+        was_hit(machine)
+        assert machine.state_of('one') == 'running', machine.console()
+        machine.wait_console('cannot be watched yet.*No space left on device')
+
+
 def need_allocations():
     if faults.KIND == 'release':
         raise Skip('allocations fail in the test build only')
@@ -412,6 +424,21 @@ def test_a_request_that_there_is_no_memory_to_read_is_made_again():
         was_hit(machine)
         assert machine.state_of('one') == 'running'
         machine.wait_console('A client cannot be served .*Cannot allocate memory')
+
+
+def test_a_service_that_there_is_no_memory_to_wait_for_is_waited_for_later():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'forks', type='forking', script='setsid sleep 100000 &', enabled=False)
+        define(machine, 'file', exec=shell(f'touch {machine.folder}/is-ready; exec sleep 100000'),
+               ready={'file': str(machine.folder / 'is-ready')}, enabled=False)
+        booted(machine)
+        for name, function in (('forks', 'begin_looking'), ('file', 'executor_ready_begin')):
+            hits = machine.rules.hits()
+            machine.rules.fail('service-launcher', 'allocation', errno.ENOMEM, function=function)
+            machine.slc('start', name)
+            was_hit(machine, hits + 1)
+            assert machine.state_of(name) == 'running', machine.console()
 
 
 def judge_sample(calls):
