@@ -82,7 +82,7 @@ static void put_definition(struct connection *connection, struct show *show,
     for (unsigned row = 0; definition && row < KEY_COUNT; row++)
         if ((keys[row].for_target || definition->type != TYPE_TARGET) &&
             !put_key(connection, show, row, service))
-            connection->failed = true;
+            connection_lack(connection, true);
     json_end(show->writer, ']');
     json_end(show->writer, '}');
 }

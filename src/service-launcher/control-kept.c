@@ -89,7 +89,7 @@ void kept_destroy_all(struct control *control)
 static void send_to(struct connection *connection, const char *bytes, size_t count)
 {
     if (!connection->quiet && buffer_append(&connection->output, bytes, count) < 0)
-        connection->failed = true;
+        connection_lack(connection, false);
     connection_send(connection);
     connection_wake(connection);
 }
@@ -123,7 +123,10 @@ static void send_answer(struct kept *kept, const char *bytes, size_t count)
 /* Without memory nobody can be told what came of it; what was done is done. */
 static void lose_answer(struct kept *kept)
 {
-    request_store_spend(store_of(kept->connection.control), kept->record);
+    if (kept->connection.undone && !kept->again)
+        request_store_forget(store_of(kept->connection.control), kept->record);
+    else
+        request_store_spend(store_of(kept->connection.control), kept->record);
     kept->answered = true;
     list_for_each(link, &kept->clients)
     {
@@ -219,13 +222,14 @@ static uint64_t hash_text(uint64_t hash, const char *text)
     return hash;
 }
 
-static uint64_t hash_of(const struct varlink_call *call)
+static int hash_of(const struct varlink_call *call, uint64_t *ret)
 {
     char *parameters = json_dumps(call->parameters, JSON_SORT_KEYS | JSON_COMPACT);
-    uint64_t hash = hash_text(0xcbf29ce484222325u, call->method);
-    hash = hash_text(hash, parameters ? parameters : "");
+    if (call->parameters && !parameters)
+        return -ENOMEM;
+    *ret = hash_text(hash_text(0xcbf29ce484222325u, call->method), parameters ? parameters : "");
     free(parameters);
-    return hash;
+    return 0;
 }
 
 /* All records wait for their answer: the oldest one whose client has gone gives up its place. */
@@ -252,14 +256,18 @@ bool kept_call(struct connection *connection, const struct varlink_call *call, c
 
     if (!store)
         return false;
-    uint64_t call_hash = hash_of(call);
+    uint64_t call_hash;
+    int failed = hash_of(call, &call_hash);
+    if (failed) { /* it connects and asks again */
+        connection_lack(connection, true);
+        return true;
+    }
     record = request_store_find(store, connection->peer.uid, id);
     if (record) {
         ask_again(connection, call, record, call_hash);
         return true;
     }
-    int failed =
-        request_store_add(store, connection->peer.uid, id, bytes, count, call_hash, &record);
+    failed = request_store_add(store, connection->peer.uid, id, bytes, count, call_hash, &record);
     if (failed == -ENOBUFS && forget_lonely(control))
         failed =
             request_store_add(store, connection->peer.uid, id, bytes, count, call_hash, &record);

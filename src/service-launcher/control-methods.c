@@ -299,7 +299,7 @@ static void handle_list(struct connection *connection, const struct arguments *a
     }
     ssize_t count = control_select(control, arguments->patterns, arguments->failed, &services);
     if (count < 0)
-        connection->failed = true;
+        connection_lack(connection, true);
     else
         reply_services(connection, services, count, show_service);
 }
@@ -521,8 +521,7 @@ void control_handle(struct connection *connection, const char *bytes, size_t cou
         return;
     }
     if (r < 0) { /* it connects and asks again */
-        control_say_want(connection->control, r);
-        connection->failed = true;
+        connection_lack(connection, true);
         return;
     }
     dispatch(connection, &call, bytes, count);

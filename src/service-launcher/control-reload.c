@@ -53,7 +53,8 @@ void control_reply_reload(struct connection *connection, const struct reload_rep
     }
     struct json_writer writer = connection_writer(connection);
     control_write_report(&writer, report);
-    connection->failed |= writer.failed;
+    if (writer.failed)
+        connection_lack(connection, false);
 }
 
 /* What a reload's answer says of one service, as far as it is to be carried out. */

@@ -33,7 +33,7 @@ static struct call *call_create(struct connection *connection, enum call_kind ki
     struct call *call = calloc(1, sizeof *call);
 
     if (!call) {
-        connection->failed = true;
+        connection_lack(connection, true);
         return NULL;
     }
     call->kind = kind;
@@ -347,7 +347,8 @@ static int begin_request(struct call *call, const struct arguments *arguments)
 
     if (r == 0)
         r = fill_items(call, arguments->names, &missing);
-    if (r == 0) {
+    bool begun = r == 0;
+    if (begun) {
         log_request(call, arguments->names, words[call->request.verb]);
         manager_request(manager_of(call), &call->request);
         r = keep_names(call);
@@ -355,7 +356,7 @@ static int begin_request(struct call *call, const struct arguments *arguments)
     if (r == -ENOENT)
         control_reply_no_service(connection, missing);
     else if (r < 0)
-        connection->failed = true;
+        connection_lack(connection, !begun);
     if (r < 0)
         return r;
     excuse_repetition(call);
@@ -385,7 +386,7 @@ void control_start_request(struct connection *connection, const struct arguments
     else if (r > 0)
         manager_resume(manager_of(call), &call->request);
     else
-        connection->failed = true;
+        connection_lack(connection, false);
     if (r < 0) {
         control_end_call(connection);
     } else if (!call->request.pending || !arguments->wait || arguments->oneway) {
@@ -456,7 +457,7 @@ void control_start_reload(struct connection *connection, const struct arguments 
                                        : launcher_reload(launcher, arguments->dry_run,
                                                          arguments->start, on_reloaded, call);
     if (!call->reload) {
-        connection->failed = true;
+        connection_lack(connection, true);
         control_end_call(connection);
         return;
     }
@@ -576,10 +577,10 @@ void control_start_monitor(struct connection *connection, const struct arguments
         return;
     count = control_select(control, arguments->patterns, false, &services);
     if (count < 0)
-        connection->failed = true;
+        connection_lack(connection, true);
     for (ssize_t i = 0; i < count; i++)
         if (write_event(control, &connection->output, services[i], NULL) < 0)
-            connection->failed = true;
+            connection_lack(connection, true);
     if (count >= 0)
         free(services);
 }
@@ -615,7 +616,7 @@ void control_service_changed(struct control *control, struct service *service,
         if (!written) {
             buffer_consume(&control->scratch, buffer_used(&control->scratch));
             if (write_event(control, &control->scratch, service, machine_states[before].shown) < 0)
-                call->connection->failed = true;
+                connection_lack(call->connection, true);
         }
         written = true;
         send_event(call, &control->scratch);

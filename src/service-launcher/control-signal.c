@@ -94,7 +94,7 @@ static ssize_t list_items(struct connection *connection, const json_t *names,
     }
     free(services);
     if (!items) {
-        connection->failed = true;
+        connection_lack(connection, true);
         return -1;
     }
     kept_begin(connection, items, (size_t)count);

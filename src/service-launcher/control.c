@@ -41,6 +41,13 @@ void control_say_want(struct control *control, int failed)
     control->next_want_ns = clock_now_ns() + WANT_SAID_NS;
 }
 
+void connection_lack(struct connection *connection, bool undone)
+{
+    control_say_want(connection->control, -ENOMEM);
+    connection->failed = true;
+    connection->undone = undone;
+}
+
 /* ---- closing -------------------------------------------------------------------------------- */
 
 static void count_buffers(struct connection *connection, size_t input, size_t output)
@@ -98,8 +105,7 @@ void connection_end_message(struct connection *connection, struct json_writer *w
 {
     varlink_end(writer);
     if (writer->failed) {
-        control_say_want(connection->control, -ENOMEM);
-        connection->failed = true;
+        connection_lack(connection, false);
     }
 }
 

@@ -60,6 +60,7 @@ struct connection {
     bool ended;            /* the client sends nothing more */
     bool closing;          /* to be closed once its output is sent */
     bool failed;           /* to be closed at once */
+    bool undone;           /* it failed before anything was done: who asks again is not too late */
     bool more, quiet;      /* while it awaits: it wants progress; it wants not even an answer */
 };
 
@@ -84,6 +85,9 @@ void connection_send(struct connection *connection);
 
 /* Says, now and then, that a client was hung up on for want of something. */
 void control_say_want(struct control *control, int failed);
+
+/* It fails for want of memory. `undone`: before anything was done of what it asked for. */
+void connection_lack(struct connection *connection, bool undone);
 
 /* Begins a writer on the connection's output. */
 struct json_writer connection_writer(struct connection *connection);

@@ -441,6 +441,21 @@ def test_a_service_that_there_is_no_memory_to_wait_for_is_waited_for_later():
             assert machine.state_of(name) == 'running', machine.console()
 
 
+def test_a_request_that_there_is_no_memory_to_begin_is_carried_out_when_it_is_made_again():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'one', exec=SLEEP, enabled=False)
+        booted(machine)
+        for words, function, skips in ((('start', 'one'), 'control_start_request', 3),
+                                       (('reload',), 'control_start_reload', 1), (('restart', 'one'), 'json_loadb', 12)):
+            for skip in range(skips):
+                hits = machine.rules.hits()
+                machine.rules.fail('service-launcher', 'allocation', errno.ENOMEM, function=function, skip=skip)
+                machine.slc(*words)
+                was_hit(machine, hits + 1)
+        machine.wait_console('A client cannot be served .*Cannot allocate memory')
+
+
 def judge_sample(calls):
     """Some of all faults of a whole life of a machine, by a seed."""
     if not os.environ.get('CONIT_FAULTS'):
