@@ -106,8 +106,9 @@ int journal_list_read(struct journal_list *list, int folder)
         return -errno;
     DIR *stream = fdopendir(own);
     if (!stream) {
+        int error = errno;
         close(own);
-        return -ENOMEM;
+        return -error;
     }
     while (!failed) {
         enum journal_form form;

@@ -442,6 +442,8 @@ int client_ask_quietly(struct client *client, const struct varlink_reply **ret)
 
     if (r == 0)
         r = receive(client, answer_due(client));
+    if (r < 0 && r != -ENOENT && r != -ECONNREFUSED)
+        slc_complain(client->slc->verb->name, "the launcher cannot be asked: %s", strerror(-r));
     if (r < 0 || client->reply.error)
         return SLC_NO_LAUNCHER;
     *ret = &client->reply;

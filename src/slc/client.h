@@ -63,7 +63,7 @@ int client_ask(struct client *client, const struct varlink_reply **ret);
 #define CLIENT_NO_SOCKET (-2)
 int client_ask_if_any(struct client *client, const struct varlink_reply **ret);
 
-/* The same, but without a word when no launcher can be reached: for who can do without. */
+/* The same, but without a word when there is no launcher: for who can do without. */
 int client_ask_quietly(struct client *client, const struct varlink_reply **ret);
 
 void client_finish(struct client *client);

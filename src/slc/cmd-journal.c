@@ -310,7 +310,9 @@ static int refuse_name(struct journal *journal, const char *name)
     else if (near)
         slc_complain(name, "there is no such service; did you mean \"%s\"?", near);
     else
-        slc_complain(name, "there is no such service, and no journal of it in %s",
+        slc_complain(name, "%s, and there is no journal of it in %s",
+                     journal->answered ? "there is no such service"
+                                       : "no launcher answers that knows it",
                      logs_of(journal));
     log_merge_finish(&all);
     return SLC_NO_SERVICE;

@@ -91,7 +91,7 @@ class Names:
             path, table = self.file(program), folder / program
             if path and not (table.exists() and table.stat().st_mtime > path.stat().st_mtime):
                 new = folder / f'{program}.{os.getpid()}'
-                frames.write(path, new)
+                frames.write(path, new, 'small' in path.parts)  # that is musl
                 new.rename(table)
         return str(folder)
 
@@ -276,7 +276,9 @@ class Run:
         self.wait_answer()
 
     def wait_answer(self):
-        if self.machine.slc('list', check=False).returncode:
+        result = self.machine.slc('list', check=False)
+        if result.returncode:
+            self.said.append(result.stderr)
             self.odd.append('the launcher does not answer at once')
             until(lambda: self.machine.slc('list', check=False).returncode == 0, 'it answers', PATIENCE)
 
@@ -343,7 +345,7 @@ class Run:
         if status:
             self.wrong.append(f'the machine ended with {status}')
         took = time.monotonic() - before
-        if took > 8:
+        if took > PATIENCE * 0.4:
             self.odd.append(f'the end took {took:.1f} s')
 
 
@@ -406,6 +408,7 @@ WORDS = {
     errno.ECHILD: 'No child process',
     errno.ENOTTY: 'Inappropriate ioctl|Not a tty',
     errno.ENOTCONN: 'not connected',
+    errno.ECONNREFUSED: 'Connection refused|nobody listens|no launcher answers',
     errno.EADDRINUSE: 'Address (already )?in use',
 }
 

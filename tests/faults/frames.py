@@ -75,8 +75,9 @@ def guessed_rows(program, functions):
     return rows
 
 
-def write(program, path):
+def write(program, path, guess):
+    """`guess`: it holds functions without a table."""
     rows, functions = written_rows(str(program))
     ends = dict.fromkeys((end for _, end in functions), UNKNOWN)
-    rows = {**ends, **guessed_rows(str(program), functions), **rows}
+    rows = {**ends, **(guessed_rows(str(program), functions) if guess else {}), **rows}
     path.write_bytes(b''.join(ROW.pack(*row) for row in sorted(rows.items())))

@@ -28,6 +28,7 @@ sys.path[:0] = [str(pathlib.Path(__file__).resolve().parent)]
 import faults
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+playing = False
 # What cannot be met better, or is none of ours: a regular expression of the key, and the reason.
 ACCEPTED = {
     r'^\S+ \S+ (?!.*\bmain\b).*\b_start\b':
@@ -73,12 +74,17 @@ def is_accepted(key):
 
 def one(job):
     """What came of one: a line of the results."""
+    global playing  # pylint: disable=global-statement
     key, fault, baseline = job
-    start = time.monotonic()
+    start, playing = time.monotonic(), True
     try:
         run = faults.play(fault, baseline=baseline)
+    except SystemExit:  # the pool would go on waiting
+        os._exit(1)
     except Exception as error:  # pylint: disable=broad-except
         return {'key': key, 'outcome': 'bad', 'wrong': [repr(error)], 'odd': [], 'console': ''}
+    finally:
+        playing = False
     if run.wrong:
         outcome = 'flaky' if not run.hits else 'accepted' if is_accepted(key) else 'bad'
     else:
@@ -89,8 +95,8 @@ def one(job):
 
 
 def end_with_parent():
-    """A run is taken down by itself when the sweep is ended."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    """When the sweep is ended a run takes down what it has made, and its process ends."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1) if playing else os._exit(1))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faults.harness.LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
