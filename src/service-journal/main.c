@@ -509,14 +509,15 @@ static int make_memory(void)
     return 0;
 }
 
-/* journal_add_pipe(), which closes the descriptor that it cannot use; a shortage is waited for. */
+/* journal_add_pipe(), which closes the descriptor that it cannot use. A shortage is waited for, and
+ * what cannot be read now is tried again: output that nobody reads stands still. */
 static int restore_pipe(uint32_t id, int fd)
 {
     int failed = 0;
     for (int i = 0; i < START_TRIES; i++) {
         int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         failed = copy < 0 ? -errno : journal_add_pipe(&program.journal, id, copy, PIPE_OUTPUT);
-        if (!is_shortage(failed))
+        if (!is_shortage(failed) && failed != -EIO)
             break;
         poll(NULL, 0, START_PAUSE_MS);
     }

@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 #define SLOTS_STEP 64
+#define ROOM_TRIES 20 /* when there is no memory for a service at the boot */
 
 /* ---- words ---------------------------------------------------------------------------------- */
 
@@ -261,6 +263,13 @@ static void load_source(struct launcher *launcher, const struct source *source)
         return;
     }
     struct service *service = load_service_for(launcher, source->name);
+    for (int i = 0; !service && i < ROOM_TRIES && launcher->manager.slots < STATE_SLOTS_MAX; i++) {
+        if (i == 0)
+            LOG(WARNING, "Cannot load a service yet", TEXT("service", source->name),
+                TEXT("error", strerror(ENOMEM)));
+        poll(NULL, 0, SHORTAGE_RETRY_MS);
+        service = load_service_for(launcher, source->name);
+    }
     if (!service) {
         LOG(ERROR, "There is no room for another service", TEXT("service", source->name),
             NUMBER("most", STATE_SLOTS_MAX));

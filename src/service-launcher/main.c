@@ -44,6 +44,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define FILES_LEAST                                                                                \
+    1024              /* descriptors, where nobody says how many: what the kernel begins with      \
+                       */
 #define LOAD_TRIES 20 /* when something is lacking at the boot */
 
 /* What init has given us of the time before; -1: nothing. */
@@ -365,7 +368,10 @@ static int move_up(int fd)
 
 static void raise_descriptors(struct rlimit *ret_before)
 {
-    getrlimit(RLIMIT_NOFILE, ret_before);
+    *ret_before = (struct rlimit){FILES_LEAST, FILES_LEAST};
+    if (getrlimit(RLIMIT_NOFILE, ret_before) < 0)
+        LOG(ERROR, "Cannot see how many descriptors there may be", NUMBER("taken", FILES_LEAST),
+            TEXT("error", strerror(errno)));
     struct rlimit raised = {ret_before->rlim_max, ret_before->rlim_max};
     setrlimit(RLIMIT_NOFILE, &raised);
 }

@@ -254,7 +254,7 @@ static int start(struct reader_child *child)
 int reader_begin(struct launcher *launcher, reader_done *on_done)
 {
     if (launcher->reader->stuck >= READER_STUCK_MAX)
-        return -EBUSY;
+        return -EALREADY;
     struct reader_child *child = calloc(1, sizeof *child);
     if (!child)
         return -ENOMEM;

@@ -138,7 +138,7 @@ static void next_round(struct reloads *reloads)
     int failed = reader_begin(reloads->launcher, on_read);
     if (failed)
         on_read(reloads->launcher, NULL,
-                failed == -EBUSY ? "earlier readings hang in the kernel" : strerror(-failed));
+                failed == -EALREADY ? "earlier readings hang in the kernel" : strerror(-failed));
 }
 
 static void on_begin(struct loop_timer *timer)

@@ -241,10 +241,11 @@ static void look_again(struct process *process)
 enum { LEFT_NONE, LEFT_SOME };
 
 /* A cgroup that is gone, or a /proc that is not ours, has nobody to show; that we have no
- * descriptor or memory says nothing. */
+ * descriptor or memory, or may not look, says nothing. */
 static int left_by_error(int error)
 {
-    bool passing = is_shortage(error) || error == -EINTR || error == -EAGAIN || error == -EIO;
+    bool passing = is_shortage(error) || error == -EINTR || error == -EAGAIN || error == -EIO ||
+                   error == -EACCES;
     return passing ? error : LEFT_NONE;
 }
 
