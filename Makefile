@@ -105,7 +105,7 @@ storm: test-build all ## eight clients at once against both builds: SEED=… (th
 	@CONIT_STORM_SEED=$(or $(SEED),0) CONIT_STORM_REQUESTS=$(or $(REQUESTS),10000) \
 		tests/run -j 1 pidns -k test_storm
 
-faults: test-build memory all ## every system call and allocation of ours fails once; goes on where it was ended: FAULTS="--only PATTERN --again"; tests/faults/sweep.py --help
+faults: test-build memory all ## every system call and allocation of ours fails once (some half an hour); goes on where it was ended: FAULTS="--only PATTERN --again"; tests/faults/sweep.py --help
 	@tests/faults/sweep.py $(FAULTS)
 	@CONIT_BUILD=$(CURDIR)/build/memory/flat CONIT_BUILD_KIND=memory tests/faults/sweep.py --allocations $(FAULTS)
 

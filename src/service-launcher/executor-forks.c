@@ -411,6 +411,8 @@ void executor_look_for_main(struct process *process)
     const struct forks *forks = &definition_of(process)->forks;
     if (!process->looking)
         begin_looking(process);
+    if (!process->looking)
+        return; /* what is watched without it would be watched for ever */
     bool empty = tracker_watch(process);
     if (!empty && find_main(process)) {
         executor_ready_settle(process);
