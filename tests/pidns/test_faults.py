@@ -34,7 +34,7 @@ def define_echo(machine):
     """A service that prints `once`, and then what it is told by the function that this returns."""
     fifo = machine.folder / 'words'
     os.mkfifo(fifo)
-    define(machine, 'talks', exec=shell(f'echo once; while read -r word <{fifo}; do echo "$word"; done'))
+    define(machine, 'talks', exec=shell(f'echo once; while :; do read -r word <{fifo} && echo "$word"; done'))
     return lambda word: fifo.write_text(word + '\n')
 
 
