@@ -22,6 +22,7 @@
 #define SMALL_PIPE_FROM  1000 /* above so many services a pipe gets less of the kernel's memory */
 #define SMALL_PIPE_BYTES 16384
 #define LEFT_FREE        8 /* descriptors that no start may take: clients need some to be heard */
+#define TAKEN_LATER      2 /* by each start behind its pipe: its cgroup and its process */
 
 void executor_queue_spawn(struct process *process)
 {
@@ -133,19 +134,28 @@ int executor_open_pipe(struct executor *executor, uint32_t slot)
     return open_again(process->pipe_fd >= 0 ? process->pipe_fd : process->output_fd, O_RDWR);
 }
 
-/* The service's own writing end, from the description that init had kept. */
-static int recover_pipe(struct process *process)
+/* The lowest free numbers are given out: so many are left above one, and none below. `starting`:
+ * others that are about to start. */
+static bool leaves_room(const struct executor *executor, int fd, size_t starting)
 {
-    int fd = open_again(process->pipe_fd, O_WRONLY);
+    return (rlim_t)fd + LEFT_FREE + TAKEN_LATER * (starting + 1) < executor->nofile.rlim_max;
+}
+
+/* The service's own writing end, from the description that init had kept. */
+static int recover_pipe(struct process *process, size_t starting)
+{
+    AUTO_CLOSE int fd = open_again(process->pipe_fd, O_WRONLY);
     if (fd < 0)
         return fd;
-    process->output_fd = fd;
+    if (!leaves_room(process->executor, fd, starting))
+        return -EMFILE;
+    process->output_fd = take_fd(&fd);
     close(process->pipe_fd);
     process->pipe_fd = -1;
     return 0;
 }
 
-static int make_pipe(struct process *process, struct new_pipe *pipe)
+static int make_pipe(struct process *process, size_t starting, struct new_pipe *pipe)
 {
     const struct definition *definition = process_service(process)->definition;
     int fds[2];
@@ -153,8 +163,7 @@ static int make_pipe(struct process *process, struct new_pipe *pipe)
         return -errno;
     AUTO_CLOSE int read_fd = fds[0];
     AUTO_CLOSE int write_fd = fds[1];
-    /* The lowest free numbers are given out: so many are left above it, and none below. */
-    if ((rlim_t)write_fd + LEFT_FREE >= process->executor->nofile.rlim_max)
+    if (!leaves_room(process->executor, write_fd, starting))
         return -EMFILE;
     if (process->executor->slots > SMALL_PIPE_FROM)
         fcntl(write_fd, F_SETPIPE_SZ, SMALL_PIPE_BYTES); /* a bigger one does as well */
@@ -517,9 +526,9 @@ static size_t make_pipes(struct process **batch, size_t *count, struct new_pipe 
         struct process *process = batch[i];
         int failed = 0;
         if (process->output_fd < 0 && process->pipe_fd >= 0)
-            failed = recover_pipe(process);
+            failed = recover_pipe(process, kept);
         else if (process->output_fd < 0) {
-            failed = make_pipe(process, &pipes[made]);
+            failed = make_pipe(process, kept, &pipes[made]);
             made += !failed;
         }
         if (!failed) {

@@ -17,6 +17,7 @@ from harness import DEADLINE, Skip
 PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_GET_SYSCALL_INFO = 24, 0x4206, 0x4207, 0x420e
 PTRACE_DETACH = 17
 TRACESYSGOOD, WALL = 1, 0x40000000
+LOOK_SECONDS = 0.02
 IDLE_SECONDS = 1  # no system call for so long: nothing more is done
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.restype = ctypes.c_long
@@ -52,10 +53,11 @@ def syscall_of(thread):
 @contextlib.contextmanager
 def child_events():
     """Yields a function that waits until something has happened to a child since it was looked last,
-    so many seconds at most: SIGCHLD stays pending until then."""
+    so many seconds at most: SIGCHLD stays pending until then, unless another thread has got it;
+    so it comes back now and then without."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
     try:
-        yield lambda seconds: signal.sigtimedwait([signal.SIGCHLD], max(seconds, 0))
+        yield lambda seconds: signal.sigtimedwait([signal.SIGCHLD], min(max(seconds, 0), LOOK_SECONDS))
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
