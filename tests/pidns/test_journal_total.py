@@ -59,18 +59,23 @@ def test_the_oldest_files_of_all_journals_go_first_and_current_stays():
         os.close(b)
 
 
+def begun(m, name):
+    """When each sealed file was begun: while it is compressed there may be two of one."""
+    return sorted({file.split('.log')[0] for file in sealed(m, name)})
+
+
 def test_another_quota_holds_at_once():
     with machine() as m:
         tell(m, 1 << 30)
         a = printing(m, 0, 'a')
         write_all(a, text(3))
         m.drain()
-        before = sealed(m, 'a')
+        before = begun(m, 'a')
         assert len(before) > 40
         tell(m, LIMIT)
         wait_kept(m)
-        left = sealed(m, 'a')
-        assert left and {name[:23] for name in left} == {name[:23] for name in before[-len(left):]}
+        left = begun(m, 'a')
+        assert left and left == before[-len(left):]
         os.close(a)
 
 
