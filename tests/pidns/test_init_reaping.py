@@ -2,23 +2,8 @@
 import os
 import signal
 
-from harness import FAKE, Machine, children_of, until
-
-
-def fakes(**options):
-    return Machine(launcher=FAKE, journal=FAKE, **options)
-
-
-def zombies(machine):
-    return [pid for pid, (_, state, _) in children_of(machine.pid).items() if state == 'Z']
-
-
-def ended(launcher, count):
-    """The next `count` pairs reported."""
-    pairs = []
-    while len(pairs) < count:
-        pairs += launcher.wait('ENDED')['ended']
-    return pairs
+from harness import until
+from init_faults import ended, fakes, zombies
 
 
 def orphans(peer, count, **options):

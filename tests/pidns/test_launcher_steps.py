@@ -209,17 +209,21 @@ def judge_service_reload(scene, answer, noted, was):
     same(noted, {'reloaded': 1}, 'reloaded once')
 
 
-def judge_signal(scene, answer, noted, was):
+def judge_told(scene, answer, noted, was, how):
     """Where it cannot be known whether it was sent, it is said, and it is not sent again."""
     status, results, _ = answer
     assert look(scene.machine, 't')['pid'] == was['pid']
     if status == 0:
         answered(answer)
-        same(noted, {'got': 1}, 'signalled once')
+        same(noted, {'got': 1}, how)
     else:
         assert 'is not known' in results[0]['reason'], answer
         scene.machine.idle(outer_pid(scene.machine, was['pid']))
         assert noted() in ({}, {'got': 1}), noted()
+
+
+def judge_signal(scene, answer, noted, was):
+    judge_told(scene, answer, noted, was, 'signalled once')
 
 
 def reloaded_by_signal(scene):
@@ -229,16 +233,7 @@ def reloaded_by_signal(scene):
 
 
 def judge_signal_reload(scene, answer, noted, was):
-    """The same; what it is told once, and its journal says it once."""
-    status, results, _ = answer
-    assert look(scene.machine, 't')['pid'] == was['pid']
-    if status == 0:
-        answered(answer)
-        same(noted, {'got': 1}, 'reloaded once')
-    else:
-        assert 'is not known' in results[0]['reason'], answer
-        scene.machine.idle(outer_pid(scene.machine, was['pid']))
-        assert noted() in ({}, {'got': 1}), noted()
+    judge_told(scene, answer, noted, was, 'reloaded once')
 
 
 def crash(scene):
