@@ -44,10 +44,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define FILES_LEAST                                                                                \
-    1024              /* descriptors, where nobody says how many: what the kernel begins with      \
-                       */
-#define LOAD_TRIES 20 /* when something is lacking at the boot */
+/* Descriptors, where nobody says how many there may be: what the kernel begins with. */
+#define FILES_LEAST 1024
+#define LOAD_TRIES  20 /* when something is lacking at the boot */
 
 /* What init has given us of the time before; -1: nothing. */
 static struct {
