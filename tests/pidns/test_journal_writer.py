@@ -287,8 +287,7 @@ def drained_to_quiet(stepper):
 
 def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wakes_up():
     with machine(start=False) as m:
-        m.prefix = ['unshare', '--mount']  # it is woken when somebody mounts something
-        m.start()
+        m.begin_alone()
         outs = {name: m.service(i, name) for i, name in enumerate(('quiet', 'urgent'))}
         os.write(outs['quiet'], b'<3>so that there is a thread that syncs\n')
         m.drain()
@@ -309,8 +308,7 @@ def test_errors_are_synced_before_what_was_printed_earlier_and_then_nothing_wake
 
 def test_a_pipe_that_is_printed_into_without_a_pause_is_large_until_it_is_idle():
     with machine(start=False) as m:
-        m.prefix = ['unshare', '--mount']  # it is woken when somebody mounts something
-        m.start()
+        m.begin_alone()
         out = m.service(0, 'web', quota=(1 << 40, 4, 0, 0, 0))
         other = m.service(1, 'other')
         former = fcntl.fcntl(out, F_GETPIPE_SZ)
@@ -705,9 +703,9 @@ def test_what_was_printed_before_logs_could_be_written_moves_there_when_that_is_
 
 
 def test_a_mount_has_the_journal_look_for_what_is_elsewhere_once_and_not_for_each_service():
-    with machine(start=False) as m:
-        m.prefix = ['unshare', '--mount']
-        m.start()
+    with machine(start=False) as m, machine(start=False) as other:
+        with mounted(other, 'size=16k'):
+            m.begin_alone()
         outs = [m.service(i, f'web-{i}') for i in range(30)]
         for out in outs:
             os.write(out, b'hello\n')
@@ -715,6 +713,7 @@ def test_a_mount_has_the_journal_look_for_what_is_elsewhere_once_and_not_for_eac
         looks = []
         with contextlib.closing(Stepper(m.process)) as stepper:
             drained_to_quiet(stepper)
+            other.logs.rmdir()  # which would take away a mount here, were there a copy
             subprocess.run(['nsenter', '-m', '-t', str(m.process.pid), 'mount', '-t', 'tmpfs', 'none',
                             m.folder], check=True)
             until(lambda: looks.extend(calls_of(stepper, ACCESS)) or looks, 'it looks', deadline=60)
