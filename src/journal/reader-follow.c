@@ -1,13 +1,50 @@
 /* Following a journal across its rotation: it is opened again, and the file that was being read is
  * looked for among what is there now. `current` that was sealed keeps its inode; one that was
- * compressed keeps the time at which it was written last. */
+ * compressed keeps the time at which it was written last. And a file that is read on is looked at
+ * whether it begins as it did: `: >current` leaves it what it was, but for what is in it. */
 #include "journal/folder.h"
 #include "journal/reader-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* ---- a file that is emptied ---------------------------------------------------------------- */
+
+static size_t read_head(struct journal_reader *reader, char head[static JOURNAL_HEAD_BYTES])
+{
+    ssize_t got = 0;
+    if (journal_reader_open_source(reader, reader->file) == 0)
+        got = journal_source_read(&reader->source, head, JOURNAL_HEAD_BYTES, 0);
+    return got > 0 ? (size_t)got : 0;
+}
+
+void journal_reader_note_head(struct journal_reader *reader)
+{
+    reader->head_bytes = read_head(reader, reader->head);
+}
+
+void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes, size_t count)
+{
+    size_t room = JOURNAL_HEAD_BYTES - reader->head_bytes;
+    if (count > room)
+        count = room;
+    memcpy(reader->head + reader->head_bytes, bytes, count);
+    reader->head_bytes += count;
+}
+
+bool journal_reader_was_emptied(struct journal_reader *reader)
+{
+    char head[JOURNAL_HEAD_BYTES];
+    size_t bytes = read_head(reader, head);
+
+    reader->head_due = false;
+    return memcmp(head, reader->head, bytes < reader->head_bytes ? bytes : reader->head_bytes) != 0;
+}
+
+/* ---- other files --------------------------------------------------------------------------- */
 
 static bool is_inode(const struct stat *stat, const struct stat *wanted)
 {
@@ -108,6 +145,11 @@ int journal_reader_refresh(struct journal_reader *reader, const char *folder)
     fresh.literal_bytes = reader->literal_bytes;
     fresh.until_ns = reader->until_ns; /* not since_ns: all that is new is wanted */
     journal_reader_stand(&fresh, place, JOURNAL_PLACE_NEVER);
+    if (r == 0 && place.at) {
+        memcpy(fresh.head, reader->head, reader->head_bytes);
+        fresh.head_bytes = reader->head_bytes;
+        fresh.head_due = true;
+    }
     journal_reader_close(reader);
     *reader = fresh;
     return r;

@@ -35,3 +35,12 @@ int journal_reader_find_time_in(struct journal_reader *reader, size_t file, uint
 /* Whether nothing in the file is that old, by its name and by when it was written last. */
 bool journal_reader_begins_behind(const struct journal_reader *reader, size_t file,
                                   uint64_t until_ns);
+
+/* What the file being read begins with: looked up when it is read from its middle, and else what
+ * was read of it. */
+void journal_reader_note_head(struct journal_reader *reader);
+void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes, size_t count);
+
+/* Whether the file was emptied since, and something else is in it now. One that is only shorter was
+ * cut back by a writer that does the same again. */
+bool journal_reader_was_emptied(struct journal_reader *reader);

@@ -191,6 +191,9 @@ uint64_t journal_reader_written_ns(const struct journal_reader *reader, size_t n
 
 static void stand_at(struct journal_reader *reader, size_t file, off_t at)
 {
+    if (file != reader->file || !at)
+        reader->head_bytes = 0;
+    reader->head_due = false;
     reader->file = file;
     reader->at = at;
     reader->begin = reader->end = 0;
@@ -230,10 +233,14 @@ static ssize_t fill(struct journal_reader *reader)
     size_t room = JOURNAL_BUFFER_BYTES - reader->end;
     if (reader->file == reader->stop.file && (off_t)room > reader->stop.at - reader->at)
         room = reader->at < reader->stop.at ? (size_t)(reader->stop.at - reader->at) : 0;
+    if (reader->whole_lines && !reader->head_bytes && reader->at)
+        journal_reader_note_head(reader);
     ssize_t count =
         journal_source_read(&reader->source, reader->buffer + reader->end, room, reader->at);
     if (count < 0)
         return count;
+    if (reader->whole_lines && reader->at == (off_t)reader->head_bytes)
+        journal_reader_add_to_head(reader, reader->buffer + reader->end, (size_t)count);
     reader->end += (size_t)count;
     reader->at += count;
     return count;
@@ -339,6 +346,21 @@ static bool give_rest(struct journal_reader *reader, struct journal_entry *ret)
     return true;
 }
 
+/* Begins a file again that was emptied. What there was of a line that goes on behind that is an
+ * entry: returns whether there is one. */
+static bool begin_again(struct journal_reader *reader, struct journal_entry *ret)
+{
+    size_t used = reader->end - reader->begin;
+    bool is_entry = false;
+
+    if (used) {
+        give(reader, used, 0, ret);
+        is_entry = reader->in_long || ret->time_ns;
+    }
+    stand_at(reader, reader->file, 0); /* what was given stays in the buffer */
+    return is_entry;
+}
+
 int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret)
 {
     for (;;) {
@@ -367,6 +389,8 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
             reader->in_long = true;
             return 1;
         }
+        if (reader->head_due && journal_reader_was_emptied(reader) && begin_again(reader, ret))
+            return 1;
         ssize_t more = fill(reader);
         if (more < 0)
             return (int)more;
@@ -374,7 +398,9 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
             continue;
         if (give_rest(reader, ret))
             return 1;
-        if (reader->end > reader->begin || !begin_next_file(reader))
+        if (reader->end > reader->begin || !begin_next_file(reader)) {
+            reader->head_due = reader->whole_lines;
             return 0;
+        }
     }
 }

@@ -16,6 +16,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* By so much of its beginning a file is known: the first entry's time, and some of what it says. */
+#define JOURNAL_HEAD_BYTES 64
+
 /* Where an entry begins, or the end of a file. Good while the reader is open. */
 struct journal_place {
     size_t file;
@@ -35,6 +38,9 @@ struct journal_reader {
     struct journal_place stop; /* reading ends there */
     struct journal_second second;
     size_t hit; /* where in the buffer the next `literal` is, `end`: none; SIZE_MAX: unknown */
+    char head[JOURNAL_HEAD_BYTES]; /* with `whole_lines`: what the file being read begins with */
+    size_t head_bytes;             /* 0: not known yet */
+    bool head_due; /* the file's end was met: it may be emptied before more is read */
 
     /* The caller's to set. */
     bool whole_lines;    /* an unfinished line at the end is no entry yet */

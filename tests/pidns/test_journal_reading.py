@@ -350,6 +350,43 @@ def test_following_passes_over_what_the_quota_removed_and_goes_on():
         assert followed.line() == 'three'
 
 
+def test_following_shows_what_comes_after_current_was_emptied():
+    with logs() as l:
+        current = l.logs / 'web/current'
+        l.write('web', b''.join(line(i, f'before {i}') for i in range(100)) + line(100, 'unfin')[:-1])
+        followed = l.follow('web', '-o', 'cat', '-n', '1')
+        assert followed.line() == 'before 99'
+        os.truncate(current, 0)
+        l.write('web', f'{stamp(101)} -info ished\n'.encode() + line(102, 'after'))
+        assert followed.lines(2) == ['unfinished', 'after']
+        os.truncate(current, 0)
+        l.write('web', line(103, 'other'))  # as long as what was there
+        assert followed.line() == 'other'
+        followed.process.send_signal(signal.SIGSTOP)
+        os.truncate(current, 0)
+        l.write('web', b''.join(line(i, f'more {i}') for i in range(104, 300)))
+        leaf = l.seal('web', 104)
+        l.write('web', line(300, 'last'))
+        l.compress('web', leaf)
+        followed.process.send_signal(signal.SIGCONT)
+        assert followed.lines(197) == [f'more {i}' for i in range(104, 300)] + ['last']
+
+
+def test_following_shows_nothing_twice_that_a_killed_journal_takes_back_and_writes_again():
+    with logs() as l:
+        text = b''.join(line(i, f'line {i}') for i in range(100))
+        l.write('web', text)
+        followed = l.follow('web', '-o', 'cat', '-n', '1')
+        assert followed.line() == 'line 99'
+        for kept in len(text) - 200, len(text) - 10, 0:
+            os.truncate(l.logs / 'web/current', kept)
+            until(lambda: is_waiting(followed.process.pid), 'it has seen that')
+            l.write('web', text[kept:])
+            until(lambda: is_waiting(followed.process.pid), 'it has seen that, too')
+        l.write('web', line(100, 'next'))
+        assert followed.line() == 'next'
+
+
 def test_following_all_finds_services_that_appear_and_merges_what_is_there():
     with logs() as l:
         l.write('one', line(0, 'a'))
