@@ -88,6 +88,7 @@ COVERAGE_SWEEP = CONIT_BUILD=$(CURDIR)/build/coverage/flat CONIT_BUILD_KIND=cove
 coverage-build: all build/coverage/build.ninja
 	@$(NINJA) -C build/coverage -j $(JOBS) --quiet
 	@scripts/collect build/coverage/flat build/coverage
+	@touch build/coverage/flat/* # also those that did not change: of this very text
 build/coverage/build.ninja: | needs
 	CC=clang $(MESON) setup build/coverage -Dtests=true -Dbuildtype=debug -Doptimization=1 \
 		-Dc_args="-fprofile-instr-generate=$(COUNTERS)/%m%c.profraw -fcoverage-mapping -fno-inline -fprofile-update=atomic -mllvm -runtime-counter-relocation" \
