@@ -89,8 +89,8 @@ static int sort_names(struct names *names)
         const struct checked *service = &names->list[i];
         const struct definition *definition = service->definition;
         names->sorted[names->sorted_count++] = (struct checked_name){service->name, (uint32_t)i};
-        if (strcmp(service->name, service->source->name) != 0 && service->template == NOBODY)
-            names->sorted[names->sorted_count++] = /* a template's, beside its example's */
+        if (service->kind == CHECKED_TEMPLATE && strcmp(service->name, service->source->name) != 0)
+            names->sorted[names->sorted_count++] = /* its own, beside its example's */
                 (struct checked_name){service->source->name, (uint32_t)i};
         for (names_t name = definition ? definition->provides : NULL; name && *name; name++)
             names->sorted[names->sorted_count++] = (struct checked_name){*name, (uint32_t)i};
@@ -173,10 +173,9 @@ static const char *nearest(const struct names *names, const char *name)
 static uint32_t find_template(const struct names *names, const char *name)
 {
     char template[SERVICE_NAME_MAX_BYTES + 1];
-    uint32_t found = service_name_template(name, template) && find_any(names, name, true) == NOBODY
-                         ? find(names, template)
-                         : NOBODY;
-    return found != NOBODY && names->list[found].kind == CHECKED_TEMPLATE ? found : NOBODY;
+    return service_name_template(name, template) && find_any(names, name, true) == NOBODY
+               ? find(names, template)
+               : NOBODY;
 }
 
 /* ---- keys that hold names ------------------------------------------------------------------- */
@@ -211,13 +210,14 @@ void names_place(const struct source *source, const char *key, size_t index, uns
     *ret_line = *ret_column = 0;
     if (nodes_parse(&text, &arena, 1, &root, &errors) == 0 && root && root->kind == NODE_MAPPING)
         for (node = root->first; node; node = node->next) {
-            if (!node->key || strcmp(node->key->text, key) != 0)
+            if (strcmp(node->key->text, key) != 0)
                 continue;
-            const struct node *item = node->kind == NODE_LIST ? node->first : node;
-            while (index-- && item && item->next && node->kind == NODE_LIST)
-                item = item->next;
-            *ret_line = item ? item->line : node->line;
-            *ret_column = item ? item->column : node->column;
+            const struct node *item = node;
+            if (node->kind == NODE_LIST && node->first)
+                for (item = node->first; index && item->next; index--)
+                    item = item->next;
+            *ret_line = item->line;
+            *ret_column = item->column;
             break;
         }
     arena_finish(&arena);
