@@ -32,7 +32,9 @@ static bool keep(struct parse *p, const char *text, size_t length, const char **
     if (length == 0)
         return true;
     *field = arena_copy(p->arena, text, length);
-    return *field || parse_no_memory(p);
+    if (!*field)
+        return parse_no_memory(p);
+    return true;
 }
 
 /* The user's entry in *ret; one with only a uid when a number has none. */

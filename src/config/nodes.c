@@ -42,6 +42,12 @@ __attribute__((format(printf, 4, 5))) static int note(struct reader *r, unsigned
     return --r->errors_left ? -EINVAL : -E2BIG;
 }
 
+/* The error to be noted next is one behind which reading cannot go on. */
+static void make_last(struct reader *r)
+{
+    r->errors_left = 1;
+}
+
 static unsigned line_of(yaml_mark_t mark)
 {
     return (unsigned)mark.line + 1;
@@ -164,15 +170,17 @@ static const struct hint hints[] = {
 static int note_syntax(struct reader *r)
 {
     const yaml_parser_t *parser = &r->parser;
-    const char *problem = parser->problem ? parser->problem : "it cannot be read";
+    const char *problem = parser->problem;
 
-    if (parser->error == YAML_MEMORY_ERROR)
+    /* When memory is lacking libyaml names no problem, and in a tag's handle not that error either.
+     */
+    if (!problem)
         return -ENOMEM;
     for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++) {
         if (strncmp(problem, hints[i].problem, strlen(hints[i].problem)) != 0)
             continue;
         yaml_mark_t mark = parser->problem_mark;
-        if (hints[i].at_context && parser->context)
+        if (hints[i].at_context)
             mark = parser->context_mark;
         return note(r, line_of(mark), column_of(mark), "%s", hints[i].message);
     }
@@ -192,9 +200,8 @@ static int read_event(struct reader *r)
 {
     drop_event(r);
     if (!yaml_parser_parse(&r->parser, &r->event)) {
-        int failed = note_syntax(r);
-        /* libyaml cannot go on after an error of its own. */
-        return failed == -EINVAL ? -E2BIG : failed;
+        make_last(r);
+        return note_syntax(r);
     }
     r->has_event = true;
     return 0;
@@ -283,9 +290,9 @@ static int check_key(struct reader *r, const struct node *mapping, const struct 
     if (key->kind != NODE_TEXT) {
         failed = note(r, key->line, key->column, "a key has to be a text: write 'key: value'");
     } else if (mapping->count >= MAPPING_MAX) {
-        failed = note(r, key->line, key->column,
-                      "this mapping has more than %d entries, which is too many", MAPPING_MAX);
-        return failed == -ENOMEM ? failed : -E2BIG;
+        make_last(r);
+        return note(r, key->line, key->column,
+                    "this mapping has more than %d entries, which is too many", MAPPING_MAX);
     } else if ((other = find_entry(mapping, key))) {
         failed = note(r, key->line, key->column,
                       "'%.60s' stands here for the second time, first in line %u: keep one",
@@ -346,10 +353,10 @@ static int read_list_or_mapping(struct reader *r, struct node *node)
         return failed;
     node->kind = list ? NODE_LIST : NODE_MAPPING;
     if (r->depth == DEPTH_MAX) {
-        failed = note(r, node->line, node->column,
-                      "lists and mappings are nested more than %d deep here, which no key needs",
-                      DEPTH_MAX);
-        return failed == -ENOMEM ? failed : -E2BIG;
+        make_last(r);
+        return note(r, node->line, node->column,
+                    "lists and mappings are nested more than %d deep here, which no key needs",
+                    DEPTH_MAX);
     }
     r->depth++;
     failed = read_entries(r, node, list ? YAML_SEQUENCE_END_EVENT : YAML_MAPPING_END_EVENT);
@@ -376,9 +383,9 @@ static int refuse_alias(struct reader *r, struct node *node)
 static int read_node(struct reader *r, struct node **ret)
 {
     if (++r->node_count > NODES_MAX) {
-        int failed = note(r, line_of(r->event.start_mark), column_of(r->event.start_mark),
-                          "the file holds more than %d values, which is too many", NODES_MAX);
-        return failed == -ENOMEM ? failed : -E2BIG;
+        make_last(r);
+        return note(r, line_of(r->event.start_mark), column_of(r->event.start_mark),
+                    "the file holds more than %d values, which is too many", NODES_MAX);
     }
     struct node *node = arena_take(r->arena, sizeof *node);
     if (!node)

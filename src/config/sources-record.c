@@ -116,7 +116,7 @@ static int write_at(int fd, const char *bytes, size_t count, off_t at)
 int sources_write(int fd, const struct source *sources, size_t count)
 {
     size_t size = record_size(sources, count);
-    if (size > RECORD_MAX || count > UINT32_MAX)
+    if (size > RECORD_MAX) /* before there are too many for the count */
         return -EFBIG;
     AUTO_FREE char *record = calloc(1, size);
     if (!record)

@@ -195,16 +195,15 @@ static const char *find_percent(const struct parse *p, char c, size_t *ret_lengt
 static bool bad_percent(struct parse *p, const struct node *node, size_t index, char c)
 {
     /* Splitting a text into words keeps each '%', in order, so the count finds it again. */
-    const char *at = strchr(node->text, '%');
-    while (at && index--)
-        at = strchr(at + 1, '%');
-    size_t place = at ? (size_t)(at - node->text) : 0;
+    size_t place = strcspn(node->text, "%");
+    while (index--)
+        place += 1 + strcspn(node->text + place + 1, "%");
     if (c == 'i')
         return parse_error_inside(p, node, place,
                                   "'%%i' is the instance of a template, and '%s' is none: remove "
                                   "it, or write '%%%%i' for the two characters",
                                   p->source->name);
-    if (c > ' ' && c < 0x7f)
+    if (c > ' ' && c != 0x7f)
         return parse_error_inside(p, node, place,
                                   "'%%%c' stands for nothing: write '%%%%' for a percent sign; "
                                   "%%n is the service's name",
@@ -270,8 +269,10 @@ char *value_expand(struct parse *p, const struct node *node, const char *text, s
 bool parse_check_path(struct parse *p, const char *key, const struct node *node, const char *path)
 {
     size_t length = strlen(path);
-    return length < PATH_MAX || parse_error(p, node, "'%s' has %zu bytes, and a path at most %d",
-                                            key, length, PATH_MAX - 1);
+    if (length < PATH_MAX)
+        return true;
+    return parse_error(p, node, "'%s' has %zu bytes, and a path at most %d", key, length,
+                       PATH_MAX - 1);
 }
 
 bool value_path(struct parse *p, const char *key, const struct node *value, void *field)
@@ -443,7 +444,7 @@ bool value_command(struct parse *p, const char *key, const struct node *value, v
                                    "kernel does not take",
                                    key, WORD_MAX_BYTES);
     }
-    if (!words.list || !words.list[0] || !words.list[0][0])
+    if (!words.list[0] || !words.list[0][0])
         return parse_error(p, value, "'%s' names no program: write '%s: /bin/program'", key, key);
     *(argv_t *)field = words.list;
     return true;

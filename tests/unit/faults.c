@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <regex.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
@@ -58,6 +59,10 @@ static bool fails(const char *name, unsigned kind)
 #define CALL(type, name, parameters, arguments)                                                    \
     WRAP(FAULT_CALLS, type, name, (type)-1, parameters, arguments)
 
+/* Without an error: as at the end of a file. */
+#define READ(name, parameters, arguments)                                                          \
+    WRAP(FAULT_CALLS, ssize_t, name, now.error ? -1 : 0, parameters, arguments)
+
 /* Here nobody loses power, and a disk would take minutes. */
 #define SYNC(name)                                                                                 \
     int __wrap_##name(int fd); /* NOLINT */                                                        \
@@ -72,9 +77,11 @@ MEMORY(realloc, (void *old, size_t bytes), (old, bytes))
 MEMORY(reallocarray, (void *old, size_t count, size_t bytes), (old, count, bytes))
 WRAP(FAULT_MEMORY, char *, strdup, NULL, (const char *text), (text))
 WRAP(FAULT_MEMORY, char *, strndup, NULL, (const char *text, size_t bytes), (text, bytes))
-CALL(ssize_t, read, (int fd, void *bytes, size_t count), (fd, bytes, count))
+WRAP(FAULT_MEMORY, int, regcomp, REG_ESPACE, (regex_t * to, const char *expression, int flags),
+     (to, expression, flags))
+READ(read, (int fd, void *bytes, size_t count), (fd, bytes, count))
 CALL(ssize_t, write, (int fd, const void *bytes, size_t count), (fd, bytes, count))
-CALL(ssize_t, pread64, (int fd, void *bytes, size_t count, off_t at), (fd, bytes, count, at))
+READ(pread64, (int fd, void *bytes, size_t count, off_t at), (fd, bytes, count, at))
 CALL(ssize_t, pwrite64, (int fd, const void *bytes, size_t count, off_t at), (fd, bytes, count, at))
 CALL(ssize_t, writev, (int fd, const struct iovec *pieces, int count), (fd, pieces, count))
 CALL(int, fstat64, (int fd, struct stat *about), (fd, about))

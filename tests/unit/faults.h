@@ -25,8 +25,9 @@ enum fault_kind {
 };
 
 /* Runs `attempt` without a fault, and then once for each call that it makes between faults_begin()
- * and faults_end(), in which that one fails with `error`. Each attempt has to leave as many
- * descriptors open as there were. Returns how many calls have failed in turn. */
+ * and faults_end(), in which that one fails with `error` (0, for read and pread64 alone: as at
+ * the end of a file). Each attempt has to leave as many descriptors open as there were. Returns how
+ * many calls have failed in turn. */
 size_t fault_each(unsigned kind, int error, void (*attempt)(void));
 
 /* The same for calls of that name alone, as the linker knows it ("openat64"). */
