@@ -13,17 +13,18 @@
 
 /* ---- a file that is emptied ---------------------------------------------------------------- */
 
-static size_t read_head(struct journal_reader *reader, char head[static JOURNAL_HEAD_BYTES])
+static size_t read_head(struct journal_reader *reader, size_t file,
+                        char head[static JOURNAL_HEAD_BYTES])
 {
     ssize_t got = 0;
-    if (journal_reader_open_source(reader, reader->file) == 0)
+    if (journal_reader_open_source(reader, file) == 0)
         got = journal_source_read(&reader->source, head, JOURNAL_HEAD_BYTES, 0);
     return got > 0 ? (size_t)got : 0;
 }
 
 void journal_reader_note_head(struct journal_reader *reader)
 {
-    reader->head_bytes = read_head(reader, reader->head);
+    reader->head_bytes = read_head(reader, reader->file, reader->head);
 }
 
 void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes, size_t count)
@@ -38,10 +39,38 @@ void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes
 bool journal_reader_was_emptied(struct journal_reader *reader)
 {
     char head[JOURNAL_HEAD_BYTES];
-    size_t bytes = read_head(reader, head);
+    size_t bytes = read_head(reader, reader->file, head);
 
     reader->head_due = false;
     return memcmp(head, reader->head, bytes < reader->head_bytes ? bytes : reader->head_bytes) != 0;
+}
+
+/* ---- a journal that was away --------------------------------------------------------------- */
+
+struct journal_bookmark journal_reader_mark(const struct journal_reader *reader)
+{
+    struct journal_bookmark mark = {.head_bytes = reader->head_bytes,
+                                    .at = journal_reader_place(reader).at};
+    memcpy(mark.head, reader->head, sizeof mark.head);
+    return mark;
+}
+
+int journal_reader_go_on(struct journal_reader *reader, const struct journal_bookmark *mark)
+{
+    char head[JOURNAL_HEAD_BYTES];
+
+    if (mark->head_bytes < JOURNAL_TIME_BYTES)
+        return 0;
+    for (size_t file = reader->file_count; file-- > 0;) {
+        if (read_head(reader, file, head) < mark->head_bytes ||
+            memcmp(head, mark->head, mark->head_bytes) != 0)
+            continue;
+        journal_reader_stand(reader, (struct journal_place){file, mark->at}, reader->stop);
+        memcpy(reader->head, mark->head, sizeof reader->head);
+        reader->head_bytes = mark->head_bytes;
+        return 1;
+    }
+    return 0;
 }
 
 /* ---- other files --------------------------------------------------------------------------- */

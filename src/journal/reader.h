@@ -105,6 +105,18 @@ int journal_reader_find_end(struct journal_reader *reader, uint64_t until_ns,
 
 /* ---- following ----------------------------------------------------------------------------- */
 
+/* Where a reader stood, by what the file begins with: found again in a journal that was away, as on
+ * a file system that is mounted again. */
+struct journal_bookmark {
+    char head[JOURNAL_HEAD_BYTES];
+    size_t head_bytes; /* 0: nowhere */
+    off_t at;
+};
+struct journal_bookmark journal_reader_mark(const struct journal_reader *reader);
+
+/* Stands there. Returns 1, 0 when there is no such file (all is as it was), or -errno. */
+int journal_reader_go_on(struct journal_reader *reader, const struct journal_bookmark *mark);
+
 /* Looks for files that have come since, in the folder that was opened, by its path; to be called at
  * the end. What was read stays read. Returns 0; 1 when the file that was read is not there any
  * more, so that what comes next begins with another file; -ENOENT when there is none any more; or

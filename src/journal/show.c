@@ -169,7 +169,7 @@ int journal_show_short(struct buffer *out, const char *service, const struct jou
         failed = buffer_append(out, prefix + begin, JOURNAL_TIME_BYTES + 1 - begin);
         begin = JOURNAL_TIME_BYTES;
         if (!failed)
-            failed = put(out, service);
+            failed = journal_show_escaped(out, service, strlen(service)); /* a folder's name */
     }
     if (!failed)
         failed = buffer_append(out, prefix + begin, bytes - begin);

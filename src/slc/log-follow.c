@@ -7,11 +7,13 @@
 #include "slc/slc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define JOURNAL_EVENTS                                                                             \
@@ -67,6 +69,7 @@ static int watch_above(struct log_follow *follow, const char *folder)
 /* Watches the source's folder, or what is above it. Returns 0 or -errno. */
 static int watch_source(struct log_follow *follow, struct log_source *source)
 {
+    struct stat now = {0};
     int r = add_watch(follow, source->folder, WATCH_JOURNAL, source);
 
     if (r == -ENOENT || r == -ENOTDIR) {
@@ -80,6 +83,10 @@ static int watch_source(struct log_follow *follow, struct log_source *source)
         slc_complain("journal", "the kernel watches no more folders: raise the sysctl "
                                 "fs.inotify.max_user_watches");
         follow->full = true;
+    }
+    if (r > 0 && stat(source->folder, &now) == 0) {
+        source->device = now.st_dev;
+        source->inode = now.st_ino;
     }
     return r == -ENOSPC || r == -EACCES || r == -EPERM || r > 0 ? 0 : r;
 }
@@ -111,7 +118,7 @@ static int watch_missing(struct log_follow *follow)
             continue;
         r = watch_source(follow, source);
         source->changed = source->is_open;
-        source->look = source->watched;
+        source->look = source->watched || source->is_open;
     }
     return r < 0 ? r : 0;
 }
@@ -120,29 +127,18 @@ int log_follow_begin(struct log_follow *follow, struct log_merge *merge)
 {
     follow->merge = merge;
     follow->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    follow->mounts = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     return follow->inotify < 0 ? -errno : watch_missing(follow);
 }
 
 /* ---- what has happened ---------------------------------------------------------------------- */
 
-/* What was below RUNTIME/log is moved below LOGS: it comes again there. */
-static void note_move(struct log_follow *follow, const struct log_source *gone)
-{
-    struct log_merge *merge = follow->merge;
-
-    for (size_t i = 0; gone->is_stopgap && i < merge->all_count; i++)
-        if (!merge->all[i]->is_stopgap && !strcmp(merge->all[i]->name, gone->name))
-            merge->all[i]->moved_ns = gone->time_ns;
-}
-
 static void drop_watch(struct log_follow *follow, size_t at)
 {
     struct log_source *source = follow->watches[at].source;
 
-    if (source) {
-        note_move(follow, source);
+    if (source)
         source->watched = false;
-    }
     follow->watches[at] = follow->watches[--follow->watch_count];
 }
 
@@ -165,8 +161,6 @@ static bool take_event(struct log_follow *follow, const struct inotify_event *ev
             watch->source->look = true;
             watch->source->changed |= (event->mask & ~(uint32_t)IN_MODIFY) != 0;
         }
-        if (watch->source && is_current && (event->mask & (IN_DELETE | IN_MOVED_FROM)))
-            note_move(follow, watch->source);
         folders |= watch->kind == WATCH_ABOVE || (event->mask & IN_IGNORED);
         if (event->mask & IN_IGNORED)
             drop_watch(follow, i);
@@ -176,12 +170,41 @@ static bool take_event(struct log_follow *follow, const struct inotify_event *ev
     return folders;
 }
 
+/* Something was mounted or unmounted, of which inotify tells nothing above the mount point: stops
+ * watching what is not in its place any more. */
+static void drop_covered(struct log_follow *follow)
+{
+    struct stat now;
+
+    for (size_t i = follow->watch_count; i-- > 0;) {
+        const struct log_source *source = follow->watches[i].source;
+        int number = follow->watches[i].number;
+        if (!source || (stat(source->folder, &now) == 0 && now.st_dev == source->device &&
+                        now.st_ino == source->inode))
+            continue;
+        drop_watch(follow, i);
+        inotify_rm_watch(follow->inotify, number);
+    }
+}
+
+/* Whether mounts have changed since this was asked last: the kernel tells each change once. */
+static bool mounts_have_changed(struct log_follow *follow)
+{
+    struct pollfd fd = {.fd = follow->mounts, .events = POLLPRI};
+    bool changed = follow->mounts_changed || (poll(&fd, 1, 0) > 0 && fd.revents);
+
+    follow->mounts_changed = false;
+    return changed;
+}
+
 static int read_events(struct log_follow *follow)
 {
     char bytes[16384] __attribute__((aligned(__alignof__(struct inotify_event))));
-    bool folders = false;
+    bool folders = mounts_have_changed(follow);
     ssize_t got;
 
+    if (folders)
+        drop_covered(follow);
     while ((got = read(follow->inotify, bytes, sizeof bytes)) > 0)
         for (ssize_t at = 0; at < got;) {
             const struct inotify_event *event = (const struct inotify_event *)(bytes + at);
@@ -215,10 +238,12 @@ int log_follow_look(struct log_follow *follow)
 int log_follow_wait(struct log_follow *follow)
 {
     struct pollfd fds[] = {{.fd = follow->inotify, .events = POLLIN},
-                           {.fd = STDOUT_FILENO, .events = 0}}; /* its end is told all the same */
+                           {.fd = STDOUT_FILENO, .events = 0}, /* its end is told all the same */
+                           {.fd = follow->mounts, .events = POLLPRI}};
 
-    if (poll(fds, 2, -1) < 0)
+    if (poll(fds, 3, -1) < 0)
         return errno == EINTR ? 1 : -errno;
+    follow->mounts_changed |= fds[2].revents != 0;
     return !(fds[1].revents & (POLLERR | POLLHUP | POLLNVAL));
 }
 
@@ -227,5 +252,7 @@ void log_follow_finish(struct log_follow *follow)
     free(follow->watches);
     if (follow->inotify >= 0)
         close(follow->inotify);
+    if (follow->mounts >= 0)
+        close(follow->mounts);
     *follow = LOG_FOLLOW_NONE;
 }

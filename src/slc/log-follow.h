@@ -1,4 +1,5 @@
-/* Following journals: inotify says which folders have changed. */
+/* Following journals: inotify says which folders have changed, and the kernel when something was
+ * mounted, which may have put other folders in their place. */
 #pragma once
 
 #include "slc/log-merge.h"
@@ -17,12 +18,14 @@ struct log_follow {
     const char
         *roots[2]; /* LOGS and RUNTIME/log: new folders in them count; NULL: named ones only */
     int inotify;
+    int mounts; /* /proc/self/mountinfo; -1: it is not there */
+    bool mounts_changed;
     struct log_watch *watches;
     size_t watch_count;
     bool full; /* the kernel takes no more watches, which was said */
 };
 
-#define LOG_FOLLOW_NONE ((struct log_follow){.inotify = -1})
+#define LOG_FOLLOW_NONE ((struct log_follow){.inotify = -1, .mounts = -1})
 
 /* Begins to watch what is in the merge, before any of it is opened. 0 or -errno. */
 int log_follow_begin(struct log_follow *follow, struct log_merge *merge);

@@ -14,12 +14,36 @@
     2 /* sources, as one service has: of many others the threads would be too many */
 #define BACK_MOST (1ull << 22) /* entries that are gone back over at once */
 
+/* Has each source of a name know the one of them that is a stopgap. 0 or -ENOMEM. */
+static int know_stopgap(struct log_merge *merge, struct log_source *source)
+{
+    json_t *indices = json_object_get(merge->named, source->name), *index;
+    size_t i;
+
+    if (!indices) {
+        indices = json_array();
+        if (json_object_set_new_nocheck(merge->named, source->name, indices) < 0) /* any bytes */
+            return -ENOMEM;
+    }
+    json_array_foreach(indices, i, index)
+    {
+        struct log_source *other = merge->all[json_integer_value(index)];
+        if (source->is_stopgap)
+            other->stopgap = source;
+        else if (other->is_stopgap)
+            source->stopgap = other;
+    }
+    return json_array_append_new(indices, json_integer((json_int_t)source->index)) < 0 ? -ENOMEM
+                                                                                       : 0;
+}
+
 int log_merge_add(struct log_merge *merge, const char *name, const char *folder, bool is_stopgap)
 {
     struct log_source **all, **heap;
     struct log_source *source;
 
-    if (!merge->known && !(merge->known = json_object()))
+    if ((!merge->known && !(merge->known = json_object())) ||
+        (!merge->named && !(merge->named = json_object())))
         return -ENOMEM;
     if (json_object_get(merge->known, folder))
         return -EEXIST;
@@ -37,12 +61,12 @@ int log_merge_add(struct log_merge *merge, const char *name, const char *folder,
         free(source);
         return -ENOMEM;
     }
-    json_object_set_new(merge->known, folder, json_true());
+    json_object_set_new_nocheck(merge->known, folder, json_true());
     source->is_stopgap = is_stopgap;
     source->stop = JOURNAL_PLACE_NEVER;
     source->index = merge->all_count;
     merge->all[merge->all_count++] = source;
-    return 0;
+    return know_stopgap(merge, source);
 }
 
 int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap)
@@ -66,11 +90,23 @@ int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap
     return r;
 }
 
+/* Goes on where it was in a file that was away. 0 or -errno. */
+static int find_again(struct log_source *source)
+{
+    int r = 0;
+    for (size_t i = 0; i < sizeof source->marks / sizeof *source->marks && r == 0; i++)
+        r = journal_reader_go_on(&source->reader, &source->marks[i]);
+    return r < 0 ? r : 0;
+}
+
 int log_merge_open(struct log_merge *merge, struct log_source *source)
 {
     bool whole;
-    int failed = source->is_open ? 0 : journal_reader_open(&source->reader, source->folder);
+    int failed;
 
+    if (source->is_open)
+        return 0;
+    failed = journal_reader_open(&source->reader, source->folder);
     if (failed)
         return failed;
     source->is_open = true;
@@ -81,14 +117,21 @@ int log_merge_open(struct log_merge *merge, struct log_source *source)
     if (merge->filter.matcher)
         source->reader.literal =
             matcher_literal(merge->filter.matcher, &source->reader.literal_bytes, &whole);
-    return 0;
+    return find_again(source);
 }
 
 /* ---- the heap ------------------------------------------------------------------------------- */
 
-static bool is_before(const struct log_source *a, const struct log_source *b)
+static bool is_before(const struct log_merge *merge, const struct log_source *a,
+                      const struct log_source *b)
 {
-    return a->time_ns < b->time_ns || (a->time_ns == b->time_ns && a->index < b->index);
+    if (a->time_ns != b->time_ns)
+        return a->time_ns < b->time_ns;
+    /* A journal goes on in the stopgap. But followed, what is in both has to be seen there first.
+     */
+    if (a->is_stopgap != b->is_stopgap)
+        return merge->follow ? a->is_stopgap : b->is_stopgap;
+    return a->index < b->index;
 }
 
 static void swap(struct log_merge *merge, size_t a, size_t b)
@@ -103,7 +146,7 @@ static void sink(struct log_merge *merge, size_t at)
     for (;;) {
         size_t least = at;
         for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < merge->count; child++)
-            if (is_before(merge->heap[child], merge->heap[least]))
+            if (is_before(merge, merge->heap[child], merge->heap[least]))
                 least = child;
         if (least == at)
             return;
@@ -118,21 +161,31 @@ static void push(struct log_merge *merge, struct log_source *source)
 
     merge->heap[at] = source;
     source->in_heap = true;
-    for (; at && is_before(merge->heap[at], merge->heap[(at - 1) / 2]); at = (at - 1) / 2)
+    for (; at && is_before(merge, merge->heap[at], merge->heap[(at - 1) / 2]); at = (at - 1) / 2)
         swap(merge, at, (at - 1) / 2);
 }
 
 /* ---- one source ----------------------------------------------------------------------------- */
 
-/* What was read below RUNTIME/log already comes again, once, where it was moved to. */
-static bool came_before(struct log_source *source)
+/* Looks at which files there are now. Returns 1, 0 when there is none any more, or -errno. */
+static int refresh(struct log_source *source)
 {
-    if (!source->moved_ns)
-        return false;
-    if (source->time_ns <= source->moved_ns)
-        return true;
-    source->moved_ns = 0;
-    return false;
+    struct journal_bookmark before = journal_reader_mark(&source->reader);
+    int r = journal_reader_refresh(&source->reader, source->folder);
+
+    source->changed = false;
+    if ((r == 1 || r == -ENOENT) && before.head_bytes) {
+        source->marks[1] = source->marks[0];
+        source->marks[0] = before;
+    }
+    if (r == -ENOENT) {
+        journal_reader_close(&source->reader);
+        source->is_open = false;
+        return 0;
+    }
+    if (r > 0)
+        r = find_again(source);
+    return r < 0 ? r : 1;
 }
 
 /* Reads the source's next entry that counts. Returns 1, 0 at its end, or -errno. */
@@ -142,25 +195,26 @@ static int advance(const struct log_merge *merge, struct log_source *source)
         int r = journal_joiner_next(&source->joiner, &source->reader, &source->entry);
         if (r < 0)
             return r;
-        if (r == 0 && !source->changed)
-            return 0;
-        if (r == 0) {
-            source->changed = false;
-            r = journal_reader_refresh(&source->reader, source->folder);
-            if (r == -ENOENT) { /* whatever comes there later is new */
-                journal_reader_close(&source->reader);
-                source->is_open = false;
-            }
-            if (r < 0)
-                return r == -ENOENT ? 0 : r;
+        if (r == 0 && source->changed && (r = refresh(source)) > 0)
             continue;
-        }
+        if (r <= 0)
+            return r;
         if (source->entry.time_ns)
             source->time_ns = source->entry.time_ns;
-        if (log_filter_takes(&merge->filter, &source->entry, source->time_ns) &&
-            !came_before(source))
+        if (log_filter_takes(&merge->filter, &source->entry, source->time_ns))
             return 1;
     }
+}
+
+/* The same, to be handed out. */
+static int advance_to_show(const struct log_merge *merge, struct log_source *source)
+{
+    int r = advance(merge, source);
+    if (r > 0 && merge->follow && source->is_stopgap) {
+        int failed = log_moved_note(&source->moved, &source->entry);
+        r = failed ? failed : r;
+    }
+    return r;
 }
 
 static void stand(struct log_source *source, struct journal_place from, struct journal_place stop)
@@ -242,9 +296,11 @@ static int begin_source(struct log_merge *merge, struct log_source *source)
     int r;
 
     stand(source, source->from, source->stop);
-    r = advance(merge, source);
+    r = advance_to_show(merge, source);
     if (r > 0)
         push(merge, source);
+    if (r > 0 && (source->from.file || source->from.at))
+        source->begun_ns = source->time_ns;
     return r;
 }
 
@@ -272,26 +328,68 @@ int log_merge_begin(struct log_merge *merge, uint64_t most)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+/* Whether the first source's entry was shown already where it was before it was moved. What is
+ * there and was not looked at is read first, and may be the first one then. 1, 0 or -errno. */
+static int was_shown(struct log_merge *merge, struct log_source *source)
+{
+    struct log_source *stopgap = source->stopgap;
+
+    if (stopgap->is_open && !stopgap->in_heap) {
+        int r = log_merge_look_again(merge, stopgap);
+        if (r < 0 || merge->heap[0] != source)
+            return r;
+    }
+    if (log_moved_take(&stopgap->moved, &source->entry)) {
+        stopgap->begun_ns = 0;
+        return 1;
+    }
+    if (merge->live && source->time_ns <= stopgap->begun_ns)
+        return 1;
+    if (!stopgap->is_open && source->time_ns > stopgap->time_ns) /* all of it has come again */
+        log_moved_finish(&stopgap->moved);
+    return 0;
+}
+
+/* Goes on to the next entry of the source whose entry is the oldest. 0 or -errno. */
+static int pass_over(struct log_merge *merge)
+{
+    struct log_source *first = merge->heap[0];
+    int r = advance_to_show(merge, first);
+
+    if (r < 0)
+        return r;
+    if (r == 0) {
+        first->in_heap = false;
+        merge->heap[0] = merge->heap[--merge->count];
+    }
+    sink(merge, 0);
+    return 0;
+}
+
 int log_merge_next(struct log_merge *merge, const char **ret_name, const struct journal_entry **ret)
 {
-    if (merge->taken) {
+    int r = merge->taken ? pass_over(merge) : 0;
+
+    merge->taken = merge->taken && r < 0;
+    while (r == 0 && merge->count) {
         struct log_source *first = merge->heap[0];
-        int r = advance(merge, first);
-        if (r < 0)
-            return r;
-        if (r == 0) {
-            first->in_heap = false;
-            merge->heap[0] = merge->heap[--merge->count];
+        if (merge->follow && first->stopgap) {
+            r = was_shown(merge, first);
+            if (r > 0)
+                r = pass_over(merge);
+            else if (r == 0 && merge->heap[0] == first)
+                merge->taken = true;
+        } else {
+            merge->taken = true;
         }
-        sink(merge, 0);
-        merge->taken = false;
+        if (merge->taken) {
+            *ret_name = first->name;
+            *ret = &first->entry;
+            return 1;
+        }
     }
-    if (!merge->count)
-        return 0;
-    merge->taken = true;
-    *ret_name = merge->heap[0]->name;
-    *ret = &merge->heap[0]->entry;
-    return 1;
+    merge->live |= r == 0;
+    return r;
 }
 
 int log_merge_look_again(struct log_merge *merge, struct log_source *source)
@@ -305,7 +403,7 @@ int log_merge_look_again(struct log_merge *merge, struct log_source *source)
         if (r < 0)
             return r == -ENOENT ? 0 : r;
     }
-    r = advance(merge, source);
+    r = advance_to_show(merge, source);
     if (r > 0)
         push(merge, source);
     return r < 0 ? r : 0;
@@ -315,6 +413,7 @@ void log_merge_finish(struct log_merge *merge)
 {
     for (size_t i = 0; i < merge->all_count; i++) {
         journal_joiner_finish(&merge->all[i]->joiner);
+        log_moved_finish(&merge->all[i]->moved);
         journal_reader_close(&merge->all[i]->reader);
         free(merge->all[i]->name);
         free(merge->all[i]->folder);
@@ -323,5 +422,6 @@ void log_merge_finish(struct log_merge *merge)
     free(merge->all);
     free(merge->heap);
     json_decref(merge->known);
+    json_decref(merge->named);
     *merge = (struct log_merge){0};
 }

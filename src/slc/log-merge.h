@@ -9,6 +9,7 @@
 
 #include "journal/joiner.h"
 #include "slc/log-filter.h"
+#include "slc/log-moved.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,17 +20,25 @@
  * where it is while LOGS cannot be written. */
 struct log_source {
     char *name, *folder;
-    bool is_stopgap; /* below RUNTIME/log: what is in it is moved below LOGS later */
-    size_t index;    /* the how manyth it was added */
+    bool is_stopgap;            /* below RUNTIME/log: what is in it is moved below LOGS later */
+    struct log_source *stopgap; /* of one that is none: the same service's; NULL: it has none */
+    size_t index;               /* the how manyth it was added */
     bool is_open, in_heap;
     bool watched, look; /* following: its folder is watched; there may be more */
+    dev_t device;       /* the folder that is watched */
+    ino_t inode;
     bool changed; /* there may be other files now: to be looked at when this one is at its end */
     struct journal_reader reader;
     struct journal_joiner joiner;
     struct journal_entry entry; /* the next one */
     uint64_t time_ns;           /* its time, or that of the last one that had any */
-    uint64_t moved_ns; /* following: up to this it was read in another folder; 0: nothing */
     struct journal_place from, stop;
+
+    /* Following. */
+    struct log_moved moved; /* of a stopgap: what was shown, and has not come again */
+    uint64_t
+        begun_ns; /* of a stopgap: what is not newer may be there, too, and was not wanted; 0 */
+    struct journal_bookmark marks[2]; /* where it was before it went away, the last one first */
 };
 
 struct log_merge {
@@ -40,7 +49,9 @@ struct log_merge {
     struct log_source **all;
     size_t all_count;
     json_t *known; /* the folders, as members of an object */
+    json_t *named; /* name → the indices of its sources */
     bool taken;    /* the first source's entry was handed out */
+    bool live;     /* following: what was there at the beginning was handed out */
 };
 
 /* Adds the journal of a service in this folder, which need not be there yet. Returns 0, -EEXIST

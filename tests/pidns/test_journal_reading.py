@@ -293,6 +293,18 @@ def test_journals_begun_in_the_runtime_folder_are_merged_by_time():
         assert l.cat('web') == ['old', 'between', 'new']
         assert l.cat() == ['old', 'between', 'early', 'new']
         assert l.cat('-n', '2') == ['early', 'new']
+        # What is read of a pipe at once has one time, and goes on there.
+        l.write('web', line(200, 'first'))
+        l.write('web', line(200, 'then'), top=l.runtime / 'log')
+        assert l.cat('web')[-2:] == ['first', 'then']
+
+
+def test_folders_of_any_name_are_read():
+    with logs() as l:
+        for name in 'web', os.fsdecode(b'\xff\xfe'), 'a b', '\x1b[2J':
+            l.write(name, line(0, 'text'))
+        assert l.cat() == ['text'] * 4
+        assert b'\x1b' not in l.read()
 
 
 def test_a_pipe_gets_bytes_with_cat_and_escapes_otherwise_and_json_both():
@@ -385,6 +397,114 @@ def test_following_shows_nothing_twice_that_a_killed_journal_takes_back_and_writ
             until(lambda: is_waiting(followed.process.pid), 'it has seen that, too')
         l.write('web', line(100, 'next'))
         assert followed.line() == 'next'
+
+
+def moved_below_logs(l, name):
+    """As service-journal does it: what is in RUNTIME/log is appended, and then removed there."""
+    there = l.runtime / 'log' / name / 'current'
+    data = there.read_bytes()
+    for at in range(0, len(data), 64):  # which need not be at once
+        l.write(name, data[at:at + 64])
+        yield
+    there.unlink()
+    there.parent.rmdir()
+    yield
+
+
+def is_at_rest(followed):
+    until(lambda: is_waiting(followed.process.pid), 'it waits')
+
+
+def test_following_shows_what_is_begun_in_the_runtime_folder_once_and_in_its_order_when_it_is_moved():
+    stopgap = lambda l: l.runtime / 'log'
+    for stopped in True, False:
+        with logs() as l:
+            n = iter(range(1000000))
+            # What is read of a pipe at once has one time.
+            some = lambda count: b''.join(line(i // 4, f'{i}') for _, i in zip(range(count), n))
+            l.write('web', some(8))
+            followed = l.follow('web', '-o', 'cat')
+            assert followed.lines(8) == [str(i) for i in range(8)]
+            shown = 8
+            for _ in range(3):
+                l.write('web', some(20), top=stopgap(l))
+                assert followed.lines(20) == [str(i) for i in range(shown, shown + 20)]
+                if stopped:
+                    followed.process.send_signal(signal.SIGSTOP)
+                    l.write('web', some(20), top=stopgap(l))
+                for _ in moved_below_logs(l, 'web'):
+                    if not stopped:
+                        is_at_rest(followed)
+                l.write('web', some(8))
+                if stopped:  # and away again, before it has seen any of that
+                    l.write('web', some(4), top=stopgap(l))
+                    followed.process.send_signal(signal.SIGCONT)
+                l.write('web', some(4), top=stopgap(l) if stopped else None)
+                end = shown + (56 if stopped else 32)
+                wanted = [str(i) for i in range(shown + 20, end)]
+                found = followed.lines(len(wanted))
+                assert found == wanted, (found, wanted)
+                shown = end
+
+
+def test_following_that_begins_with_the_newest_of_the_runtime_folder_shows_the_others_not_later():
+    with logs() as l:
+        l.write('web', b''.join(line(0, f'old {i}') for i in range(100)))
+        l.write('web', b''.join(line(1, f'{i}') for i in range(100)), top=l.runtime / 'log')
+        followed = l.follow('web', '-o', 'cat', '-n', '2')
+        assert followed.lines(2) == ['98', '99']
+        for _ in moved_below_logs(l, 'web'):
+            is_at_rest(followed)
+        l.write('web', line(1, 'next'))
+        assert followed.line() == 'next'
+
+
+def test_following_goes_on_where_it_was_when_the_logs_are_away_for_a_while():
+    with logs() as l:
+        l.write('web', b''.join(line(i, f'{i}') for i in range(20)))
+        for names in ['web'], []:
+            followed = l.follow('-o', 'cat', '-n', '1', *names)
+            last = int(followed.line())
+            l.logs.rename(l.top / 'away')
+            l.write('web', line(last + 1, f'{last + 1}'), top=l.runtime / 'log')
+            assert followed.line() == f'{last + 1}'
+            (l.top / 'away').rename(l.logs)
+            for _ in moved_below_logs(l, 'web'):
+                is_at_rest(followed)
+            l.write('web', line(last + 2, f'{last + 2}'))
+            assert followed.line() == f'{last + 2}'
+
+
+def test_following_sees_that_the_logs_were_mounted_and_unmounted():
+    """A mount tells inotify nothing: what is in its place is another folder from then on."""
+    with logs() as l:
+        l.write('web', b''.join(line(i, f'{i}') for i in range(20)))
+        inner = l.top / 'inner'
+        inner.mkdir()
+        with contextlib.ExitStack() as stack:
+            holder = stack.enter_context(subprocess.Popen(
+                ['unshare', '-m', 'sh', '-c', 'echo; exec cat'], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE))
+            stack.callback(holder.kill)
+            assert holder.stdout.readline() == b'\n'
+            inside = ['nsenter', '-m', '-t', str(holder.pid), '--']
+            run = lambda *words: subprocess.run([*inside, *words], check=True, timeout=DEADLINE)
+            write = lambda text: subprocess.run(
+                [*inside, 'sh', '-c', f'mkdir -p {l.logs}/web; exec cat >>{l.logs}/web/current'],
+                input=text, check=True, timeout=DEADLINE)
+            for names in ['web'], []:
+                command = l.command
+                l.command = lambda *arguments, command=command: [*inside, *command(*arguments)]
+                followed = l.follow('-o', 'cat', '-n', '1', *names)
+                l.command = command
+                last = int(followed.line())
+                is_at_rest(followed)
+                run('mount', '-t', 'tmpfs', 'none', str(l.logs))
+                write(line(last + 1, f'{last + 1}'))
+                assert followed.line() == f'{last + 1}'
+                run('umount', '-l', str(l.logs))
+                write(line(last + 2, f'{last + 2}'))
+                assert followed.line() == f'{last + 2}'
 
 
 def test_following_all_finds_services_that_appear_and_merges_what_is_there():
