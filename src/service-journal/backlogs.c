@@ -64,9 +64,10 @@ int backlogs_open(struct backlogs *backlogs, int fd)
 {
     struct stat stat;
     *backlogs = (struct backlogs){.fd = fd};
-    int seals = fcntl(fd, F_GET_SEALS), failed = 0;
+    int seals = fcntl(fd, F_GET_SEALS);
+    int failed = seals < 0 || fstat(fd, &stat) < 0 ? -errno : 0;
     /* A page that the file does not have would be a SIGBUS later. */
-    if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &stat) < 0 || stat.st_size != ALL_BYTES)
+    if (!failed && ((seals & SEALS) != SEALS || stat.st_size != ALL_BYTES))
         failed = -EPROTO;
     if (!failed)
         failed = map(backlogs);

@@ -41,11 +41,11 @@ int counts_create(struct counts *counts)
 int counts_open(struct counts *counts, int fd)
 {
     struct stat stat;
-    int seals = fcntl(fd, F_GET_SEALS), failed = 0;
+    int seals = fcntl(fd, F_GET_SEALS);
+    int failed = seals < 0 || fstat(fd, &stat) < 0 ? -errno : 0;
     *counts = COUNTS_NONE;
     /* A page that the file does not have would be a SIGBUS later. */
-    if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &stat) < 0 ||
-        stat.st_size != (off_t)COUNTS_BYTES)
+    if (!failed && ((seals & SEALS) != SEALS || stat.st_size != (off_t)COUNTS_BYTES))
         failed = -EPROTO;
     if (!failed)
         failed = map(counts, fd);

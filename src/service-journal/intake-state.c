@@ -53,7 +53,9 @@ int intake_state_open(struct intake_state **ret, int fd)
     struct intake_state *state = NULL;
     struct stat stat;
     /* A page that the file does not have would be a SIGBUS later. */
-    int failed = fstat(fd, &stat) < 0 || stat.st_size != sizeof *state ? -EPROTO : map(&state, fd);
+    int failed = fstat(fd, &stat) < 0            ? -errno
+                 : stat.st_size != sizeof *state ? -EPROTO
+                                                 : map(&state, fd);
     close(fd);
     if (failed || !state)
         return failed;

@@ -20,33 +20,31 @@ void intake_init(struct intake *intake, struct journal *journal, bool container)
     journal->intake = intake;
 }
 
-static bool hold_feed(struct intake *intake, uint32_t id, int fd)
+static int hold_feed(struct intake *intake, uint32_t id, int fd)
 {
     void *grown = realloc(intake->held, (intake->held_count + 1) * sizeof *intake->held);
     if (!grown) {
         close(fd);
-        return true;
+        return -ENOMEM;
     }
     intake->held = grown;
     intake->held[intake->held_count++] = (struct held_feed){id, fd};
-    return true;
+    return 1;
 }
 
-bool intake_take_held(struct intake *intake, uint32_t key, int fd)
+int intake_take_held(struct intake *intake, uint32_t key, int fd)
 {
     uint32_t id;
     if (feed_is_key(key, &id))
         return hold_feed(intake, id, fd);
     if (key == KEY_JOURNAL_DEV_LOG && intake->socket < 0) {
         intake->socket = fd;
-        return true;
+        return 1;
     }
     if (key != KEY_JOURNAL_INTAKE || intake->state)
-        return false;
+        return 0;
     int failed = intake_state_open(&intake->state, fd);
-    if (failed)
-        LOG(WARNING, "What was known of /dev/log is not ours", TEXT("error", strerror(-failed)));
-    return true;
+    return failed ? failed : 1;
 }
 
 static int make_state(struct intake *intake)

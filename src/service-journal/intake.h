@@ -23,9 +23,10 @@ struct intake {
 
 void intake_init(struct intake *intake, struct journal *journal, bool container);
 
-/* What init has held for a journal before this one. Returns whether it was the intake's; then `fd`
- * is taken. */
-bool intake_take_held(struct intake *intake, uint32_t key, int fd);
+/* What init has held for a journal before this one. Returns 1 when it was the intake's, 0 when it
+ * was not, or -errno: it was, and cannot be used (-EPROTO: it is none of ours). Unless 0 `fd` is
+ * taken. */
+int intake_take_held(struct intake *intake, uint32_t key, int fd);
 
 /* Takes the pipes back that another journal had: once the services are known, and before the first
  * pipe is read. */

@@ -240,6 +240,33 @@ static void take_backlogs(int fd)
         LOG(WARNING, "The journal's backlogs are not ours", TEXT("error", strerror(-failed)));
 }
 
+/* Without it a line that the former journal was in the middle of is lost. */
+static void take_spool(int fd)
+{
+    int failed = spool_open(&program.journal.spool, fd);
+    end_if_short("spool", failed);
+    if (failed)
+        LOG(WARNING, "The journal's spool is not ours", TEXT("error", strerror(-failed)));
+}
+
+static void take_counts(int fd)
+{
+    int failed = counts_open(&program.journal.counts, fd);
+    end_if_short("counts", failed);
+    if (failed)
+        LOG(WARNING, "What was counted of services is not ours", TEXT("error", strerror(-failed)));
+}
+
+/* Returns whether it was the intake's. */
+static bool take_intake(uint32_t key, int fd)
+{
+    int taken = intake_take_held(&program.intake, key, fd);
+    end_if_short("intake", taken);
+    if (taken < 0)
+        LOG(WARNING, "What was known of /dev/log is not ours", TEXT("error", strerror(-taken)));
+    return taken != 0;
+}
+
 static void take_pipe(uint32_t id, int fd)
 {
     void *grown = NULL;
@@ -265,14 +292,14 @@ static void take_held(const struct hand_over_message *message, const int *fds, s
         else if (key == KEY_JOURNAL_STATE && !program.has_state)
             take_state(fds[i]);
         else if (key == KEY_JOURNAL_SPOOL && program.journal.spool.fd < 0)
-            spool_open(&program.journal.spool, fds[i]);
+            take_spool(fds[i]);
         else if (key == KEY_JOURNAL_COUNTS && program.journal.counts.fd < 0)
-            counts_open(&program.journal.counts, fds[i]);
+            take_counts(fds[i]);
         else if (key == KEY_JOURNAL_QUEUE && !program.has_queue)
             take_queue(fds[i]);
         else if (key == KEY_JOURNAL_BACKLOGS && program.journal.backlogs.fd < 0)
             take_backlogs(fds[i]);
-        else if (intake_take_held(&program.intake, key, fds[i]))
+        else if (take_intake(key, fds[i]))
             continue;
         else if (key >= KEY_SERVICE_FIRST && key < KEY_READY_FIRST)
             take_pipe(key - KEY_SERVICE_FIRST, fds[i]);

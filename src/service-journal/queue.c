@@ -67,8 +67,9 @@ int queue_open(struct queue *queue, int fd)
 {
     struct stat stat;
     *queue = (struct queue){.fd = fd};
-    int failed =
-        fstat(fd, &stat) < 0 || stat.st_size != HEADER_BYTES + QUEUE_BYTES ? -EPROTO : map(queue);
+    int failed = fstat(fd, &stat) < 0                         ? -errno
+                 : stat.st_size != HEADER_BYTES + QUEUE_BYTES ? -EPROTO
+                                                              : map(queue);
     if (!failed && (queue->header->magic != MAGIC || queue->header->version != VERSION ||
                     queue->header->ring_bytes != QUEUE_BYTES ||
                     queue_head(queue) - queue_tail(queue) > QUEUE_BYTES ||

@@ -37,11 +37,10 @@ int spool_open(struct spool *spool, int fd)
 {
     struct stat stat;
     *spool = (struct spool){.fd = -1};
-    if (fstat(fd, &stat) < 0 || stat.st_size != SPOOL_BYTES) {
+    int failed = fstat(fd, &stat) < 0 ? -errno : stat.st_size != SPOOL_BYTES ? -EPROTO : 0;
+    if (failed)
         close(fd);
-        return -EPROTO;
-    }
-    return map(spool, fd);
+    return failed ? failed : map(spool, fd);
 }
 
 ssize_t spool_take(struct spool *spool, int pipe_fd, size_t most)

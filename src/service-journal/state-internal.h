@@ -63,6 +63,10 @@ _Static_assert(JOURNAL_LINK_TEXT_BYTES <= FOLDER_BYTES, "a folder has its place"
 
 extern const struct layout journal_state_layout;
 
+/* Reads or writes all of it. 0; -EPROTO, -ENOSPC: there is less; or -errno. */
+int journal_state_get(int fd, void *into, size_t count, off_t at);
+int journal_state_put(int fd, const void *bytes, size_t count, off_t at);
+
 /* Fills an empty state with what another journal has left in one of another layout. Returns 0, or
  * -EPROTO: this one cannot read it; or -errno. */
 int journal_state_move(struct journal_state *state, int from_fd, const struct layout_told *told);

@@ -108,20 +108,14 @@ static int move_at(const struct move *move, enum part part, uint64_t at, void *t
     static char entry[ENTRY_MOST];
     const struct layout_field *bad;
     size_t bytes = move->told->parts[part].bytes;
-    if (bytes > sizeof entry || pread(move->from_fd, entry, bytes, (off_t)at) != (ssize_t)bytes)
-        return -EPROTO;
-    return layout_move(&move->plan, part, entry, target, &bad);
+    int failed =
+        bytes > sizeof entry ? -EPROTO : journal_state_get(move->from_fd, entry, bytes, (off_t)at);
+    return failed ? failed : layout_move(&move->plan, part, entry, target, &bad);
 }
 
 static uint64_t place_of(const struct move *move, enum part part, uint32_t number)
 {
     return move->told->parts[part].at + (uint64_t)number * move->told->parts[part].bytes;
-}
-
-static int put(int fd, const void *bytes, size_t count, off_t at)
-{
-    ssize_t done = pwrite(fd, bytes, count, at);
-    return done == (ssize_t)count ? 0 : done < 0 ? -errno : -ENOSPC;
 }
 
 static int move_match(const struct move *move, uint32_t id)
@@ -135,7 +129,8 @@ static int move_match(const struct move *move, uint32_t id)
                          &match.lines[half]);
     if (failed || !match.match.valid)
         return failed;
-    return put(move->state->fd, &match, sizeof match, MATCHES_AT + (off_t)id * MATCH_BYTES);
+    return journal_state_put(move->state->fd, &match, sizeof match,
+                             MATCHES_AT + (off_t)id * MATCH_BYTES);
 }
 
 static int move_slot(const struct move *move, uint32_t slot)
@@ -148,14 +143,17 @@ static int move_slot(const struct move *move, uint32_t slot)
     if (failed || record.valid == RECORD_NONE)
         return failed;
     if (record.folder_bytes >= sizeof folder ||
-        record.folder_bytes > move->told->parts[FOLDER].bytes ||
-        pread(move->from_fd, folder, record.folder_bytes, (off_t)place_of(move, FOLDER, slot)) !=
-            (ssize_t)record.folder_bytes)
+        record.folder_bytes > move->told->parts[FOLDER].bytes)
         return -EPROTO;
-    failed = put(move->state->fd, folder, sizeof folder, FOLDERS_AT + (off_t)slot * FOLDER_BYTES);
+    if (record.folder_bytes)
+        failed = journal_state_get(move->from_fd, folder, record.folder_bytes,
+                                   (off_t)place_of(move, FOLDER, slot));
     if (!failed)
-        failed =
-            put(move->state->fd, &record, sizeof record, RECORDS_AT + (off_t)slot * RECORD_BYTES);
+        failed = journal_state_put(move->state->fd, folder, sizeof folder,
+                                   FOLDERS_AT + (off_t)slot * FOLDER_BYTES);
+    if (!failed)
+        failed = journal_state_put(move->state->fd, &record, sizeof record,
+                                   RECORDS_AT + (off_t)slot * RECORD_BYTES);
     return failed ? failed : move_match(move, record.id);
 }
 

@@ -56,7 +56,7 @@ int journal_state_create(struct journal_state *state)
     return failed;
 }
 
-static int get(int fd, void *into, size_t count, off_t at)
+int journal_state_get(int fd, void *into, size_t count, off_t at)
 {
     ssize_t got = pread(fd, into, count, at);
     return got == (ssize_t)count ? 0 : got < 0 ? -errno : -EPROTO;
@@ -70,11 +70,11 @@ static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours, bool 
     struct stat stat;
     if (fstat(fd, &stat) < 0)
         return -errno;
-    int failed = get(fd, &header, sizeof header, 0);
+    int failed = journal_state_get(fd, &header, sizeof header, 0);
     if (!failed && (header.magic != MAGIC || header.version < FIRST_TOLD))
         failed = -EPROTO;
     if (!failed)
-        failed = get(fd, page, sizeof page, LAYOUT_AT);
+        failed = journal_state_get(fd, page, sizeof page, LAYOUT_AT);
     if (failed)
         return failed;
     if (layout_get(page, sizeof page, ret) < 0 || ret->least_reader > VERSION)
@@ -175,14 +175,15 @@ int journal_state_read(const struct journal_state *state, uint32_t slot,
     struct record record;
     if (slot >= journal_state_slots(state))
         return -ENOENT;
-    int failed = get(state->fd, &record, sizeof record, record_at(slot));
+    int failed = journal_state_get(state->fd, &record, sizeof record, record_at(slot));
     if (failed)
         return failed;
     if (record.valid == RECORD_NONE || record.valid > RECORD_ENDING ||
         record.folder_bytes >= sizeof ret->folder || !memchr(record.name, 0, sizeof record.name))
         return -ENOENT;
     if (record.folder_bytes &&
-        (failed = get(state->fd, ret->folder, record.folder_bytes, folder_at(slot))) < 0)
+        (failed = journal_state_get(state->fd, ret->folder, record.folder_bytes, folder_at(slot))) <
+            0)
         return failed;
     ret->folder[record.folder_bytes] = 0;
     ret->id = record.id;
@@ -193,7 +194,7 @@ int journal_state_read(const struct journal_state *state, uint32_t slot,
     return 0;
 }
 
-static int put(int fd, const void *bytes, size_t count, off_t at)
+int journal_state_put(int fd, const void *bytes, size_t count, off_t at)
 {
     ssize_t done = pwrite(fd, bytes, count, at);
     return done == (ssize_t)count ? 0 : done < 0 ? -errno : -ENOSPC;
@@ -201,7 +202,7 @@ static int put(int fd, const void *bytes, size_t count, off_t at)
 
 static int put_valid(struct journal_state *state, uint32_t slot, uint32_t valid)
 {
-    return put(state->fd, &valid, sizeof valid, record_at(slot));
+    return journal_state_put(state->fd, &valid, sizeof valid, record_at(slot));
 }
 
 int journal_state_write(struct journal_state *state, uint32_t slot,
@@ -218,10 +219,10 @@ int journal_state_write(struct journal_state *state, uint32_t slot,
     memcpy(record.name, from->name, sizeof record.name);
     int failed = 0;
     if (record.folder_bytes)
-        failed = put(state->fd, from->folder, record.folder_bytes, folder_at(slot));
+        failed = journal_state_put(state->fd, from->folder, record.folder_bytes, folder_at(slot));
     /* One system call, and within a page: a kill finds the old one or the new one. */
     if (!failed)
-        failed = put(state->fd, &record, sizeof record, record_at(slot));
+        failed = journal_state_put(state->fd, &record, sizeof record, record_at(slot));
     if (!failed && slot >= state->header->slots)
         state->header->slots = slot + 1;
     return failed;
@@ -261,12 +262,12 @@ int journal_state_write_match(struct journal_state *state, uint32_t id,
         return -ENOENT;
     int failed = journal_state_clear_match(state, id);
     for (size_t half = 0; half < 2 && !failed; half++)
-        failed =
-            put(state->fd, &none, offsetof(struct journal_state_line, text), line_at(id, half));
+        failed = journal_state_put(state->fd, &none, offsetof(struct journal_state_line, text),
+                                   line_at(id, half));
     written.valid = 0;
     if (!failed)
-        failed = put(state->fd, &written, sizeof written, match_at(id));
-    return failed ? failed : put(state->fd, &valid, sizeof valid, match_at(id));
+        failed = journal_state_put(state->fd, &written, sizeof written, match_at(id));
+    return failed ? failed : journal_state_put(state->fd, &valid, sizeof valid, match_at(id));
 }
 
 bool journal_state_read_match(const struct journal_state *state, uint32_t id,
@@ -279,8 +280,8 @@ bool journal_state_read_match(const struct journal_state *state, uint32_t id,
 int journal_state_set_matched(struct journal_state *state, uint32_t id)
 {
     const uint32_t matched = 1;
-    return put(state->fd, &matched, sizeof matched,
-               match_at(id) + (off_t)offsetof(struct journal_state_match, matched));
+    return journal_state_put(state->fd, &matched, sizeof matched,
+                             match_at(id) + (off_t)offsetof(struct journal_state_match, matched));
 }
 
 int journal_state_clear_match(struct journal_state *state, uint32_t id)
@@ -288,7 +289,7 @@ int journal_state_clear_match(struct journal_state *state, uint32_t id)
     const uint32_t valid = 0;
     if (id >= IDS_MAX)
         return 0;
-    return put(state->fd, &valid, sizeof valid, match_at(id));
+    return journal_state_put(state->fd, &valid, sizeof valid, match_at(id));
 }
 
 /* Reads the heads of both halves. */
@@ -315,8 +316,9 @@ int journal_state_write_line(struct journal_state *state, uint32_t id,
     size_t half = blocks[0] == written.block   ? 0
                   : blocks[1] == written.block ? 1
                                                : blocks[0] > blocks[1];
-    int failed = put(state->fd, line->text, line->used, line_at(id, half) + (off_t)head);
-    return failed ? failed : put(state->fd, &written, head, line_at(id, half));
+    int failed =
+        journal_state_put(state->fd, line->text, line->used, line_at(id, half) + (off_t)head);
+    return failed ? failed : journal_state_put(state->fd, &written, head, line_at(id, half));
 }
 
 bool journal_state_read_line(const struct journal_state *state, uint32_t id,
