@@ -214,21 +214,28 @@ static void ask_again(struct connection *connection, const struct varlink_call *
 }
 
 /* FNV-1a, over the method and what it is given. */
-static uint64_t hash_text(uint64_t hash, const char *text)
+static uint64_t hash_bytes(uint64_t hash, const char *bytes, size_t count)
 {
-    do
-        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
-    while (*text++);
+    for (size_t i = 0; i < count; i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * 0x100000001b3u;
     return hash;
 }
 
+static int on_text(const char *bytes, size_t count, void *hash)
+{
+    *(uint64_t *)hash = hash_bytes(*(uint64_t *)hash, bytes, count);
+    return 0;
+}
+
+/* Not by json_dumps(), which without memory for a key leaves it out of its text, and says nothing.
+ */
 static int hash_of(const struct varlink_call *call, uint64_t *ret)
 {
-    char *parameters = json_dumps(call->parameters, JSON_SORT_KEYS | JSON_COMPACT);
-    if (call->parameters && !parameters)
+    uint64_t hash = hash_bytes(0xcbf29ce484222325u, call->method, strlen(call->method) + 1);
+    if (call->parameters &&
+        json_dump_callback(call->parameters, on_text, &hash, JSON_SORT_KEYS | JSON_COMPACT) < 0)
         return -ENOMEM;
-    *ret = hash_text(hash_text(0xcbf29ce484222325u, call->method), parameters ? parameters : "");
-    free(parameters);
+    *ret = hash_bytes(hash, "", 1);
     return 0;
 }
 

@@ -54,6 +54,8 @@ struct reload_request *launcher_reload(struct launcher *l, bool dry_run, bool st
     reload_dry = dry_run;
     reload_start = start;
     reload_asked = malloc(sizeof *reload_asked);
+    if (!reload_asked)
+        return NULL;
     *reload_asked = (struct reload_request){.on_done = on_done, .context = context};
     loop_set_timer(&l->loop, &reload_timer, 1, on_reload_time);
     return reload_asked;
@@ -149,6 +151,12 @@ static void on_changed(void *context, struct service *service, enum service_stat
 
 static char socket_path[64];
 static struct request_store requests;
+#define TRIES 2
+/* What a launcher that was killed has left with init, for each that tries to take it up. */
+static struct {
+    int requests, listener;
+} held[TRIES];
+static size_t tried;
 
 /* Both the fake kernel and the launcher have the manager inside them: it moves. */
 static void move_manager(struct manager *to, struct manager *from)
@@ -159,7 +167,7 @@ static void move_manager(struct manager *to, struct manager *from)
         list_append(&to->requests, link);
 }
 
-static void serve(void)
+static int make_listener(void)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -170,19 +178,46 @@ static void serve(void)
     CHECK_NUMBER(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
     CHECK_NUMBER(chmod(socket_path, 0666), 0);
     CHECK_NUMBER(listen(fd, 4096), 0);
-    CHECK_NUMBER(control_create(&launcher, fd, &launcher.control), 0);
+    return fd;
+}
+
+void kill_launcher(void)
+{
+    held[0].requests = fcntl(requests.fd, F_DUPFD_CLOEXEC, 3);
+    control_destroy(launcher.control);
+    launcher.control = NULL;
+    request_store_finish(&requests);
+    held[0].listener = make_listener();
+    for (size_t i = 1; i < TRIES; i++) {
+        held[i].requests = fcntl(held[0].requests, F_DUPFD_CLOEXEC, 3);
+        held[i].listener = fcntl(held[0].listener, F_DUPFD_CLOEXEC, 3);
+    }
+    tried = 0;
+}
+
+int take_up(void)
+{
+    bool moved;
+    int failed = request_store_open(&requests, held[tried].requests, &moved);
+    CHECK(failed || !moved);
+    if (failed)
+        close(held[tried].listener);
+    else
+        failed = control_create(&launcher, held[tried].listener, &launcher.control);
+    if (failed)
+        request_store_finish(&requests);
+    tried++;
+    for (; !failed && tried < TRIES; tried++) {
+        close(held[tried].requests);
+        close(held[tried].listener);
+    }
+    return failed;
 }
 
 void begin_again(void)
 {
-    int fd = fcntl(requests.fd, F_DUPFD_CLOEXEC, 3);
-
-    control_destroy(launcher.control);
-    request_store_finish(&requests);
-    bool moved;
-    CHECK_NUMBER(request_store_open(&requests, fd, &moved), 0);
-    CHECK(!moved);
-    serve();
+    kill_launcher();
+    CHECK_NUMBER(take_up(), 0);
 }
 
 void begin(void)
@@ -201,7 +236,7 @@ void begin(void)
     CHECK_NUMBER(loop_init(&launcher.loop), 0);
     CHECK_NUMBER(request_store_create(&requests), 0);
     launcher.requests = &requests;
-    serve();
+    CHECK_NUMBER(control_create(&launcher, make_listener(), &launcher.control), 0);
 }
 
 void end(void)

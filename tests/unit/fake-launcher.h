@@ -38,6 +38,10 @@ void end(void);
  * Services, and what the manager wants of them, stay as they are. */
 void begin_again(void);
 
+/* The two halves of that. The second one returns 0, or -errno: then it may be tried once more. */
+void kill_launcher(void);
+int take_up(void);
+
 /* Lets the services come to where they are going. */
 void run_services(void);
 

@@ -119,6 +119,8 @@ CALL(int, socket, (int domain, int type, int protocol), (domain, type, protocol)
 CALL(int, connect, (int fd, const struct sockaddr *to, socklen_t bytes), (fd, to, bytes))
 CALL(int, bind, (int fd, const struct sockaddr *to, socklen_t bytes), (fd, to, bytes))
 CALL(int, listen, (int fd, int count), (fd, count))
+CALL(int, accept4, (int fd, struct sockaddr *from, socklen_t *bytes, int flags),
+     (fd, from, bytes, flags))
 CALL(int, setsockopt, (int fd, int level, int name, const void *value, socklen_t bytes),
      (fd, level, name, value, bytes))
 CALL(int, getsockopt, (int fd, int level, int name, void *value, socklen_t *bytes),
