@@ -55,6 +55,8 @@ ssize_t journal_reader_piece(struct journal_reader *reader, off_t from, size_t c
                                           from + (off_t)used);
         if (got < 0)
             return got;
+        if (reader->source.loss)
+            journal_reader_note_loss(reader, from + (off_t)used, (size_t)got);
         if (got == 0)
             break;
         used += (size_t)got;

@@ -20,6 +20,9 @@ struct journal_reader_file {
 /* Makes this file the one that is open. One that is gone is empty. Returns 0 or -errno. */
 int journal_reader_open_source(struct journal_reader *reader, size_t number);
 
+/* Notes that what was read last of the file that is open is in place of what cannot be. */
+void journal_reader_note_loss(struct journal_reader *reader, off_t from, size_t count);
+
 /* When this file was written last, by the clock as it was then; UINT64_MAX: not known. */
 uint64_t journal_reader_written_ns(const struct journal_reader *reader, size_t number);
 

@@ -125,6 +125,7 @@ void journal_reader_close(struct journal_reader *reader)
     if (reader->folder >= 0)
         close(reader->folder);
     free(reader->files);
+    free(reader->losses);
     free(reader->buffer);
     *reader = READER_NONE;
 }
@@ -239,6 +240,8 @@ static ssize_t fill(struct journal_reader *reader)
         journal_source_read(&reader->source, reader->buffer + reader->end, room, reader->at);
     if (count < 0)
         return count;
+    if (reader->source.loss)
+        journal_reader_note_loss(reader, reader->at, (size_t)count);
     if (reader->whole_lines && reader->at == (off_t)reader->head_bytes)
         journal_reader_add_to_head(reader, reader->buffer + reader->end, (size_t)count);
     reader->end += (size_t)count;

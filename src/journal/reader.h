@@ -8,6 +8,7 @@
  * disk. */
 #pragma once
 
+#include "journal/folder.h"
 #include "journal/format.h"
 #include "journal/source.h"
 
@@ -40,6 +41,8 @@ struct journal_reader {
     size_t hit; /* where in the buffer the next `literal` is, `end`: none; SIZE_MAX: unknown */
     char head[JOURNAL_HEAD_BYTES]; /* with `whole_lines`: what the file being read begins with */
     size_t head_bytes;             /* 0: not known yet */
+    struct journal_loss *losses;   /* what of the files could not be read, as it was met */
+    size_t loss_count;
     bool head_due; /* the file's end was met: it may be emptied before more is read */
 
     /* The caller's to set. */
@@ -102,6 +105,21 @@ int journal_reader_find_time(struct journal_reader *reader, uint64_t since_ns,
 /* The same from the other side: a place behind which everything is newer than `until_ns`. */
 int journal_reader_find_end(struct journal_reader *reader, uint64_t until_ns,
                             struct journal_place *ret);
+
+/* ---- what cannot be read ------------------------------------------------------------------- */
+
+struct journal_loss {
+    enum journal_loss_kind kind;
+    size_t file;
+    off_t from, until; /* of the file's text; the same where nobody knows how much it was */
+};
+
+/* When what is missing was written: not before *ret_from_ns, nor after *ret_until_ns (0, and
+ * UINT64_MAX: not known). `name` is the file's. The reader stands where it did, or at the end of
+ * what it could read after an error. */
+void journal_reader_describe_loss(struct journal_reader *reader, const struct journal_loss *loss,
+                                  char name[static JOURNAL_SEALED_BYTES], uint64_t *ret_from_ns,
+                                  uint64_t *ret_until_ns);
 
 /* ---- following ----------------------------------------------------------------------------- */
 

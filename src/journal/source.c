@@ -2,10 +2,8 @@
  * table is checked against the file, and each frame against the table. */
 #include "journal/source.h"
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "journal/ahead.h"
 #include "journal/seek-table.h"
-#include "journal/stream.h"
 
 #include <errno.h>
 #include <string.h>
@@ -125,16 +123,16 @@ void journal_source_close(struct journal_source *source)
     source->fd = -1;
 }
 
-/* What stands in place of a frame: the same number of bytes. */
+/* What stands in place of a frame that cannot be decompressed: nothing but line ends, which no
+ * frame has, for nobody writes an empty line. */
 static void put_damaged(char *text, size_t bytes)
 {
-    char line[80];
-    text_format(line, sizeof line, "\ndamaged: %zu bytes of this file cannot be decompressed\n",
-                bytes);
     memset(text, '\n', bytes);
-    if (bytes >= strlen(line))
-        /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): text has a length */
-        memcpy(text, line, strlen(line));
+}
+
+static bool is_damaged(const char *text, size_t bytes)
+{
+    return text[0] == '\n' && memcmp(text, text + 1, bytes - 1) == 0;
 }
 
 ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text)
@@ -199,8 +197,13 @@ ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t c
 {
     if (source->fd < 0)
         return 0;
-    if (source->stream)
-        return journal_stream_read(source->stream, bytes, count, (uint64_t)at);
+    source->loss = JOURNAL_LOSS_NONE;
+    if (source->stream) {
+        ssize_t got = journal_stream_read(source->stream, bytes, count, (uint64_t)at);
+        if (got == 0)
+            source->loss = journal_stream_loss(source->stream);
+        return got;
+    }
     if (!source->frames) {
         ssize_t got = pread(source->fd, bytes, count, at);
         return got < 0 ? -errno : got;
@@ -215,6 +218,8 @@ ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t c
     size_t in_frame = (uint64_t)at - frame->text_at, left = frame[1].text_at - (uint64_t)at;
     if (count > left)
         count = left;
+    if (is_damaged(source->text, frame[1].text_at - frame->text_at))
+        source->loss = JOURNAL_LOSS_DAMAGED;
     memcpy(bytes, source->text + in_frame, count);
     return (ssize_t)count;
 }

@@ -1,9 +1,10 @@
 /* One file of a journal as bytes at places, whether it is compressed or not.
  *
  * A compressed file that ends with a seek table is read frame by frame; any other as far as it
- * is read (stream.h). What cannot be decompressed is one line that says so,
- * and line ends up to where the next frame begins. */
+ * is read (stream.h). In place of a frame that cannot be decompressed are line ends. */
 #pragma once
+
+#include "journal/stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,8 +17,10 @@ struct journal_source {
     size_t frame_count;
     char *text; /* one frame, decompressed; behind it room to read one */
     size_t text_room, packed_room;
-    size_t text_frame;             /* which one; frame_count: none */
-    size_t in_order;               /* so many were read one after the other */
+    size_t text_frame; /* which one; frame_count: none */
+    enum journal_loss_kind
+        loss;        /* what was read last is in place of what cannot be; or behind it */
+    size_t in_order; /* so many were read one after the other */
     struct journal_stream *stream; /* NULL: it is plain, or has a table */
     bool reads_ahead; /* the owner's to set: a thread may decompress the next one meanwhile */
     struct journal_ahead *ahead; /* NULL: none does. While it is there the source must not move */
@@ -36,7 +39,7 @@ int journal_source_open(struct journal_source *source, int fd, bool packed);
 /* Accepts one that is closed. */
 void journal_source_close(struct journal_source *source);
 
-/* As pread(2), but that it may stop short where a frame ends. 0: the end. */
+/* As pread(2), but that it may stop short where a frame ends. 0: the end. Sets `loss`. */
 ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t count, off_t at);
 
 /* How long it is now, or -errno. */

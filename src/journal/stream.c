@@ -14,11 +14,6 @@
 #define BLOCK_BYTES (JOURNAL_STREAM_BYTES / 2)
 #define WINDOW_LOG  23 /* 8 MiB, the most that zstd's levels up to 19 need */
 
-#define DAMAGED "\ndamaged: the rest of this file cannot be decompressed\n"
-#define TOO_MUCH                                                                                   \
-    "\nleft out: this file has no seek table, and more than " JOURNAL_STREAM_MOST_TEXT             \
-    " of text; zstdcat shows it\n"
-
 struct journal_stream {
     int fd;
     ZSTD_DCtx *context;
@@ -29,8 +24,8 @@ struct journal_stream {
     uint64_t text_at;  /* where that begins */
     size_t used;       /* of it */
     bool has_last;
-    uint64_t bytes;   /* of text; behind it is the note */
-    const char *note; /* "" for none */
+    uint64_t bytes; /* of text */
+    enum journal_loss_kind loss;
     char packed[READ_BYTES];
 };
 
@@ -91,7 +86,10 @@ static int measure(struct journal_stream *stream)
            (r = step(stream)) > 0) {
     }
     stream->bytes = stream->text_at + stream->used;
-    stream->note = r == -EPROTO ? DAMAGED : r > 0 ? TOO_MUCH : "";
+    stream->loss = r > 0 ? JOURNAL_LOSS_TOO_MUCH
+                   : r == -EPROTO || !stream->in.size
+                       ? JOURNAL_LOSS_DAMAGED /* an empty file, too */
+                       : JOURNAL_LOSS_NONE;
     return r == -EPROTO || r > 0 ? 0 : r;
 }
 
@@ -149,8 +147,6 @@ ssize_t journal_stream_read(struct journal_stream *stream, void *bytes, size_t c
 {
     if (at >= journal_stream_size(stream))
         return 0;
-    if (at >= stream->bytes)
-        return copy(stream->note, strlen(stream->note), (size_t)(at - stream->bytes), bytes, count);
     int failed = bring(stream, at);
     if (failed == -EPROTO)
         return 0;
@@ -167,5 +163,10 @@ ssize_t journal_stream_read(struct journal_stream *stream, void *bytes, size_t c
 
 uint64_t journal_stream_size(const struct journal_stream *stream)
 {
-    return stream->bytes + strlen(stream->note);
+    return stream->bytes;
+}
+
+enum journal_loss_kind journal_stream_loss(const struct journal_stream *stream)
+{
+    return stream->loss;
 }

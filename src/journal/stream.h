@@ -12,10 +12,13 @@
 #define JOURNAL_STREAM_MOST      (256ull << 20) /* of text; what is behind it is left out */
 #define JOURNAL_STREAM_MOST_TEXT "256 MiB"
 
+/* Why some of a file cannot be read. */
+enum journal_loss_kind { JOURNAL_LOSS_NONE, JOURNAL_LOSS_DAMAGED, JOURNAL_LOSS_TOO_MUCH };
+
 struct journal_stream;
 
-/* Reads all of it once: its length, and a line in place of what is damaged or too much. `fd` stays
- * the caller's, and outlives it. Returns 0, -ENOMEM or another -errno, never for what is in it. */
+/* Reads all of it once: its length, and why that is not all there is. `fd` stays the caller's, and
+ * outlives it. Returns 0, -ENOMEM or another -errno, never for what is in it. */
 int journal_stream_create(struct journal_stream **ret, int fd);
 
 /* Accepts NULL. */
@@ -25,3 +28,6 @@ void journal_stream_destroy(struct journal_stream *stream);
 ssize_t journal_stream_read(struct journal_stream *stream, void *bytes, size_t count, uint64_t at);
 
 uint64_t journal_stream_size(const struct journal_stream *stream);
+
+/* What is behind its end. */
+enum journal_loss_kind journal_stream_loss(const struct journal_stream *stream);

@@ -6,6 +6,7 @@
 #include "slc/log-boot.h"
 #include "slc/log-drain.h"
 #include "slc/log-follow.h"
+#include "slc/log-loss.h"
 #include "slc/log-show.h"
 #include "slc/pager.h"
 #include "slc/render.h"
@@ -441,6 +442,7 @@ static int print_for_ever(struct journal *journal, struct log_follow *follow)
 
     do {
         r = print(journal, follow);
+        log_loss_tell(&journal->merge);
         if (r == 0)
             r = log_follow_wait(follow);
         if (r > 0)
@@ -496,6 +498,8 @@ static int read_all(struct journal *journal)
         prepare_show(journal);
         r = follows ? print_for_ever(journal, &follow) : print(journal, NULL);
         pager_finish();
+        if (r >= 0 && log_loss_tell(&journal->merge) && status == SLC_DONE)
+            status = SLC_FAILED;
     }
     log_follow_finish(&follow);
     if (r < 0 && r != -EPIPE)
@@ -555,6 +559,8 @@ const struct verb verb_journal = {
                "programs say that are no service's. A + before the level marks what happened to\n"
                "a service, as opposed to what it printed. With --json or -o json one object a\n"
                "line. A TIME is now, today, yesterday, tomorrow, -90s, -15m, -2h, -3d, 13:54,\n"
-               "13:54:10, 2026-11-22, \"2026-11-22 13:54\", or RFC 3339 with a zone.",
+               "13:54:10, 2026-11-22, \"2026-11-22 13:54\", or RFC 3339 with a zone.\n"
+               "What is damaged is said on stderr, with its file and the time that is missing;\n"
+               "all else is shown, and slc exits with 1.",
     .run = run,
 };

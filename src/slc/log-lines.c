@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "journal/show.h"
+#include "slc/log-loss.h"
 #include "slc/log-merge.h"
 #include "slc/log-show.h"
 
@@ -49,6 +50,8 @@ void log_lines_print(const struct slc *slc, const struct render *render, const c
         r = log_show_entry(&show, name, entry);
     }
     log_show_flush(&show);
+    if (r >= 0)
+        log_loss_tell(&merge);
     log_show_finish(&show);
     log_merge_finish(&merge);
 }
@@ -71,6 +74,8 @@ json_t *log_lines_json(const struct slc *slc, const char *name, const char *fold
         json_array_append_new(lines, json_loadb(buffer_bytes(&out), buffer_used(&out), 0, NULL));
         buffer_consume(&out, buffer_used(&out));
     }
+    if (r == 0)
+        log_loss_tell(&merge);
     buffer_finish(&out);
     log_merge_finish(&merge);
     return lines;

@@ -174,11 +174,13 @@ static int refresh(struct log_source *source)
     int r = journal_reader_refresh(&source->reader, source->folder);
 
     source->changed = false;
+    source->losses_told = r < 0 ? source->losses_told : 0;
     if ((r == 1 || r == -ENOENT) && before.head_bytes) {
         source->marks[1] = source->marks[0];
         source->marks[0] = before;
     }
     if (r == -ENOENT) {
+        source->losses_told = 0;
         journal_reader_close(&source->reader);
         source->is_open = false;
         return 0;

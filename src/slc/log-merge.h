@@ -33,6 +33,7 @@ struct log_source {
     struct journal_entry entry; /* the next one */
     uint64_t time_ns;           /* its time, or that of the last one that had any */
     struct journal_place from, stop;
+    size_t losses_told; /* of the reader's */
 
     /* Following. */
     struct log_moved moved; /* of a stopgap: what was shown, and has not come again */

@@ -251,4 +251,4 @@ def test_a_file_compressed_by_hand_that_fills_whole_blocks_is_not_called_damaged
         name = folder / '20250101T000000.000000Z.log.zst'
         name.write_bytes(subprocess.run(['zstd', '-qc'], input=line * 1024, capture_output=True,
                                         check=True).stdout)
-        assert b'damaged' not in read(m) and read(m, '-o', 'cat').count(b'\n') == 1024
+        assert read(m, '-o', 'cat').count(b'\n') == 1024  # and read() allows nothing on stderr

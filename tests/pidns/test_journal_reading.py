@@ -237,6 +237,50 @@ def test_a_place_in_a_large_compressed_file_is_found_by_few_of_its_frames():
         assert found == wanted and read > size, (read, size)
 
 
+def test_what_is_damaged_is_told_with_its_file_and_time_and_all_else_is_shown():
+    count = 30000
+    with logs() as l:
+        noise = os.urandom(50 * count).hex()
+        leaf = l.write_sealed('web', 0, b''.join(
+            line(n, f'{n} {noise[n * 100:n * 100 + 100]}') for n in range(count)), written=count)
+        l.compress('web', leaf)
+        path = l.logs / 'web' / f'{leaf}.zst'
+        l.write('web', line(count, f'{count}'))
+        whole = path.read_bytes()
+        damaged = bytearray(whole)
+        damaged[len(whole) // 2] ^= 0xff
+        path.write_bytes(damaged)
+        os.utime(path, (DAY.timestamp() + count,) * 2)
+        numbers = lambda done: [int(found) for found in re.findall(rb'^(\d+)(?: |$)', done.stdout, re.M)]
+        done = l.run('-o', 'cat', 'web')
+        said = re.fullmatch(rf'slc: web: {path} is damaged: what was printed from (\S+) up to (\S+) '
+                            rf'is missing\n', done.stderr.decode())
+        assert done.returncode == 1 and said, done.stderr
+        begin, end = (round((datetime.datetime.fromisoformat(text.replace('Z', '+00:00')) - DAY).total_seconds())
+                      for text in said.groups())
+        assert FRAME_TEXT / 2 < (end - begin) * 135 < 2 * FRAME_TEXT, (begin, end)
+        found = numbers(done)
+        # Of the two lines that are cut off at its edges some is left.
+        assert set(range(begin)) | set(range(end, count + 1)) <= set(found), (begin, end)
+        assert not set(range(begin + 2, end - 1)) & set(found)
+        middle = (begin + end) / 2
+        for arguments in ['--since', stamp(middle), '--until', stamp(middle + 1)], ['-n', f'{count - end + 9}']:
+            inside = l.run('-o', 'cat', *arguments, 'web')
+            assert (inside.returncode, inside.stderr) == (1, done.stderr), (arguments, inside.stderr)
+        assert numbers(l.run('-o', 'cat', '--since', stamp(middle), '--until', stamp(middle + 1), 'web')) == []
+        for arguments in ['-n', '3'], ['--since', stamp(end + 10)], ['--until', stamp(begin - 10)]:
+            outside = l.run('-o', 'cat', *arguments, 'web')
+            assert (outside.returncode, outside.stderr) == (0, b''), (arguments, outside.stderr)
+        assert all(json.loads(text)['time'] for text in l.run('-o', 'json', '-g', '^[0-9]* ', 'web').stdout.splitlines())
+        for rest in b'', whole[:len(whole) // 3], b'no such thing':
+            path.write_bytes(rest)
+            done = l.run('-o', 'cat', 'web')
+            assert done.returncode == 1 and f'{path} is damaged: '.encode() in done.stderr, done.stderr
+            assert numbers(done)[-1] == count
+            followed = l.follow('-o', 'cat', '-n', '5', 'web')
+            assert b' is damaged: ' in followed.process.stderr.readline()
+
+
 def test_lines_from_before_the_clock_was_set_back_are_not_lost():
     with logs() as l:
         l.write_sealed('web', 0, line(0, 'a') + line(7200, 'ahead') + line(100, 'back'), 100)

@@ -1,0 +1,57 @@
+/* What was lost is a place in a file; who reads wants to know when that was written. */
+#include "slc/log-loss.h"
+
+#include "base/text.h"
+#include "slc/slc.h"
+
+static bool is_wanted(const struct log_source *source, const struct journal_loss *loss)
+{
+    const struct journal_place until = {loss->file, loss->until + (loss->until == loss->from)};
+    return journal_place_is_before(source->from, until);
+}
+
+static void tell(const struct log_source *source, const struct journal_loss *loss, const char *name,
+                 uint64_t from_ns, uint64_t until_ns)
+{
+    char storage[300], time[CLOCK_RFC3339_BYTES];
+    struct text text;
+
+    text_init(&text, storage, sizeof storage);
+    if (from_ns) {
+        clock_format_rfc3339(time, from_ns);
+        text_printf(&text, " from %s", time);
+    }
+    if (until_ns != UINT64_MAX) {
+        clock_format_rfc3339(time, until_ns);
+        text_printf(&text, " up to %s", time);
+    }
+    slc_complain(source->name, "%s/%s %s: what was printed%s is missing%s", source->folder, name,
+                 loss->kind == JOURNAL_LOSS_DAMAGED
+                     ? "is damaged"
+                     : "has no seek table and more than " JOURNAL_STREAM_MOST_TEXT " of text",
+                 *storage ? storage : " there",
+                 loss->kind == JOURNAL_LOSS_DAMAGED ? "" : "; zstdcat shows it");
+}
+
+bool log_loss_tell(struct log_merge *merge)
+{
+    char name[JOURNAL_SEALED_BYTES];
+    uint64_t from_ns, until_ns;
+    bool any = false;
+
+    for (size_t i = 0; i < merge->all_count; i++) {
+        struct log_source *source = merge->all[i];
+        size_t count = source->is_open ? source->reader.loss_count : 0;
+        for (; source->losses_told < count; source->losses_told++) {
+            const struct journal_loss loss = source->reader.losses[source->losses_told];
+            if (!is_wanted(source, &loss))
+                continue;
+            journal_reader_describe_loss(&source->reader, &loss, name, &from_ns, &until_ns);
+            if (until_ns < merge->filter.since_ns || from_ns > merge->filter.until_ns)
+                continue;
+            tell(source, &loss, name, from_ns, until_ns);
+            any = true;
+        }
+    }
+    return any;
+}

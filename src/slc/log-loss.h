@@ -1,0 +1,8 @@
+/* Saying what of journals could not be read. */
+#pragma once
+
+#include "slc/log-merge.h"
+
+/* Says on stderr what was met since it was asked last, and is of the times that are wanted: the
+ * file, and from when to when. Returns whether there was anything. To be asked at the end. */
+bool log_loss_tell(struct log_merge *merge);
