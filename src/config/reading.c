@@ -50,12 +50,13 @@ char *reading_errors_text(const struct error_list *errors)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-static bool find_system_file(const struct reading_options *options, char path[static PATH_MAX],
-                             struct error_list *warnings)
+/* Its path, or NULL when there is none. */
+static const char *find_system_file(const struct reading_options *options,
+                                    char storage[static PATH_MAX], struct error_list *warnings)
 {
     if (options->config)
-        return text_format(path, PATH_MAX, "%s", options->config);
-    return system_file_find("", path, PATH_MAX, warnings) == 0;
+        return options->config;
+    return system_file_find("", storage, PATH_MAX, warnings) == 0 ? storage : NULL;
 }
 
 /* The folders of the options; with gonit's layout its own folder too, below the others. */
@@ -91,10 +92,9 @@ static int read_system_file(const char *path, struct sources *set, struct readin
     if (failed)
         return failed;
     const struct source *source = &set->list[0];
-    if (source->problem || !source->text) {
-        error_list_add(&reading->errors, path, 0, 0, "%s",
-                       source->problem ? source->problem : "the file is empty");
-        failed = -EINVAL;
+    if (source->problem) {
+        failed = error_list_add(&reading->errors, path, 0, 0, "%s", source->problem);
+        failed = failed ? failed : -EINVAL;
     } else {
         failed = system_file_parse(path, source->text, source->size, &parsed, &reading->errors);
         system_file_finish(&parsed);
@@ -103,26 +103,22 @@ static int read_system_file(const char *path, struct sources *set, struct readin
     return failed == -ENOMEM ? failed : 0;
 }
 
-/* Puts a source of our own, whose text and path are copied, at its place in the order of names. A
- * file of services cannot have its name. */
+/* Puts a source of our own, whose text and path are copied, at its place in the order of names. */
 static int add_own_source(struct sources *sources, const struct source *own)
 {
     struct source *list = reallocarray(sources->list, sources->count + 2, sizeof *list);
-    size_t at = 0, kept = 0;
+    size_t at = 0;
     if (!list)
         return -ENOMEM;
     sources->list = list;
-    for (size_t i = 0; i < sources->count; i++)
-        if (strcmp(list[i].name, own->name) != 0)
-            list[kept++] = list[i];
-    while (at < kept && strcmp(list[at].name, own->name) < 0)
+    while (at < sources->count && strcmp(list[at].name, own->name) < 0)
         at++;
-    memmove(list + at + 1, list + at, (kept - at) * sizeof *list);
+    memmove(list + at + 1, list + at, (sources->count - at) * sizeof *list);
     list[at] = *own;
     list[at].path = arena_copy(&sources->arena, own->path, strlen(own->path));
     char *text = arena_copy(&sources->arena, own->text, own->size);
     list[at].text = text;
-    sources->count = kept + 1;
+    sources->count++;
     return list[at].path && text ? 0 : -ENOMEM;
 }
 
@@ -142,16 +138,18 @@ static int read_switches(const char *folder, struct scan_place *place, struct re
 int reading_read(const struct reading_options *options, struct scan_place *place,
                  struct reading *ret)
 {
-    char path[PATH_MAX];
+    char storage[PATH_MAX];
     struct sources of_system = {0};
+    int failed = 0;
     *ret = (struct reading){0};
-    bool found = find_system_file(options, path, &ret->warnings);
-    if (found)
+    const char *path = find_system_file(options, storage, &ret->warnings);
+    if (path) {
         scan_note(place, path, NULL);
-    int failed = found ? read_system_file(path, &of_system, ret) : 0;
+        failed = read_system_file(path, &of_system, ret);
+    }
     if (!failed)
-        failed = scan(options, found ? path : NULL, place, ret);
-    if (!failed && found && !ret->system_broken)
+        failed = scan(options, path, place, ret);
+    if (!failed && path && !ret->system_broken)
         failed = add_own_source(&ret->sources, &of_system.list[0]);
     if (!failed && options->switches)
         failed = read_switches(options->switches, place, ret);

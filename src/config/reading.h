@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* The system file among the sources: no service has such a name. */
-#define SYSTEM_SOURCE_NAME " system-file"
+/* The system file among the sources: no file of a folder has such a name. */
+#define SYSTEM_SOURCE_NAME "/system-file"
 
 #define READING_NOTES_AT 8192
 

@@ -206,7 +206,7 @@ static int compare_found(const void *a, const void *b)
     if (order)
         return order;
     if (first->folder != second->folder)
-        return first->folder > second->folder ? -1 : 1;
+        return (int)second->folder - (int)first->folder;
     return (int)first->form - (int)second->form;
 }
 
@@ -332,13 +332,15 @@ static int read_found(int folder, const struct found *found, const char *path, s
                           &text, &source->size, &source->problem);
     if (failed)
         return failed == -ENOMEM ? failed : 0;
-    if (source->size == 0 && found->hides)
+    if (source->size > 0)
+        source->text = text;
+    else if (found->no_service)
+        source->problem = "is empty: write at least 'title: some words', or remove it";
+    else if (found->hides)
         source->masked = true;
-    else if (source->size == 0)
+    else
         source->problem = "is empty and there is nothing that it could mask: write at least "
                           "'exec: /path/of/program'";
-    else
-        source->text = text;
     return source->folder && source->text ? find_own_files(folder, found, path, arena, source) : 0;
 }
 
@@ -352,7 +354,7 @@ static int read_all(struct scan *scan)
         const struct found *found = &scan->found[i];
         const char *folder = scan->folders[found->folder];
         size_t length = strlen(folder);
-        const char *slash = length && folder[length - 1] == '/' ? "" : "/";
+        const char *slash = folder[length - 1] == '/' ? "" : "/"; /* what was opened has a name */
         char *path = join(&sources->arena, folder, slash, found->entry);
         scan_note(scan->place, folder, found->entry);
         if (!path || read_found(scan->fds[found->folder], found, path, &sources->arena,

@@ -10,7 +10,7 @@
 #include "service/definition.h"
 
 #define SWITCHES_FOLDER      "/etc/conit"
-#define SWITCHES_SOURCE_NAME " switched" /* no service has such a name */
+#define SWITCHES_SOURCE_NAME "/switched" /* no file has such a name */
 
 struct switch_entry {
     const char *name;

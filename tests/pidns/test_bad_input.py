@@ -159,6 +159,22 @@ def test_a_system_file_that_cannot_be_read_stops_no_boot(_machine):
             machine.wait_console(r'(ERRO|WARN)\S+ .*conit\.yml')
 
 
+def test_a_file_named_as_what_the_launcher_keeps_for_itself_has_a_bad_name_and_no_more(_machine):
+    names = (' system-file', ' switched')
+    with Machine() as machine:
+        for name in names:
+            (machine.services / f'{name}.yml').write_bytes(b'exec: sleep 1\n')
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        for name in names:
+            assert re.search('a character that a name cannot have', reason(machine, name))
+        assert machine.slc('reload', check=False).returncode == 1
+        machine.kill_launcher()
+        assert look(machine, 'd')['state'] == 'running'
+        for name in names:
+            reason(machine, name)
+
+
 def test_a_missing_system_file_and_services_folder_leave_a_machine_that_answers(_machine):
     with Machine(arguments=['--config', '/no/such/file', '--services', '/no/such/folder']) \
             as machine:

@@ -343,8 +343,8 @@ TEST(a_file_read_for_something_else_may_have_any_name)
     CHECK_NUMBER(sources_read_file("conit.yml", NULL, &sources), 0);
     CHECK(sources.list[0].problem != NULL && sources.list[0].text == NULL);
     sources_finish(&sources);
-    CHECK_NUMBER(sources_read_file("conit.yml", " system-file", &sources), 0);
-    CHECK_TEXT(list(&sources), " system-file=conit.yml");
+    CHECK_NUMBER(sources_read_file("conit.yml", "/system-file", &sources), 0);
+    CHECK_TEXT(list(&sources), "/system-file=conit.yml");
     CHECK_TEXT(sources.list[0].text, "title: a\n");
     sources_finish(&sources);
     end();
