@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifndef FIRST_CHUNK_BYTES /* in tests that let each piece fail it holds one */
 #define FIRST_CHUNK_BYTES 4096
 #define MAX_CHUNK_BYTES   (1u << 20)
+#ifndef CHUNK_BYTES /* of the next one; in tests that let each piece fail: of that piece alone */
+#define CHUNK_BYTES(arena) ((arena)->chunk_bytes ? (arena)->chunk_bytes : FIRST_CHUNK_BYTES)
 #endif
 
 struct arena_chunk {
@@ -19,7 +20,7 @@ struct arena_chunk {
 /* A new chunk with room for `size` bytes, which is aligned for any type. */
 static int add_chunk(struct arena *arena, size_t size)
 {
-    size_t bytes = arena->chunk_bytes ? arena->chunk_bytes : FIRST_CHUNK_BYTES;
+    size_t bytes = CHUNK_BYTES(arena);
     if (size > SIZE_MAX / 2)
         return -1;
     if (bytes < size)

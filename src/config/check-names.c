@@ -99,12 +99,12 @@ static int sort_names(struct names *names)
     return 0;
 }
 
+/* Of one that provides a name, and so has a definition. */
 static bool is_enabled(const struct names *names, const struct checked *service)
 {
     enum switched switched =
         names->switches ? switches_find(names->switches, service->name) : SWITCHED_NOT;
-    return switched == SWITCHED_NOT ? service->definition && service->definition->enabled
-                                    : switched == SWITCHED_ON;
+    return switched == SWITCHED_NOT ? service->definition->enabled : switched == SWITCHED_ON;
 }
 
 /* Of two that provide a name: an enabled one, then the first one by name. */
@@ -235,8 +235,9 @@ static bool is_own(const struct names *names, const struct checked *service,
         return !strstr(name, service_name_instance(service->name));
     if (service->template == NOBODY)
         return true;
+    /* Made of the same text, it has a name at each place. */
     names_t common = names_of(names->list[service->template].definition, key);
-    return !common || strcmp(common[index], name) != 0;
+    return strcmp(common[index], name) != 0;
 }
 
 static int say_missing(const struct names *names, const struct checked *service, const char *key,

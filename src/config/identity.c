@@ -65,8 +65,6 @@ static bool resolve_groups(struct parse *p, const struct node *value, struct ide
 {
     bool good = true;
     size_t used = 0;
-    if (value->kind != NODE_LIST)
-        return true; /* noted when it was parsed */
     gid_t *list = arena_take(p->arena, (value->count + 1) * sizeof *list);
     if (!list)
         return parse_no_memory(p);

@@ -465,11 +465,12 @@ static bool equal_env_file(const struct definition *a, const struct definition *
 static void show_env_file(const struct definition *definition, const void *field, struct text *text)
 {
     char path[PATH_MAX + 1];
-    if (definition->env_file_optional &&
-        text_format(path, sizeof path, "-%s", definition->env_file))
-        show_string(text, path);
-    else
+    if (!definition->env_file_optional) {
         show_string(text, definition->env_file);
+        return;
+    }
+    text_format(path, sizeof path, "-%s", definition->env_file);
+    show_string(text, path);
 }
 
 /* --- The kinds --- */

@@ -54,11 +54,15 @@ void users_set_paths(const char *passwd_path, const char *group_path)
     group.path = group_path;
 }
 
+static bool is_same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+           is_same_time(a->st_mtim, b->st_mtim) && is_same_time(a->st_ctim, b->st_ctim);
 }
 
 static int refresh(struct database *database)
@@ -66,8 +70,9 @@ static int refresh(struct database *database)
     struct stat now;
     const char *problem;
     if (stat(path_of(database), &now) < 0) {
+        int error = errno;
         forget(database);
-        return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+        return error == ENOENT || error == ENOTDIR ? 0 : -error;
     }
     if (is_same_file(&now, &database->seen))
         return 0;

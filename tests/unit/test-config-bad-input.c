@@ -1,6 +1,8 @@
 /* Service files that are no good as files: each gets its messages, each with its place, and nothing
  * else. */
 #include "bad-file.h"
+#include "base/text.h"
+#include "config/error-list.h"
 #include "test.h"
 
 TEST(a_service_has_exactly_one_program)
@@ -71,6 +73,45 @@ TEST(bad_yaml_gets_a_hint_at_its_place)
          "2:12: a key is expected here, as in 'key: value': check the indentation and the quotes"},
     };
     CHECK_ALL(list);
+}
+
+TEST(of_more_mistakes_than_are_told_the_last_one_told_may_be_any)
+{
+    static const struct {
+        const char *last, *told;
+    } rows[] = {
+        {"&x b", "anchors are not allowed: remove '&x' and write the value where it is needed"},
+        {"&x !!str b",
+         "anchors are not allowed: remove '&x' and write the value where it is needed"},
+        {"!y [b]",
+         "tags are not allowed: remove '!y', or put a text that begins with '!' in quotes"},
+        {"{? [c] : d}", "a key has to be a text: write 'key: value'"},
+        {"{c: d, c: e}", "'c' stands here for the second time, first in line 2: keep one"},
+        {"\"\\0\"", "this text holds a NUL byte, which no argument, path or name can hold: remove "
+                    "the '\\0'"},
+        {"*x", "aliases are not allowed: write the value in place of '*x', or put a text that "
+               "begins with '*' in quotes"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[400], messages[4000];
+        struct text all, told;
+        text_init(&all, text, sizeof text);
+        text_init(&told, messages, sizeof messages);
+        text_add(&all, "exec: a\nneeds: [");
+        for (unsigned k = 1; k < ERRORS_PER_FILE; k++) {
+            text_printf(&told,
+                        "2:%u: aliases are not allowed: write the value in place of '*x', or put a "
+                        "text that begins with '*' in quotes\n",
+                        5 + 4 * k);
+            text_add(&all, "*x, ");
+        }
+        unsigned inside = strspn(rows[i].last, "{? ");
+        inside = strstr(rows[i].last, "c: e") ? 7 : inside;
+        text_printf(&told, "2:%u: %s", 5 + 4 * ERRORS_PER_FILE + inside, rows[i].told);
+        text_printf(&all, "%s]\nfoo: *x\n", rows[i].last);
+        struct bad bad = {text, all.used_bytes, messages};
+        bad_check(&bad, 1);
+    }
 }
 
 TEST(anchors_aliases_tags_and_documents_are_refused_by_name)
@@ -232,6 +273,8 @@ TEST(words_are_split_or_the_open_quote_is_shown)
         {FILE_OF("script: |\r\n  a\r\n  b %q\r\n"),
          "3:5: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
         {FILE_OF("script: |\n  a\302\205  b %q\302\205  c\n"),
+         "3:3: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
+        {FILE_OF("script: |\n  a\302\205  b %q\n  longer than that\n"),
          "3:3: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},
         {FILE_OF("script: |\n  a\302\205  b\302\205  %q\n"),
          "4:1: '%q' stands for nothing: write '%%' for a percent sign; %n is the service's name"},

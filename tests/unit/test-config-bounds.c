@@ -67,4 +67,7 @@ TEST(a_word_has_at_most_131071_bytes)
     check_bound(repeat("exec: [a, ", "x", 131071, "]\n"), "");
     check_bound(repeat("exec: [a, ", "x", 131072, "]\n"),
                 "1:11: a word here has 131072 bytes; the kernel takes at most 131071 in one");
+    check_bound(repeat("exec: a ", "x", 131071, "\n"), "");
+    check_bound(repeat("exec: a ", "x", 131072, "\n"),
+                "1:7: a word of 'exec' has more than 131071 bytes, which the kernel does not take");
 }

@@ -1,31 +1,13 @@
 /* Service files that load, and what becomes of each key. */
 #include "config/definition-parse.h"
 #include "config/keys.h"
-#include "config/users.h"
+#include "fake-users.h"
+#include "service-text.h"
 #include "test.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <sys/resource.h>
-
-static struct definition *load(const char *text)
-{
-    struct source source = {.name = "web", .path = "web.yml", .text = text, .size = strlen(text)};
-    struct error_list errors = {0};
-    struct definition *definition = NULL;
-    int failed = definition_parse(&source, &definition, &errors);
-    CHECK_NUMBER(failed, 0);
-    for (size_t i = 0; i < errors.count; i++) {
-        char line[500];
-        error_format(&errors.list[i], line, sizeof line);
-        fprintf(stderr, "%s\n", line);
-    }
-    CHECK_NUMBER(errors.count, 0);
-    error_list_finish(&errors);
-    if (!definition)
-        exit(1);
-    return definition;
-}
 
 TEST(the_smallest_file_loads_with_every_default)
 {
@@ -46,24 +28,6 @@ TEST(the_smallest_file_loads_with_every_default)
     CHECK(!d->identity.set);
     CHECK(sizeof *d < 700);
     CHECK(definition_size(d) < sizeof *d + 128);
-    definition_destroy(d);
-}
-
-/* The value of a key as `slc show` has it. */
-static const char *show(const struct definition *d, unsigned row)
-{
-    static char storage[2000];
-    struct text text;
-    text_init(&text, storage, sizeof storage);
-    definition_show(row, d, &text);
-    CHECK(!text.cut);
-    return storage;
-}
-
-static void check_shown(const char *file, unsigned row, const char *expected)
-{
-    struct definition *d = load(file);
-    CHECK_TEXT(show(d, row), expected);
     definition_destroy(d);
 }
 
@@ -278,43 +242,15 @@ TEST(an_env_file_that_may_be_missing_is_another_than_one_that_may_not)
 
 /* --- Users --- */
 
-static char passwd[] = "/tmp/conit-test-XXXXXX", group[] = "/tmp/conit-test-XXXXXX";
-
-static void put(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    if (!file || fputs(text, file) < 0)
-        abort();
-    fclose(file);
-}
-
-static void begin_users(void)
-{
-    memcpy(passwd, "/tmp/conit-test-XXXXXX", sizeof passwd);
-    memcpy(group, "/tmp/conit-test-XXXXXX", sizeof group);
-    int first = mkstemp(passwd), second = mkstemp(group);
-    if (first < 0 || second < 0)
-        abort();
-    close(first);
-    close(second);
-    put(passwd, "root:x:0:0:root:/root:/bin/bash\n"
-                "# a comment\nshort:x:5\nwww:x:33:34:web,,,:/srv:/bin/false\nbad:x:-1:0::/:\n"
-                "last:x:40:41::/srv/last:/bin/sh");
-    put(group, "root:x:0:\nweb:x:34:\nssl:x:50:a,www,b\naudio:x:60:www\nnot:x:70:wwww,ww\n"
-               "twice:x:60:www\n:x:80:,,\nno-colon");
-    users_set_paths(passwd, group);
-}
-
-static void end_users(void)
-{
-    users_set_paths(NULL, NULL);
-    remove(passwd);
-    remove(group);
-}
+static const char passwd[] = "root:x:0:0:root:/root:/bin/bash\n"
+                             "# a comment\nshort:x:5\nwww:x:33:34:web,,,:/srv:/bin/false\n"
+                             "bad:x:-1:0::/:\nlast:x:40:41::/srv/last:/bin/sh";
+static const char group[] = "root:x:0:\nweb:x:34:\nssl:x:50:a,www,b\naudio:x:60:www\n"
+                            "not:x:70:wwww,ww\ntwice:x:60:www\n:x:80:,,\nno-colon";
 
 TEST(a_user_brings_the_groups_home_and_shell_of_its_entry)
 {
-    begin_users();
+    fake_users_begin(passwd, group);
     struct definition *d = load("exec: a\nuser: www\n");
     CHECK(d->identity.set);
     CHECK_NUMBER(d->identity.uid, 33);
@@ -333,12 +269,12 @@ TEST(a_user_brings_the_groups_home_and_shell_of_its_entry)
     CHECK_NUMBER(d->identity.gid, 41);
     CHECK_TEXT(d->identity.user_name, "last");
     definition_destroy(d);
-    end_users();
+    fake_users_end();
 }
 
 TEST(group_and_groups_replace_those_of_the_user)
 {
-    begin_users();
+    fake_users_begin(passwd, group);
     struct definition *d = load("exec: a\nuser: www\ngroup: 99\n");
     CHECK_NUMBER(d->identity.gid, 99);
     CHECK_NUMBER(d->identity.groups[0], 99);
@@ -360,131 +296,20 @@ TEST(group_and_groups_replace_those_of_the_user)
     CHECK_NUMBER(d->identity.uid, 0);
     CHECK_NUMBER(d->identity.gid, 34);
     definition_destroy(d);
-    end_users();
+    fake_users_end();
 }
 
 TEST(a_changed_passwd_is_read_again)
 {
-    begin_users();
+    fake_users_begin(passwd, group);
     struct definition *before = load("exec: a\nuser: www\n");
-    put(passwd, "www:x:133:34::/srv:/bin/false\n");
+    fake_users_put(fake_passwd, "www:x:133:34::/srv:/bin/false\n");
     struct definition *after = load("exec: a\nuser: www\n");
     CHECK_NUMBER(after->identity.uid, 133);
     CHECK(definition_diff(before, after) == KEY_BIT(KEY_USER));
     definition_destroy(before);
     definition_destroy(after);
-    end_users();
-}
-
-/* --- The table --- */
-
-/* A line for each key that changes it, and nothing else. */
-static const struct {
-    unsigned row;
-    const char *line;
-} changes[] = {
-    {KEY_DESCRIPTION, "description: y"},
-    {KEY_TYPE, "type: daemon"},
-    {KEY_ARGS, "args: [y]"},
-    {KEY_BEFORE_START, "before-start: y"},
-    {KEY_AFTER_START, "after-start: y"},
-    {KEY_BEFORE_STOP, "before-stop: [y, z]"},
-    {KEY_AFTER_STOP, "after-stop: y"},
-    {KEY_RELOAD, "reload: signal HUP"},
-    {KEY_ENABLED, "enabled: no"},
-    {KEY_NEEDS, "needs: [y]"},
-    {KEY_WANTS, "wants: [y]"},
-    {KEY_AFTER, "after: [y]"},
-    {KEY_BEFORE, "before: [y]"},
-    {KEY_CONFLICTS, "conflicts: [y]"},
-    {KEY_PROVIDES, "provides: [y]"},
-    {KEY_WHEN, "when: [{exists: /y}]"},
-    {KEY_READY, "ready: notify"},
-    {KEY_START_TIMEOUT, "start-timeout: 7"},
-    {KEY_STOP, "stop: {timeout: 7}"},
-    {KEY_RESTART, "restart: never"},
-    {KEY_ESSENTIAL, "essential: yes"},
-    {KEY_DIR, "dir: /y"},
-    {KEY_UMASK, "umask: 0"},
-    {KEY_ENV, "env: {Y: y}"},
-    {KEY_STDIN, "stdin: /y"},
-    {KEY_TTY, "tty: /y"},
-    {KEY_CONSOLE, "console: yes"},
-    {KEY_LIMITS, "limits: {core: 0}"},
-    {KEY_USER, "user: www"},
-    {KEY_GROUP, "group: web"},
-    {KEY_GROUPS, "groups: [7]"},
-    {KEY_ROOT, "root: /y"},
-    {KEY_ENV_FILE, "env-file: /y"},
-    {KEY_NICE, "nice: 0"},
-    {KEY_OOM_SCORE_ADJ, "oom-score-adj: 0"},
-    {KEY_CPUS, "cpus: 0"},
-    {KEY_IO, "io: best-effort 4"},
-    {KEY_SCHED, "sched: other"},
-    {KEY_RESOURCES, "resources: {tasks: 7}"},
-    {KEY_WATCHDOG, "watchdog: 7"},
-    {KEY_LOG, "log: {keep: 7}"},
-};
-
-#define CHANGES (sizeof changes / sizeof changes[0])
-
-TEST(the_difference_of_two_definitions_is_exactly_the_keys_that_changed)
-{
-    begin_users();
-    struct definition *base = load("exec: x\n");
-    CHECK(definition_diff(base, base) == 0);
-    for (size_t i = 0; i < CHANGES; i++) {
-        char text[200];
-        text_format(text, sizeof text, "exec: x\n%s\n", changes[i].line);
-        struct definition *changed = load(text), *same = load(text);
-        uint64_t expected = changes[i].row == KEY_TYPE ? 0 : KEY_BIT(changes[i].row);
-        CHECK(definition_diff(base, changed) == expected);
-        CHECK(definition_diff(changed, base) == expected);
-        CHECK(definition_diff(changed, same) == 0);
-        CHECK(changed->keys_given == (KEY_BIT(KEY_EXEC) | KEY_BIT(changes[i].row)));
-        definition_destroy(changed);
-        definition_destroy(same);
-    }
-    definition_destroy(base);
-    end_users();
-}
-
-TEST(the_difference_is_of_what_they_say_and_not_of_how)
-{
-    struct definition *base = load("exec: x\n"), *exec = load("exec: x y\n"),
-                      *args = load("exec: x\nargs: [y]\n"), *script = load("script: x\n"),
-                      *forking = load("exec: x\ntype: forking\n"),
-                      *forks = load("exec: x\ntype: forking\nforks: {main: y}\n");
-    CHECK(definition_diff(base, exec) == KEY_BIT(KEY_EXEC));
-    CHECK(definition_diff(exec, args) == (KEY_BIT(KEY_EXEC) | KEY_BIT(KEY_ARGS)));
-    CHECK(definition_diff(base, script) & KEY_BIT(KEY_SCRIPT));
-    CHECK(definition_diff(base, forking) & KEY_BIT(KEY_TYPE));
-    CHECK(definition_diff(forking, forks) == KEY_BIT(KEY_FORKS));
-    definition_destroy(base);
-    definition_destroy(exec);
-    definition_destroy(args);
-    definition_destroy(script);
-    definition_destroy(forking);
-    definition_destroy(forks);
-}
-
-TEST(every_key_is_compared_by_a_test)
-{
-    uint64_t compared = KEY_BIT(KEY_EXEC) | KEY_BIT(KEY_SCRIPT) | KEY_BIT(KEY_FORKS);
-    for (size_t i = 0; i < CHANGES; i++)
-        compared |= KEY_BIT(changes[i].row);
-    for (unsigned row = 0; row < KEY_COUNT; row++)
-        CHECK(compared & KEY_BIT(row));
-}
-
-TEST(every_row_of_the_table_is_filled)
-{
-    for (unsigned row = 0; row < KEY_COUNT; row++) {
-        CHECK(keys[row].name && keys[row].kind && keys[row].value && keys[row].help);
-        CHECK_NUMBER(key_find(keys[row].name), row);
-    }
-    CHECK_NUMBER(key_find("no such"), -1);
-    CHECK(!key_needs_restart(KEY_DESCRIPTION) && key_needs_restart(KEY_EXEC));
+    fake_users_end();
 }
 
 TEST(a_definition_is_compact_and_outlives_its_source)
@@ -501,22 +326,26 @@ TEST(a_definition_is_compact_and_outlives_its_source)
 
 TEST(what_a_percent_stands_for_cannot_make_a_definition_huge)
 {
-    size_t bytes = 1 << 20, used;
-    char name[SERVICE_NAME_MAX_BYTES + 1], *text = malloc(bytes);
-    struct error_list errors = {0};
-    struct definition *definition = NULL;
+    enum { MOST = (4 << 20) / SERVICE_NAME_MAX_BYTES };
+    char name[SERVICE_NAME_MAX_BYTES + 1], *text = malloc(5 * MOST + 100);
     memset(name, 'n', sizeof name - 1);
     name[sizeof name - 1] = 0;
-    used = (size_t)snprintf(text, bytes, "exec: [a");
-    while (used + 4 < bytes - 2) {
-        memcpy(text + used, ",%n ", 4);
-        used += 4;
+    for (int count = MOST; count <= MOST + 1; count++) {
+        struct error_list errors = {0};
+        struct definition *definition = NULL;
+        size_t used = strlen("exec: [a");
+        memcpy(text, "exec: [a", used);
+        for (int i = 0; i < count; i++, used += 4)
+            memcpy(text + used, ",a%n", 4);
+        memcpy(text + used, "]\n", 2);
+        struct source source = {.name = name, .path = "x.yml", .text = text, .size = used + 2};
+        CHECK_NUMBER(definition_parse(&source, &definition, &errors), count > MOST ? -EINVAL : 0);
+        if (count > MOST)
+            CHECK_TEXT(errors.list[0].message,
+                       "'%n' and '%p' make this file too large: write them less often");
+        definition_destroy(definition);
+        error_list_finish(&errors);
     }
-    memcpy(text + used, "]\n", 2);
-    struct source source = {.name = name, .path = "x.yml", .text = text, .size = used + 2};
-    CHECK_NUMBER(definition_parse(&source, &definition, &errors), -EINVAL);
-    CHECK(errors.count > 0 && errors.count <= ERRORS_PER_FILE);
-    error_list_finish(&errors);
     free(text);
 }
 

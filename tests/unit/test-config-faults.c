@@ -57,8 +57,9 @@ static int remove_one(const char *path, const struct stat *about, int type, stru
 
 static void begin(void)
 {
-    static const char *const folders[] = {"services", "later",       "later/folder",
-                                          "etc",      "etc/enabled", "etc/disabled"};
+    static const char *const folders[] = {
+        "services",          "later",       "later/folder",   "etc", "etc/enabled", "etc/disabled",
+        "later/folder/logs", "later/inner", "later/inner/bin"};
     char path[PATH_MAX];
     memcpy(top + sizeof top - 7, "XXXXXX", 6);
     if (!mkdtemp(top))
@@ -77,7 +78,15 @@ static void begin(void)
     write_text("services/twice.yaml", "exec: a\n");
     write_text("later/web.yml", daemon_text);
     write_text("later/task.yml", "");
-    write_text("later/folder/config.yaml", "exec: a\n");
+    write_text("later/folder/config.yaml", "args: [a]\n");
+    write_text("later/folder/bin", "#!/bin/sh\n");
+    text_format(path, sizeof path, "%s/later/folder/bin", top);
+    CHECK_NUMBER(chmod(path, 0755), 0);
+    write_text("later/inner/config.yml", "args: [a]\n");
+    write_text("later/inner/bin/inner", "#!/bin/sh\n");
+    text_format(path, sizeof path, "%s/later/inner/bin/inner", top);
+    CHECK_NUMBER(chmod(path, 0755), 0);
+    write_text("services/empty.yml", "");
     write_text("etc/enabled/tty@1", "");
     write_text("etc/disabled/web", "");
     write_text("etc/enabled/web", "");
@@ -207,7 +216,7 @@ static void parse_template(void)
     CHECK((failed == 0) == (definition != NULL));
     CHECK_NUMBER(failed, fault_happened() ? -ENOMEM : parsed_result);
     if (failed == -EINVAL) { /* what is wrong with the best of the examples: no address */
-        CHECK_NUMBER(errors.count, 1);
+        CHECK_NUMBER(errors.count, 2);
         CHECK_TEXT(errors.list[0].message, "there is no key 'zzzzzzzz': remove it");
     }
     definition_destroy(definition);
@@ -219,7 +228,7 @@ TEST(a_template_is_judged_by_its_best_example_or_there_is_no_memory)
     parsed_text = "exec: a %i\nready: {tcp: '127.0.0.1:%i'}\n";
     parsed_result = 0;
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, parse_template) > 30);
-    parsed_text = "exec: a %i\nready: {tcp: '127.0.0.1:%i'}\nzzzzzzzz: 1\n";
+    parsed_text = "exec: a %i\nready: {tcp: '127.0.0.1:%i'}\nzzzzzzzz: 1\nyyyyyyyy: 2\n";
     parsed_result = -EINVAL;
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, parse_template) > 30);
 }
@@ -319,6 +328,18 @@ static void find_system_file(void)
     error_list_finish(&errors);
 }
 
+static void read_missing_file(void)
+{
+    struct error_list errors = {0};
+    struct system_file file = {0};
+    faults_begin();
+    int failed = system_file_read("/no/such/file", &file, &errors);
+    faults_end();
+    CHECK_NUMBER(failed, fault_happened() ? -ENOMEM : -EINVAL);
+    CHECK_NUMBER(errors.count, !fault_happened());
+    error_list_finish(&errors);
+}
+
 TEST(the_system_file_that_counts_is_found_or_it_is_said_why_not)
 {
     begin();
@@ -329,6 +350,7 @@ TEST(the_system_file_that_counts_is_found_or_it_is_said_why_not)
     write_text("etc/conit.yml", "title: second\n");
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, find_system_file) > 5);
     CHECK(fault_each(FAULT_CALLS, EIO, find_system_file) > 5);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_missing_file) >= 3);
     end();
 }
 
@@ -372,6 +394,8 @@ static void read_folders(void)
         CHECK(find(&reading, "web") && find(&reading, "web")->text);
         CHECK(find(&reading, "task") && find(&reading, "task")->masked);
         CHECK(find(&reading, "circle") && find(&reading, "circle")->problem);
+        CHECK(find(&reading, "folder") && find(&reading, "folder")->exec);
+        CHECK(find(&reading, "folder")->logs && find(&reading, "inner")->exec);
     } else if (!failed) { /* one that could not be read is there all the same, or it is said */
         CHECK(reading.sources.count == sources || count_problems(&reading) != problems);
     } else {
@@ -388,6 +412,63 @@ TEST(of_folders_that_are_read_nothing_is_missing_without_a_word)
     CHECK(fault_each(FAULT_CALLS, EACCES, read_folders) > 20);
 }
 
+static void read_no_system_file(void)
+{
+    struct reading_options options = {.config = "/no/such/file"};
+    struct reading reading = {0};
+    faults_begin();
+    int failed = reading_read(&options, NULL, &reading);
+    faults_end();
+    CHECK_NUMBER(failed, fault_happened() ? -ENOMEM : 0);
+    if (!failed) {
+        CHECK(reading.system_broken);
+        CHECK_NUMBER(reading.errors.count, 1);
+    }
+    reading_finish(&reading);
+}
+
+TEST(a_system_file_that_is_not_there_is_told_or_there_is_no_memory)
+{
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_no_system_file) > 4);
+}
+
+/* Of a folder of which the path is relative, which has one service, a folder, in it. */
+static void scan_one_folder(void)
+{
+    static const char *const folders[] = {"inner"};
+    struct sources sources = {0};
+    struct error_list errors = {0}, warnings = {0};
+    char exec[PATH_MAX];
+    faults_begin();
+    int failed = sources_scan(folders, 1, &sources, &errors, &warnings);
+    faults_end();
+    CHECK(failed == 0 || (failed == -ENOMEM && fault_happened() && !sources.list));
+    text_format(exec, sizeof exec, "%s/inner/web/bin", top);
+    if (!fault_happened())
+        CHECK_TEXT(sources.list[0].exec, exec);
+    else if (!strcmp(fault_call(), "getcwd")) /* where we are cannot be told */
+        CHECK_TEXT(sources.list[0].exec, "inner/web/bin");
+    sources_finish(&sources);
+    error_list_finish(&errors);
+    error_list_finish(&warnings);
+}
+
+TEST(a_folder_of_one_service_is_found_with_its_program_or_there_is_no_memory)
+{
+    char path[PATH_MAX];
+    begin();
+    CHECK_NUMBER(chdir(top), 0);
+    CHECK_NUMBER(mkdir("inner", 0755) + mkdir("inner/web", 0755), 0);
+    write_text("inner/web/config.yml", "args: [a]\n");
+    write_text("inner/web/bin", "#!/bin/sh\n");
+    text_format(path, sizeof path, "%s/inner/web/bin", top);
+    CHECK_NUMBER(chmod(path, 0755), 0);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, scan_one_folder) > 10);
+    CHECK_NUMBER(fault_each_of("getcwd", FAULT_CALLS, ENOENT, scan_one_folder), 1);
+    CHECK_NUMBER(chdir("/"), 0);
+    end();
+}
+
 static void write_and_take(void)
 {
     static const struct source one = {
@@ -395,7 +476,10 @@ static void write_and_take(void)
     struct source list[] = {one};
     struct reading reading = {.sources = {.list = list, .count = 1}, .system_broken = true};
     struct reading taken = {0};
-    error_list_add(&reading.errors, "a", 3, 1, "bad");
+    char long_path[1000]; /* more than a buffer has room for at first */
+    memset(long_path, 'a', sizeof long_path);
+    long_path[sizeof long_path - 1] = 0;
+    error_list_add(&reading.errors, long_path, 3, 1, "bad");
     error_list_add(&reading.errors, NULL, 0, 0, "worse");
     error_list_add(&reading.warnings, "b", 0, 0, "doubtful");
     int sources = memfd_create("sources", MFD_CLOEXEC), notes = memfd_create("notes", MFD_CLOEXEC);
@@ -410,7 +494,7 @@ static void write_and_take(void)
         CHECK_NUMBER(taken.sources.count, 1);
         CHECK_TEXT(taken.sources.list[0].name, "web");
         CHECK_NUMBER(taken.errors.count, 2);
-        CHECK_TEXT(taken.errors.list[0].file, "a");
+        CHECK_TEXT(taken.errors.list[0].file, long_path);
         CHECK(taken.errors.list[1].file == NULL);
         CHECK_NUMBER(taken.warnings.count, 1);
         CHECK(taken.system_broken);
@@ -509,46 +593,94 @@ static void add(struct names *names, struct source *source, enum checked_kind ki
     error_list_finish(&ignored);
 }
 
+#define MOST_NAMES 6
+
+/* What is checked, and how many errors are found in it; names behind one that is NULL are none. */
+struct name_case {
+    struct {
+        const char *name, *text;
+    } services[MOST_NAMES];
+    const char *in_order[MOST_NAMES], *start[MOST_NAMES], *switched_on;
+    size_t errors;
+};
+
+static const struct name_case everything = {
+    .services = {{"a", "exec: x\nneeds: [b]\nprovides: [z]\n"},
+                 {"b", "exec: x\nneeds: [a]\n"},
+                 {"c", "exec: x\nneeds: [nobody, 't@1']\nwants: [z, nowhere]\n"},
+                 {"d", "exec: x\nafter: ['bad@1']\nwants: ['bad@1', 'bad@2']\n"},
+                 {"t@", "exec: x %i\nneeds: ['t@%i']\n"},
+                 {"bad@", "exec: 'x %i\n"}},
+    .in_order = {"a", "t@2", "none"},
+    .start = {"t@3", "neither"},
+    .switched_on = "t@4",
+    .errors = 11,
+};
+static const struct name_case from_outside[] = {
+    {.services = {{"a", "exec: x\n"}, {"b", "exec: x\n"}, {"t@", "exec: x\n"}},
+     .in_order = {"a", "b", "t@2", "none"},
+     .errors = 1},
+    {.services = {{"t@", "exec: x\n"}}, .start = {"t@3", "neither"}, .errors = 1},
+    {.services = {{"t@", "exec: x\n"}}, .switched_on = "t@4"},
+};
+static const struct name_case too_deep = {
+    .services = {{"a", "exec: x\nneeds: ['t@1']\n"},
+                 {"t@", "exec: x\nneeds: ['u@%ix']\n"},
+                 {"u@", "exec: x\nneeds: ['t@%ix']\n"}},
+    .errors = 1,
+};
+#define TEN(n) "t@" #n "0,t@" #n "1,t@" #n "2,t@" #n "3,t@" #n "4,t@" #n "5,t@" #n "6,t@" #n "7,"
+/* More than there is room for at first. */
+static const struct name_case many = {
+    .services = {{"a", "exec: x\nneeds: [" TEN(1) TEN(2) TEN(3) TEN(4) TEN(5) TEN(6) TEN(7) TEN(8)
+                           TEN(9) "]\n"},
+                 {"t@", "exec: x\n"}},
+};
+static const struct name_case *checked_case;
+
 static void check_names(void)
 {
-    struct source sources[] = {
-        {.name = "a", .text = "exec: x\nneeds: [b]\nprovides: [z]\n"},
-        {.name = "b", .text = "exec: x\nneeds: [a]\n"},
-        {.name = "c", .text = "exec: x\nneeds: [nobody, 't@1']\nwants: [z, nowhere]\n"},
-        {.name = "d", .text = "exec: x\nafter: ['bad@1']\n"},
-        {.name = "t@", .text = "exec: x %i\nneeds: ['t@%i']\n"},
-        {.name = "bad@", .text = "exec: 'x %i\n"},
-    };
-    static size_t count;
-    static struct system_service in_order[] = {{.name = "a"}, {.name = "t@2"}, {.name = "none"}};
-    static const char *start[] = {"t@3", "neither", NULL};
-    static struct system_place places[2];
-    static const struct system_file order = {
-        .services = in_order, .service_count = 3, .start = start, .start_places = places};
-    static struct switch_entry by_hand[] = {{"t@4", SWITCHED_ON}};
-    static const struct switches switches = {by_hand, 1, {0}};
-    struct names names = {.order = &order, .switches = &switches};
+    const struct name_case *of = checked_case;
+    struct source sources[MOST_NAMES] = {0};
+    struct system_service in_order[MOST_NAMES] = {0};
+    const char *start[MOST_NAMES] = {0};
+    struct system_place places[MOST_NAMES] = {0};
+    struct system_file order = {
+        .path = "conit.yml", .services = in_order, .start = start, .start_places = places};
+    struct switch_entry by_hand = {of->switched_on, SWITCHED_ON};
+    const struct switches switches = {&by_hand, of->switched_on != NULL, {0}};
+    struct names names = {.order = &order, .switches = &switches, .in_force = true};
     struct error_list errors = {0};
     int failed = 0;
+    for (size_t i = 0; of->in_order[i]; i++)
+        in_order[order.service_count++].name = of->in_order[i];
+    memcpy(start, of->start, sizeof start);
     faults_begin();
-    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+    for (size_t i = 0; i < MOST_NAMES && of->services[i].name; i++) {
+        sources[i] = (struct source){.name = of->services[i].name, .text = of->services[i].text};
         add(&names, &sources[i], strchr(sources[i].name, '@') ? CHECKED_TEMPLATE : CHECKED_SERVICE,
             &failed);
+    }
     if (!failed)
         failed = names_check(&names, &errors);
     faults_end();
     CHECK(failed == 0 || (failed == -ENOMEM && fault_happened()));
-    if (!fault_happened()) {
-        count = errors.count;
-        CHECK(count >= 5); /* the cycle, names that are none, an instance that does not load */
-    }
-    if (!failed)
-        CHECK_NUMBER(errors.count, count);
+    if (!failed) /* without memory for the nearest name there is none, and that is all */
+        CHECK_NUMBER(errors.count, of->errors);
     names_finish(&names);
     error_list_finish(&errors);
 }
 
 TEST(names_are_all_looked_at_or_there_is_no_memory)
 {
-    CHECK(fault_each(FAULT_MEMORY, ENOMEM, check_names) > 10);
+    checked_case = &everything;
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, check_names) > 100);
+    for (size_t i = 0; i < sizeof from_outside / sizeof from_outside[0]; i++) {
+        checked_case = &from_outside[i];
+        CHECK(fault_each(FAULT_MEMORY, ENOMEM, check_names) > 10);
+    }
+    checked_case = &many;
+    CHECK(fault_each_of("reallocarray", FAULT_MEMORY, ENOMEM, check_names) > 5);
+    checked_case = &too_deep;
+    CHECK(fault_each_of("reallocarray", FAULT_MEMORY, ENOMEM, check_names) > 5);
 }

@@ -345,14 +345,41 @@ TEST(what_all_instances_use_is_said_of_the_template_and_what_one_uses_of_that_on
     end();
 }
 
+static const char *starts_one[] = {"t@1", NULL};
+static const struct system_file says_one = {
+    .path = "conit.yml", .start = starts_one, .start_places = start_places};
+
 TEST(an_instance_of_a_template_that_does_not_load_is_not_made_and_its_name_is_not_missed)
 {
     begin();
     names.in_force = false;
     add("t@", CHECKED_TEMPLATE, "exec: 'true\n");
     add("web", CHECKED_SERVICE, "exec: true\nneeds: [\"t@1\"]\n");
+    names.order = &says_one;
     CHECK_TEXT(found(), "");
     CHECK_NUMBER(names.count, 2);
+    end();
+}
+
+TEST(of_two_that_name_an_instance_the_first_has_made_it)
+{
+    begin();
+    add("b", CHECKED_SERVICE, "exec: true\nneeds: [\"t@1\"]\n");
+    add("a", CHECKED_SERVICE, "exec: true\nneeds: [\"t@1\"]\n");
+    add("t@", CHECKED_TEMPLATE, "exec: true\n");
+    CHECK_TEXT(found(), "");
+    CHECK_NUMBER(named("t@1")->named_by, 0);
+    CHECK_NUMBER(names.count, 4);
+    end();
+}
+
+TEST(who_uses_a_name_that_an_instance_provides_does_not_name_the_instance)
+{
+    begin();
+    add("t@1", CHECKED_INSTANCE, "exec: true\nprovides: [x]\n");
+    add("web", CHECKED_SERVICE, "exec: true\nneeds: [x]\n");
+    CHECK_TEXT(found(), "");
+    CHECK(named("t@1")->named_by == NAMED_BY_NOBODY);
     end();
 }
 

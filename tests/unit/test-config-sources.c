@@ -2,8 +2,10 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "config/definition-parse.h"
+#include "config/read-file.h"
 #include "test.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -35,6 +37,18 @@ static void put(const char *path, const char *text)
     AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
         abort();
+}
+
+/* On a file system that tells no types. */
+static bool types_unknown;
+struct dirent *__real_readdir64(DIR *folder); /* NOLINT: the linker's names */
+struct dirent *__wrap_readdir64(DIR *folder); /* NOLINT */
+struct dirent *__wrap_readdir64(DIR *folder)  /* NOLINT */
+{
+    struct dirent *entry = __real_readdir64(folder);
+    if (entry && types_unknown)
+        entry->d_type = DT_UNKNOWN;
+    return entry;
 }
 
 static struct sources scan(const char *const *folders, size_t count, const char *errors,
@@ -118,6 +132,88 @@ TEST(of_two_files_for_one_name_in_a_folder_yml_counts_with_a_warning)
              "s/: 'a.yml' and 'a/config.yaml' are both there: 'a.yml' counts; remove one");
     CHECK_TEXT(list(&sources), "a=s/a.yml");
     CHECK_TEXT(sources.list[0].text, "exec: yml\n");
+    sources_finish(&sources);
+    end();
+}
+
+TEST(what_a_folder_is_called_says_whether_it_is_a_service_as_with_a_file)
+{
+    static const char *const names[] = {"web",  "web~",  "web.disabled",
+                                        ".web", "short", "x.disablec"};
+    begin();
+    mkdir("s", 0755);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[64];
+        text_format(path, sizeof path, "s/%s", names[i]);
+        mkdir(path, 0755);
+        text_format(path, sizeof path, "s/%s/config.yml", names[i]);
+        put(path, "exec: a\n");
+    }
+    CHECK_NUMBER(symlink("web", "s/linked"), 0);
+    CHECK_NUMBER(symlink("linked", "s/again"), 0);
+    CHECK_NUMBER(symlink("circle", "s/circle"), 0);
+    put("file", "");
+    CHECK_NUMBER(symlink("../file", "s/other"), 0);
+    for (int known = 0; known < 2; known++) {
+        types_unknown = !known;
+        struct sources sources = scan_one("s");
+        CHECK_TEXT(list(&sources), "again=s/again/config.yml linked=s/linked/config.yml "
+                                   "short=s/short/config.yml web=s/web/config.yml "
+                                   "x.disablec=s/x.disablec/config.yml");
+        CHECK(sources.list[0].folder);
+        sources_finish(&sources);
+    }
+    types_unknown = false;
+    end();
+}
+
+TEST(a_file_is_read_whatever_the_file_system_tells_of_its_type)
+{
+    begin();
+    mkdir("s", 0755);
+    put("s/a.yml", "exec: a\n");
+    put("s/b.txt", "exec: a\n");
+    mkfifo("s/c.yml", 0644);
+    types_unknown = true;
+    struct sources sources = scan_one("s");
+    CHECK_TEXT(list(&sources),
+               "a=s/a.yml c=s/c.yml(is a named pipe: put a regular file in its place)");
+    sources_finish(&sources);
+    types_unknown = false;
+    end();
+}
+
+TEST(more_files_than_are_thought_of_at_first_are_all_found)
+{
+    enum { COUNT = 200 };
+    struct scan_place place = {0};
+    struct error_list errors = {0}, warnings = {0};
+    const char *const folders[] = {"s"};
+    begin();
+    mkdir("s", 0755);
+    for (int i = 0; i < COUNT; i++) {
+        char path[64];
+        text_format(path, sizeof path, "s/s%03d.yml", i);
+        put(path, "exec: a\n");
+    }
+    struct sources sources;
+    CHECK_NUMBER(sources_scan_at(folders, 1, &sources, &errors, &warnings, &place), 0);
+    CHECK_NUMBER(sources.count, COUNT);
+    CHECK_TEXT(sources.list[COUNT - 1].name, "s199");
+    CHECK_NUMBER(place.steps, 1 + COUNT);
+    CHECK_TEXT(place.path, "s/s199.yml");
+    sources_finish(&sources);
+    end();
+}
+
+TEST(an_empty_file_of_a_folder_is_told_as_any_other)
+{
+    begin();
+    mkdir("s", 0755);
+    mkdir("s/web", 0755);
+    put("s/web/config.yml", "");
+    struct sources sources = scan_one("s");
+    CHECK(sources.list[0].folder && sources.list[0].problem && !sources.list[0].masked);
     sources_finish(&sources);
     end();
 }
@@ -326,6 +422,16 @@ TEST(a_single_file_is_named_after_itself_or_its_folder)
     CHECK_NUMBER(sources_read_file("web/config.yaml", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "web=web/config.yaml");
     sources_finish(&sources);
+    CHECK_NUMBER(rename("web/config.yaml", "web/config.yml"), 0);
+    CHECK_NUMBER(sources_read_file("web/config.yml", NULL, &sources), 0);
+    CHECK_TEXT(list(&sources), "web=web/config.yml");
+    sources_finish(&sources);
+    CHECK_NUMBER(sources_read_file("./web/config.yml", NULL, &sources), 0);
+    CHECK_TEXT(list(&sources), "web=./web/config.yml");
+    sources_finish(&sources);
+    CHECK_NUMBER(sources_read_file("config.yml", NULL, &sources), 0);
+    CHECK_TEXT(list(&sources), "config=config.yml(cannot be read: there is no such file)");
+    sources_finish(&sources);
     CHECK_NUMBER(sources_read_file("x.conf", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "x.conf=x.conf");
     sources_finish(&sources);
@@ -388,6 +494,37 @@ TEST(a_record_gives_back_the_same_sources)
     sources_finish(&sources);
 }
 
+TEST(each_part_of_a_source_makes_a_difference)
+{
+    static const struct source one = {.name = "a",
+                                      .path = "p",
+                                      .text = "xy",
+                                      .problem = "bad",
+                                      .exec = "e",
+                                      .logs = "l",
+                                      .size = 2};
+    struct source others[11];
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        others[i] = one;
+    others[0].name = "b";
+    others[1].path = "q";
+    others[2].text = "xz";
+    others[3].problem = NULL;
+    others[4].exec = "f";
+    others[5].logs = NULL;
+    others[6].size = 1;
+    others[7].folder = true;
+    others[8].masked = true;
+    others[9].gone = true;
+    others[10].text = NULL;
+    CHECK(source_equal(&one, &one));
+    CHECK(source_equal(&others[10], &others[10]));
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        CHECK(!source_equal(&one, &others[i]));
+        CHECK(!source_equal(&others[i], &one));
+    }
+}
+
 TEST(an_empty_record_is_an_empty_set)
 {
     AUTO_CLOSE int fd = memory();
@@ -419,6 +556,45 @@ TEST(a_record_that_is_cut_or_not_finished_is_refused)
     CHECK(sources.list == NULL);
 }
 
+/* A header (32 bytes), then one entry (32), "a", "p", and whatever text comes next. */
+TEST(a_record_that_says_two_things_of_a_source_or_more_than_there_is_is_refused)
+{
+    static const struct source one = {.name = "a", .path = "p", .text = "x", .size = 1};
+    static const struct {
+        uint32_t flags;
+        uint64_t size;
+        int result;
+    } rows[] = {
+        {4, 72, 0},         {0, 72, -EBADMSG},   {6, 72, -EBADMSG},
+        {12, 72, -EBADMSG}, {128, 72, -EBADMSG}, {4, 70, -EBADMSG}, /* in the gap at its end */
+        {4, 80, -EBADMSG},                                          /* behind it */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        AUTO_CLOSE int fd = memory();
+        struct sources sources = {0};
+        CHECK_NUMBER(sources_write(fd, &one, 1), 0);
+        CHECK_NUMBER(pwrite(fd, &rows[i].size, 8, 16), 8);
+        CHECK_NUMBER(pwrite(fd, &rows[i].flags, 4, 32), 4);
+        CHECK_NUMBER(ftruncate(fd, (off_t)rows[i].size), 0);
+        CHECK_NUMBER(sources_read(fd, &sources), rows[i].result);
+        CHECK_NUMBER(sources.count, rows[i].result == 0);
+        sources_finish(&sources);
+    }
+}
+
+TEST(a_record_larger_than_any_is_neither_written_nor_read)
+{
+    static const struct source huge = {.name = "a", .path = "p", .text = "x", .size = UINT32_MAX};
+    AUTO_CLOSE int fd = memory();
+    struct sources sources = {0};
+    struct stat status;
+    CHECK_NUMBER(sources_write(fd, &huge, 1), -EFBIG);
+    CHECK_NUMBER(fstat(fd, &status), 0);
+    CHECK_NUMBER(status.st_size, 0);
+    CHECK_NUMBER(ftruncate(fd, (INT64_C(1) << 32) + 8), 0);
+    CHECK_NUMBER(sources_read(fd, &sources), -EBADMSG);
+}
+
 TEST(a_record_with_any_byte_changed_gives_an_error_or_a_sane_set)
 {
     AUTO_CLOSE int fd = memory();
@@ -446,4 +622,20 @@ TEST(a_record_with_any_byte_changed_gives_an_error_or_a_sane_set)
             CHECK_NUMBER(pwrite(fd, &byte, 1, at), 1);
         }
     }
+}
+
+TEST(a_file_that_became_another_kind_since_it_was_listed_is_not_read)
+{
+    struct arena arena = {0};
+    const char *problem = NULL;
+    char *text = NULL;
+    size_t size = 0;
+    begin();
+    mkfifo("pipe", 0644);
+    CHECK_NUMBER(read_file_at(AT_FDCWD, "pipe", true, 100, &arena, &text, &size, &problem),
+                 -EINVAL);
+    CHECK_TEXT(problem, "is a named pipe: put a regular file in its place");
+    CHECK(text == NULL);
+    arena_finish(&arena);
+    end();
 }

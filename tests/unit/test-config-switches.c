@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,6 +114,21 @@ TEST(a_folder_that_is_none_is_an_error_and_the_other_counts)
     switches_finish(&switches);
     error_list_finish(&errors);
     end();
+}
+
+TEST(a_folder_whose_path_is_too_long_is_an_error)
+{
+    struct error_list errors = {0}, warnings = {0};
+    struct switches switches;
+    char path[PATH_MAX];
+    memset(path, '/', sizeof path);
+    path[sizeof path - 1] = 0;
+    CHECK_NUMBER(switches_read(path, NULL, &switches, &errors, &warnings), 0);
+    CHECK_NUMBER(switches.count, 0);
+    CHECK_NUMBER(errors.count, 2);
+    CHECK_TEXT(errors.list[0].message, "the path is too long");
+    switches_finish(&switches);
+    error_list_finish(&errors);
 }
 
 TEST(the_text_that_is_kept_says_the_same_again)

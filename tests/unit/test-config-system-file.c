@@ -1,4 +1,5 @@
 /* The system file. */
+#include "config/reading.h"
 #include "config/system-file.h"
 #include "test.h"
 
@@ -130,6 +131,23 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
         {"log: {kernel: [yes]}\n", "config.yml:1:15: 'kernel' is yes or no: write 'kernel: yes'"},
         {"- a\n", "config.yml:1:1: the system file is a mapping, not a list: write 'title: some "
                   "words'"},
+        {"titel: x\ntitle: y\n", /* though the last one is good */
+         "config.yml:1:1: there is no key 'titel': did you mean 'title'?"},
+        {"title: ~\nservices:\n- name: a\n- description: b\n",
+         "config.yml:1:8: 'title' is a text: write 'title: some words'"},
+        {"services:\n- description: b\n- name: a\n- name: a\n",
+         "config.yml:2:3: this service has no name: write '- name: networking'\n"
+         "config.yml:4:3: 'a' stands here for the second time: keep one"},
+        {"watch: [yes]\nlog: {kernel: 'yes', dev-log: [x], sync: [5s], max-size: {}}\n",
+         "config.yml:1:8: 'watch' is yes or no: write 'watch: yes'\n"
+         "config.yml:2:15: 'kernel' is yes or no: write 'kernel: yes'\n"
+         "config.yml:2:31: 'dev-log' is yes, no or a path: write 'dev-log: yes'\n"
+         "config.yml:2:42: 'sync' of 'log' is a time: write 500ms, 5s or 1min\n"
+         "config.yml:2:58: 'max-size' of 'log' is a size: write 1G, 500M, or a number of bytes"},
+        {"watch: 'yes'\nlog: {sync: 50d, max-size: 99999999999999999999}\n",
+         "config.yml:1:8: 'watch' is yes or no: write 'watch: yes'\n"
+         "config.yml:2:13: 'sync: 50d' is too long: at most 1h\n"
+         "config.yml:2:28: 'max-size: 99999999999999999999' is too much: at most 1048576G"},
         {"title: 'x\n", "config.yml:1:8: a quote is opened here and never closed: close it"},
         {"title: a\ntitle: b\n",
          "config.yml:2:1: 'title' stands here for the second time, first in line 1: keep one"},
@@ -137,13 +155,10 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct system_file file = {0};
         struct error_list errors = {0};
-        char line[600];
         CHECK_NUMBER(parse(bad[i].text, &file, &errors), -EINVAL);
-        CHECK_NUMBER(errors.count, 1);
-        if (errors.count) {
-            error_format(&errors.list[0], line, sizeof line);
-            CHECK_TEXT(line, bad[i].message);
-        }
+        char *told = reading_errors_text(&errors);
+        CHECK_TEXT(told, bad[i].message);
+        free(told);
         CHECK(file.path == NULL);
         error_list_finish(&errors);
     }
@@ -161,6 +176,24 @@ TEST(all_errors_of_a_file_are_told_up_to_a_bound)
     CHECK_NUMBER(errors.count, ERRORS_PER_FILE);
     CHECK_NUMBER(errors.list[19].line, 20);
     error_list_finish(&errors);
+}
+
+TEST(a_path_that_is_too_long_is_none)
+{
+    char root[PATH_MAX + 1], path[8] = "before";
+    struct error_list warnings = {0};
+    memset(root, '/', sizeof root);
+    root[sizeof root - 1] = 0;
+    CHECK_NUMBER(system_file_find(root, path, sizeof path, &warnings), -ENAMETOOLONG);
+    CHECK_TEXT(path, "before");
+    CHECK_NUMBER(warnings.count, 0);
+}
+
+TEST(only_gonits_layout_has_a_folder_of_services_beside_it)
+{
+    CHECK_TEXT(system_file_services("/system/config.yaml"), "/system/services");
+    CHECK(system_file_services("/etc/conit.yml") == NULL);
+    CHECK(system_file_services("/systems/config.yaml") == NULL);
 }
 
 static void put(const char *root, const char *path)
@@ -182,6 +215,8 @@ TEST(the_first_of_the_default_places_counts_and_the_choice_is_told)
     CHECK(mkdtemp(root) != NULL);
     CHECK_NUMBER(system_file_find(root, path, sizeof path, &warnings), -ENOENT);
     put(root, "/config.yml");
+    CHECK_NUMBER(system_file_find(root, path, strlen(root) + strlen("/config.yml"), &warnings),
+                 -ENAMETOOLONG);
     CHECK_NUMBER(system_file_find(root, path, sizeof path, &warnings), 0);
     snprintf(expected, sizeof expected, "%s/config.yml", root);
     CHECK_TEXT(path, expected);

@@ -140,6 +140,15 @@ TEST(an_error_is_at_its_place_in_the_template)
               "comes before it, as in agetty@tty1");
 }
 
+TEST(a_description_of_a_template_has_percents_that_mean_something)
+{
+    check_bad("a@", "a@b", "exec: prog\ndescription: 5% of %i\n",
+              "t.yml:2:15: write '%%' for a percent sign");
+    check_bad("a@", "a@b", "exec: prog\nready: {log: '%z'}\n",
+              "t.yml:2:15: '%z' stands for nothing: write '%%' for a percent sign; %n is the "
+              "service's name");
+}
+
 TEST(a_name_that_gets_too_long_by_its_instance_is_refused)
 {
     char name[201] = "a@", wanted[600];

@@ -67,6 +67,7 @@ TEST(a_time_that_is_shown_reads_back_as_the_same)
 TEST(a_size_that_is_shown_reads_back_as_the_same)
 {
     char storage[40];
+    struct text text;
     uint64_t size = 0;
     CHECK_NUMBER(units_parse_size("64K", &size), 0);
     CHECK_NUMBER(size, 65536);
@@ -75,14 +76,42 @@ TEST(a_size_that_is_shown_reads_back_as_the_same)
     CHECK_NUMBER(units_parse_size("18446744073709551615", &size), 0);
     CHECK(size == UINT64_MAX);
     CHECK_NUMBER(units_parse_size("18446744073709551615K", &size), -ERANGE);
+    CHECK_NUMBER(units_parse_size("18446744073709551616", &size), -ERANGE);
     CHECK_NUMBER(units_parse_size("64k", &size), -EINVAL);
     CHECK_NUMBER(units_parse_size("K", &size), -EINVAL);
     for (int i = 0; i < 20000; i++) {
-        uint64_t wanted = (uint64_t)next_random() << (i % 40);
+        uint64_t wanted = i ? (uint64_t)next_random() << (i % 40) : 0;
         snprintf(storage, sizeof storage, "%llu", (unsigned long long)wanted);
         CHECK_NUMBER(units_parse_size(storage, &size), 0);
         CHECK(size == wanted);
+        text_init(&text, storage, sizeof storage);
+        units_format_size(wanted, &text);
+        CHECK_NUMBER(units_parse_size(storage, &size), 0);
+        CHECK(size == wanted);
     }
+}
+
+TEST(a_factor_is_shown_with_the_digits_it_needs)
+{
+    static const struct {
+        uint32_t percent;
+        const char *shown;
+    } rows[] = {{200, "2"}, {150, "1.5"}, {105, "1.05"}, {125, "1.25"}, {100000, "1000"}};
+    char storage[40];
+    struct text text;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint32_t percent = 0;
+        text_init(&text, storage, sizeof storage);
+        units_format_factor(rows[i].percent, &text);
+        CHECK_TEXT(storage, rows[i].shown);
+        CHECK_NUMBER(units_parse_factor(storage, &percent), 0);
+        CHECK_NUMBER(percent, rows[i].percent);
+    }
+    uint32_t percent = 7;
+    CHECK_NUMBER(units_parse_factor("1000000", &percent), 0);
+    CHECK_NUMBER(percent, 100000000);
+    CHECK_NUMBER(units_parse_factor("1000001", &percent), -ERANGE);
+    CHECK_NUMBER(percent, 100000000);
 }
 
 TEST(factors_percents_octals_and_booleans_are_strict)
