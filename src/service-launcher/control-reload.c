@@ -40,6 +40,8 @@ void control_write_report(struct json_writer *writer, const struct reload_report
         show_change(writer, &report->entries[i]);
     json_end(writer, ']');
     json_add_lines(writer, "warnings", report->warnings);
+    json_add_lines(writer, "errors", report->errors);
+    json_add_lines(writer, "settings", report->settings);
     json_add_string(writer, "reading", NULL);
     varlink_end(writer);
 }
@@ -100,6 +102,8 @@ void control_reply_reading(struct connection *connection)
     varlink_begin_reply(&writer, true);
     json_add_strings(&writer, "changes", none);
     json_add_strings(&writer, "warnings", none);
+    json_add_strings(&writer, "errors", none);
+    json_add_strings(&writer, "settings", none);
     json_add_string(&writer, "reading", launcher_reload_where(connection->control->launcher));
     connection_end_message(connection, &writer);
 }

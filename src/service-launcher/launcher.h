@@ -93,7 +93,8 @@ struct reload_entry {
 struct reload_report {
     struct reload_entry *entries; /* sorted by name */
     size_t count;
-    char *warnings; /* one a line, or NULL */
+    char *warnings, *errors; /* of no service by itself, one a line, or NULL */
+    char *settings; /* settings of the system file that have changed, one a line, or NULL */
 };
 
 /* `why` NULL: it is done, or said, and the report is good during this call. Else nothing was

@@ -406,29 +406,72 @@ static void refuse_too_many(struct plan *plan)
     }
 }
 
+/* Joins texts of lines, of which some may be NULL or "": from malloc, or NULL. 0 or -ENOMEM. */
+static int join_lines(const char *const parts[], size_t count, char **ret)
+{
+    struct text text;
+    size_t size = 1;
+
+    for (size_t i = 0; i < count; i++)
+        size += parts[i] && *parts[i] ? strlen(parts[i]) + 1 : 0;
+    if (size == 1)
+        return 0;
+    char *words = malloc(size);
+    if (!words)
+        return -ENOMEM;
+    text_init(&text, words, size);
+    for (size_t i = 0; i < count; i++)
+        if (parts[i] && *parts[i])
+            text_printf(&text, "%s%s", text.used_bytes ? "\n" : "", parts[i]);
+    *ret = words;
+    return 0;
+}
+
 /* What is to be said of no service by itself. */
 static int decide_warnings(struct plan *plan)
 {
     const struct reading *reading = plan->reading;
-    char *errors = reading_errors_text(&reading->errors);
-    char *warnings = reading_errors_text(&reading->warnings);
-    const char *const parts[] = {warnings, errors, plan->order_words, plan->more_words};
-    size_t size = 1;
+    AUTO_FREE char *errors = reading_errors_text(&reading->errors);
+    AUTO_FREE char *warnings = reading_errors_text(&reading->warnings);
+    const char *const odd[] = {warnings, plan->order_words, plan->more_words};
+    const char *const wrong[] = {errors, reading->system_broken
+                                             ? "the system file does not load: the former settings "
+                                               "stay in force"
+                                             : NULL};
     int failed = errors && warnings ? 0 : -ENOMEM;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        size += parts[i] ? strlen(parts[i]) + 1 : 0;
-    char *words = failed || size == 3 ? NULL : malloc(size); /* 3: two empty texts */
-    if (words) {
-        struct text text;
-        text_init(&text, words, size);
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-            if (parts[i] && *parts[i])
-                text_printf(&text, "%s%s", text.used_bytes ? "\n" : "", parts[i]);
-    }
-    plan->report.warnings = words;
-    free(errors);
-    free(warnings);
-    return failed || (!words && size > 3) ? -ENOMEM : 0;
+    if (!failed)
+        failed = join_lines(odd, sizeof odd / sizeof *odd, &plan->report.warnings);
+    return failed ? failed : join_lines(wrong, sizeof wrong / sizeof *wrong, &plan->report.errors);
+}
+
+static bool same_or_none(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Which settings of the system file are others now. What it says of services is about names. */
+static int decide_settings(struct plan *plan)
+{
+    const struct system_file *was = plan->launcher->system_file, *is = &plan->system_file;
+    const struct {
+        bool changed;
+        const char *name;
+    } rows[] = {
+        {!same_or_none(was->title, is->title), "title"},
+        {!same_or_none(was->version, is->version), "version"},
+        {was->watch != is->watch, "watch"},
+        {was->log.max_size_bytes != is->log.max_size_bytes, "max-size of log"},
+        {was->log.sync_ms != is->log.sync_ms, "sync of log"},
+        {was->log.dev_log != is->log.dev_log ||
+             strcmp(was->log.dev_log_path, is->log.dev_log_path) != 0,
+         "dev-log of log"},
+        {was->log.kernel != is->log.kernel, "kernel of log"},
+    };
+    const char *parts[sizeof rows / sizeof *rows] = {NULL};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows && plan->system_changed; i++)
+        parts[i] = rows[i].changed ? rows[i].name : NULL;
+    return join_lines(parts, sizeof rows / sizeof *rows, &plan->report.settings);
 }
 
 int plan_decide(struct plan *plan)
@@ -441,7 +484,9 @@ int plan_decide(struct plan *plan)
         decide(plan, &plan->names[i]);
     refuse_too_many(plan);
     int failed = plan_look_at_names(plan);
-    return failed ? failed : decide_warnings(plan);
+    if (!failed)
+        failed = decide_warnings(plan);
+    return failed ? failed : decide_settings(plan);
 }
 
 /* ---- carrying out --------------------------------------------------------------------------- */
@@ -592,6 +637,8 @@ void plan_finish(struct plan *plan)
         free(plan->names[i].errors);
     }
     free(plan->report.warnings);
+    free(plan->report.errors);
+    free(plan->report.settings);
     free(plan->report.entries);
     free(plan->names);
     free(plan->made);

@@ -112,7 +112,7 @@ static void end_reload(struct watch *watch, const struct reload_report *report, 
 {
     const char go_on = WATCH_GO_ON;
     watch->reloading = false;
-    log_once(watch, report ? report->warnings : why);
+    log_once(watch, report ? report->errors ? report->errors : report->warnings : why);
     if (report)
         log_entries(report);
     if (watch->socket.fd >= 0)

@@ -57,13 +57,24 @@ static void print_change(const struct slc *slc, const json_t *change)
     putchar('\n');
 }
 
+static void print_settings(const json_t *settings)
+{
+    for (size_t i = 0; i < json_array_size(settings); i++)
+        printf("%s%s", i ? ", " : "changed  the system file: ",
+               json_string_value(json_array_get(settings, i)));
+    if (json_array_size(settings))
+        putchar('\n');
+}
+
 static int print(const struct slc *slc, const json_t *parameters)
 {
     const json_t *changes = json_object_get(parameters, "changes");
     const json_t *warnings = json_object_get(parameters, "warnings");
+    const json_t *errors = json_object_get(parameters, "errors");
     size_t unchanged = 0;
-    int status = SLC_DONE;
+    int status = json_array_size(errors) ? SLC_FAILED : SLC_DONE;
 
+    complain_lines("error", errors);
     complain_lines("warning", warnings);
     for (size_t i = 0; i < json_array_size(changes); i++) {
         const json_t *change = json_array_get(changes, i);
@@ -74,8 +85,10 @@ static int print(const struct slc *slc, const json_t *parameters)
     }
     if (slc->options.json)
         render_json(changes);
-    else if (!slc->options.quiet)
-        printf("%zu unchanged\n", unchanged);
+    if (slc->options.json || slc->options.quiet)
+        return status;
+    print_settings(json_object_get(parameters, "settings"));
+    printf("%zu unchanged\n", unchanged);
     return status;
 }
 
@@ -139,8 +152,8 @@ const struct verb verb_reload = {
     .help = "read the service files again; with names: have those services read their own",
     .details =
         "Each file that loads is put in force; nothing is stopped or restarted. One that no\n"
-        "longer loads leaves what was in force; slc exits with 1 then, and where services are in\n"
-        "a cycle. Names that no service has are warned of.\n"
+        "longer loads, the system file too, leaves what was in force; slc exits with 1 then, and\n"
+        "where services are in a cycle. Names that no service has are warned of.\n"
         "With names each service is asked itself, in the way that `reload` in its file says; its\n"
         "service file is not read for that.",
     .run = run,

@@ -51,6 +51,35 @@ def test_a_reload_names_the_cycle_that_it_makes_and_later_that_it_is_gone():
         assert told(machine).stdout == '3 unchanged\n'
 
 
+def test_a_reload_says_that_a_wrong_system_file_leaves_the_former_settings_and_ends_with_1():
+    with Machine() as machine:
+        machine.config.write_text('log: {sync: 2s}\n', encoding='utf-8')
+        machine.service('web', f'exec: {SLEEPS}\n')
+        booted(machine)
+        assert told(machine).stdout == '1 unchanged\n'
+        machine.config.write_text('log: {sync: soon}\n', encoding='utf-8')
+        for _ in range(2):  # as long as it is so, and a service's news are told beside
+            result = told(machine)
+            assert result.returncode == 1 and result.stdout == '1 unchanged\n', result
+            assert result.stderr == (
+                f"slc: error: {machine.config}:1:13: 'sync' of 'log' is a time: write 500ms, 5s or 1min\n"
+                "slc: error: the system file does not load: the former settings stay in force\n"), result
+        assert told(machine, '--json').returncode == 1
+        machine.config.write_text('log: {sync: 2s}\n', encoding='utf-8')
+        assert told(machine).stdout == '1 unchanged\n'
+        machine.config.write_text(f'log: {{sync: 3s, dev-log: {machine.folder}/log}}\n', encoding='utf-8')
+        result = told(machine)
+        assert (result.returncode, result.stderr) == (0, ''), result
+        assert result.stdout == 'changed  the system file: sync of log, dev-log of log\n1 unchanged\n'
+        for path, why in ((machine.config, f'{machine.config} is there, and no socket: remove it, or '
+                           'name another path'),
+                          ('/nowhere/log', 'no socket can be made, for there is no folder /nowhere')):
+            machine.config.write_text(f'log: {{sync: 3s, dev-log: {path}}}\n', encoding='utf-8')
+            result = told(machine)
+            assert result.stdout == 'changed  the system file: dev-log of log\n1 unchanged\n', result
+            assert result.stderr == f"slc: warning: {machine.config}: 'dev-log' of 'log': {why}\n", result
+
+
 def test_a_reload_tells_a_name_that_it_makes_wrong_once_and_with_the_nearest():
     with Machine() as machine:
         machine.service('web', f'exec: {SLEEPS}\nafter: [database]\n')
