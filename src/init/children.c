@@ -380,9 +380,10 @@ void child_ended(struct child *child, pid_t pid, int status)
 {
     struct init *init = child->init;
     child_close_link(child);
-    bool wanted = (init->ending->phase == PHASE_NONE && !upgrade_is_beside(child)) ||
-                  (child->owner == OWNER_JOURNAL && init->ending->phase < PHASE_CLOSE &&
-                   !init->ending->drained);
+    bool wanted = !upgrade_is_beside(child) &&
+                  (init->ending->phase == PHASE_NONE ||
+                   (child->owner == OWNER_JOURNAL && init->ending->phase < PHASE_CLOSE &&
+                    !init->ending->drained));
     if (wanted)
         log_end(child, pid, status);
     close_errors(child);

@@ -74,8 +74,6 @@ PASS(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, m
 PASS(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 PASS(ssize_t, recv, (int fd, void *bytes, size_t count, int flags), (fd, bytes, count, flags))
 PASS(int, epoll_create1, (int flags), (flags))
-PASS(int, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *event),
-     (epoll, what, fd, event))
 PASS(int, getrlimit64, (int what, struct rlimit *limit), (what, limit))
 
 NOTE(setrlimit64, (int what, const struct rlimit *limit), (what, limit), NULL,
@@ -87,6 +85,16 @@ NOTE(sethostname, (const char *name, size_t bytes), (name, bytes), name, "sethos
 NOTE(setsid, (void), (), NULL, "setsid")
 
 /* ---- files ---------------------------------------------------------------------------------- */
+
+/* Of a call that cannot fail. */
+static long answer_of(const char *call, long answer)
+{
+    bool counting = machine->counting;
+    machine->counting = false;
+    machine_answers(call, "", &answer);
+    machine->counting = counting;
+    return answer;
+}
 
 #define ON_PATH(type, name, parameters, arguments, with)                                           \
     WRAP(type, name, parameters)                                                                   \
@@ -181,18 +189,24 @@ WRAP(int, umount2, (const char *target, int flags))
 }
 
 /* Descriptors 0 to 15 are those of the test. */
+static int put(const char *call, int from, int to)
+{
+    if (__real_fcntl64(from, F_GETFD) < 0)
+        return -1;
+    machine_note("%s %d", call, to);
+    return to;
+}
+
 WRAP(int, dup2, (int from, int to))
 {
     ANSWER(int, dup2, NULL, (from, to));
-    machine_note("dup2 %d", to);
-    return to;
+    return put("dup2", from, to);
 }
 
 WRAP(int, dup3, (int from, int to, int flags))
 {
     ANSWER(int, dup3, NULL, (from, to, flags));
-    machine_note("dup3 %d", to);
-    return to;
+    return put("dup3", from, to);
 }
 
 WRAP(int, ioctl, (int fd, unsigned long what, ...))
@@ -221,7 +235,7 @@ WRAP(ssize_t, write, (int fd, const void *bytes, size_t count))
     char text[8];
     snprintf(text, sizeof text, "%d", fd);
     ANSWER(ssize_t, write, text, (fd, bytes, count));
-    if (fd == 5 && machine->is_child && machine->become) { /* where a child says what failed */
+    if (count == 12 && machine->is_child && machine->become) { /* a child says what failed */
         machine_note("said error %d path %d former %d", ((const int *)bytes)[0],
                      ((const int *)bytes)[1], ((const int *)bytes)[2]);
         return (ssize_t)count;
@@ -230,6 +244,13 @@ WRAP(ssize_t, write, (int fd, const void *bytes, size_t count))
         return __real_write(fd, bytes, count);
     machine_say(bytes, count);
     return (ssize_t)count;
+}
+
+/* What init was executed as. */
+WRAP(unsigned long, getauxval, (unsigned long what))
+{
+    return machine && machine->on ? (unsigned long)answer_of("getauxval", 0)
+                                  : __real_getauxval(what);
 }
 
 WRAP(ssize_t, read, (int fd, void *bytes, size_t count))
@@ -307,6 +328,14 @@ static void ring(void)
     struct pollfd due = {.fd = machine->timer_fd, .events = POLLIN};
     poll(&due, 1, 1000);
     machine->timer_at_ns = 0;
+}
+
+WRAP(int, epoll_ctl, (int epoll, int what, int fd, struct epoll_event *event))
+{
+    if (what == EPOLL_CTL_DEL) /* which does not fail for what is there */
+        return __real_epoll_ctl(epoll, what, fd, event);
+    ANSWER(int, epoll_ctl, NULL, (epoll, what, fd, event));
+    return __real_epoll_ctl(epoll, what, fd, event);
 }
 
 WRAP(int, epoll_wait, (int epoll, struct epoll_event *events, int most, int timeout_ms))
@@ -437,14 +466,7 @@ WRAP(pid_t, waitpid, (pid_t pid, int *status, int flags))
 
 WRAP(pid_t, getpid, (void))
 {
-    long answer = 1;
-    if (!machine || !machine->on)
-        return __real_getpid();
-    bool counting = machine->counting; /* it cannot fail */
-    machine->counting = false;
-    machine_answers("getpid", "", &answer);
-    machine->counting = counting;
-    return (pid_t)answer;
+    return machine && machine->on ? (pid_t)answer_of("getpid", 1) : __real_getpid();
 }
 
 WRAP(void, _exit, (int status))
@@ -485,7 +507,8 @@ WRAP(void, sync, (void))
 static int execute(const char *call, const char *path)
 {
     long answer = -ENOENT;
-    machine_note("%s %s", call, path);
+    size_t bytes = strlen(machine->root);
+    machine_note("%s %s", call, path + (strncmp(path, machine->root, bytes) == 0 ? bytes : 0));
     if (!machine_answers(call, path, &answer) || answer < 0) {
         errno = (int)-answer;
         return -1;
@@ -511,8 +534,7 @@ WRAP(int, execl, (const char *path, const char *first, ...))
 static long make_process(int32_t *at)
 {
     int status = 0;
-    machine->forks++;
-    if (machine->forks == machine->become) {
+    if (at && ++machine->forks == machine->become) {
         machine->is_child = true;
         return 0;
     }

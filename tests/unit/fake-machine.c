@@ -206,6 +206,12 @@ void machine_link(const char *path, const char *to)
     machine->on = on;
 }
 
+void machine_link_file(const char *path, const char *to)
+{
+    char storage[MACHINE_PATH];
+    machine_link(path, machine_path(to, storage));
+}
+
 /* What a descriptor is of. */
 const char *machine_name_of(int fd, char storage[static MACHINE_PATH])
 {
@@ -371,6 +377,12 @@ int machine_send(pid_t pid, const struct hand_over_message *message, const int *
     return result;
 }
 
+void machine_say_type(enum child_id child, unsigned type, int argument)
+{
+    struct hand_over_message message = {.type = (uint16_t)type, .argument = argument};
+    CHECK_NUMBER(machine_send(machine_child(child), &message, NULL, 0), 0);
+}
+
 int machine_receive(pid_t pid, struct hand_over_message *ret)
 {
     int fds[HAND_OVER_KEYS_MAX];
@@ -454,6 +466,22 @@ int machine_run(void (*function)(void *), void *argument)
     return MACHINE_RETURNED;
 }
 
+static const struct machine_act *acts;
+static size_t act_count, played;
+
+static bool play(void)
+{
+    if (played == act_count || !machine_kept() || (acts[played].when && !acts[played].when()))
+        return false;
+    acts[played++].then();
+    return true;
+}
+
+size_t machine_played(void)
+{
+    return played;
+}
+
 struct resumed {
     int count;
     char **words;
@@ -463,6 +491,46 @@ static void main_again(void *argument)
 {
     struct resumed *resumed = argument;
     init_main(resumed->count, resumed->words);
+}
+
+int machine_boot(const char *const *words, bool (*on_wait)(void))
+{
+    static const char *const plain[] = {"init", "--log-level", "debug", NULL};
+    struct resumed begun = {0, (char **)(words ? words : plain)};
+    while (begun.words[begun.count])
+        begun.count++;
+    machine_on_wait = on_wait;
+    return machine_run(main_again, &begun);
+}
+
+int machine_live(const char *const *words, const struct machine_act *acts_, size_t count)
+{
+    acts = acts_;
+    act_count = count;
+    played = 0;
+    return machine_boot(words, play);
+}
+
+bool machine_both_run(void)
+{
+    return machine_child(CHILD_LAUNCHER) && machine_child(CHILD_JOURNAL);
+}
+
+void machine_both_ready(void)
+{
+    machine_say_type(CHILD_JOURNAL, HAND_OVER_READY, 0);
+    machine_say_type(CHILD_LAUNCHER, HAND_OVER_READY, 0);
+}
+
+bool machine_both_heard(void)
+{
+    const struct kept_child *children = machine_kept()->children;
+    return machine_both_run() && children[CHILD_LAUNCHER].ready && children[CHILD_JOURNAL].ready;
+}
+
+void machine_over(void)
+{
+    machine_stop();
 }
 
 int machine_resume(int record_fd)

@@ -62,6 +62,7 @@ const char *machine_console(void);
 /* A file of the machine; NULL: it is gone. */
 void machine_file(const char *path, const char *text);
 void machine_link(const char *path, const char *to);
+void machine_link_file(const char *path, const char *to); /* to one of the machine's */
 
 /* A file system is mounted there, another one if there is one. */
 void machine_mount(const char *target);
@@ -88,7 +89,31 @@ int machine_resume(int record_fd);
  * passes until init's next timer. */
 extern bool (*machine_on_wait)(void);
 
-/* The next process but `count` that init makes is this one: what the child does is seen. */
+/* Boots with these words (NULL: with none that matter), until it ends. */
+int machine_boot(const char *const *words, bool (*on_wait)(void));
+
+/* What happens, act by act: each when what it waits for is so (NULL: at once). */
+struct machine_act {
+    bool (*when)(void);
+    void (*then)(void);
+};
+
+/* Boots, and plays them. */
+int machine_live(const char *const *words, const struct machine_act *acts, size_t count);
+#define LIVE(acts) machine_live(NULL, acts, sizeof(acts) / sizeof(acts)[0])
+
+/* How many of them have been played. */
+size_t machine_played(void);
+
+/* Acts for it: launcher and journal run; both are and say that they are ready; both have been
+ * heard; the test is over. */
+bool machine_both_run(void);
+void machine_both_ready(void);
+bool machine_both_heard(void);
+void machine_over(void);
+
+/* The next process but `count` that init starts, but for its steps, is this one: what the child
+ * does is seen. */
 void machine_become_child(unsigned count);
 
 uint64_t machine_now_ns(void);
@@ -114,6 +139,8 @@ void machine_signal(int signal, pid_t sender);
 
 /* The other end of what init made the pair for. */
 int machine_send(pid_t pid, const struct hand_over_message *message, const int *fds, size_t count);
+/* One without descriptors, of whom is alive. */
+void machine_say_type(enum child_id child, unsigned type, int argument);
 /* 1, -EAGAIN, 0: init has closed it. What comes with it is closed. */
 int machine_receive(pid_t pid, struct hand_over_message *ret);
 /* Whether one of this type has come; the last such is in *ret. Takes all. */
