@@ -184,61 +184,94 @@ void journal_store_tidy(struct journal_store *store, struct journal_file *file, 
 
 /* ---- the way back -------------------------------------------------------------------------- */
 
-static bool is_file(int folder, const char *name, dev_t device, ino_t inode)
+/* 1: it is the file; 0: it is another one, or none; or -errno: that cannot be told. */
+static int is_file(int folder, const char *name, const struct journal_cut *cut)
 {
     struct stat found;
-    return fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_dev == device &&
-           found.st_ino == inode;
+    if (fstatat(folder, name, &found, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return found.st_dev == (dev_t)cut->device && found.st_ino == (ino_t)cut->inode;
+}
+
+/* What was begun since. 0 or -errno: there is some of it. */
+static int remove_later(int folder, const struct journal_list *list, size_t from)
+{
+    static const enum journal_form forms[] = {JOURNAL_PLAIN, JOURNAL_TORN, JOURNAL_PACKED};
+    for (size_t later = list->count; later-- > from;)
+        for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++)
+            if (!remove_form(folder, &list->files[later], forms[i]) && errno != ENOENT)
+                return -errno;
+    return 0;
 }
 
 /* Gives a sealed file its name back, and removes what was begun since. Killed in between it does
- * the rest the next time. Returns false when none is the file. */
-static bool unseal(int folder, const struct journal_list *list, dev_t device, ino_t inode)
+ * the rest the next time. 1; 0: none is the file; or -errno. */
+static int unseal(int folder, const struct journal_list *list, const struct journal_cut *cut)
 {
     char name[JOURNAL_SEALED_BYTES];
     size_t at = list->count;
-    bool found = false;
+    int found = 0;
 
     while (!found && at-- > 0) {
         journal_sealed_name(name, list->files[at].time_ns, JOURNAL_PLAIN);
-        found = (list->files[at].forms & JOURNAL_PLAIN) && is_file(folder, name, device, inode);
+        if (list->files[at].forms & JOURNAL_PLAIN)
+            found = is_file(folder, name, cut);
     }
-    if (!found)
-        return false;
-    for (size_t later = list->count; later-- > at + 1;)
-        store_remove_sealed(folder, &list->files[later]);
-    return renameat(folder, name, folder, JOURNAL_FILE_CURRENT) == 0;
+    if (found <= 0)
+        return found;
+    int failed = remove_later(folder, list, at + 1);
+    if (!failed && renameat(folder, name, folder, JOURNAL_FILE_CURRENT) < 0)
+        failed = -errno;
+    return failed ? failed : 1;
 }
 
-static int cut_current(int folder, dev_t device, ino_t inode, uint64_t bytes)
+static int cut_current(int folder, const struct journal_cut *cut)
 {
     struct stat stat;
     AUTO_CLOSE int fd = openat(folder, JOURNAL_FILE_CURRENT,
                                O_WRONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0 || fstat(fd, &stat) < 0)
         return -errno;
-    if (stat.st_dev != device || stat.st_ino != inode)
+    if (stat.st_dev != (dev_t)cut->device || stat.st_ino != (ino_t)cut->inode)
         return -ENOENT; /* it was exchanged since it was looked at */
     /* Shorter than it was: somebody else had it, and zeros would not mend that. */
-    if ((uint64_t)stat.st_size > bytes && ftruncate(fd, (off_t)bytes) < 0)
+    if ((uint64_t)stat.st_size > cut->bytes && ftruncate(fd, (off_t)cut->bytes) < 0)
         return -errno;
     return 0;
 }
 
-int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
-                         ino_t inode, uint64_t bytes)
+/* -ENOENT: it is not in this place. */
+static int rewind_in(struct journal_store *store, const struct journal_file *file, bool on_fallback,
+                     const struct journal_cut *cut)
 {
+    struct journal_list list;
+    AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
+    if (folder == -ENOTDIR || folder == -ELOOP || folder == -ENAMETOOLONG)
+        return -ENOENT; /* it cannot have been there */
+    if (folder < 0)
+        return folder;
+    int found = is_file(folder, JOURNAL_FILE_CURRENT, cut);
+    if (!found)
+        found = unseal(folder, &list, cut);
+    journal_list_finish(&list);
+    return found > 0 ? cut_current(folder, cut) : found ? found : -ENOENT;
+}
+
+int journal_store_rewind(struct journal_store *store, struct journal_file *file,
+                         const struct journal_cut *cut)
+{
+    const struct journal_cut to = *cut;
+    int failed = -ENOENT;
+
     store_close_file(file);
     for (int on_fallback = 0; on_fallback < (store->fallback ? 2 : 1); on_fallback++) {
-        struct journal_list list;
-        AUTO_CLOSE int folder = store_open_folder(store, file, on_fallback, &list);
-        if (folder < 0)
-            continue;
-        bool found = is_file(folder, JOURNAL_FILE_CURRENT, device, inode) ||
-                     unseal(folder, &list, device, inode);
-        journal_list_finish(&list);
-        if (found)
-            return cut_current(folder, device, inode, bytes);
+        int here = failed ? rewind_in(store, file, on_fallback, &to) : 0;
+        if (!here || failed == -ENOENT)
+            failed = here;
     }
-    return -ENOENT;
+    if (file->to_cut && (!failed || failed == -ENOENT))
+        file->sealed = true; /* it was not tidied meanwhile */
+    file->to_cut = failed && failed != -ENOENT;
+    file->cut = to;
+    return failed;
 }

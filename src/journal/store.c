@@ -378,7 +378,9 @@ static void join_end(struct journal_file *file, bool continues, uint64_t now_ns)
 int journal_store_prepare(struct journal_store *store, struct journal_file *file, bool continues,
                           uint64_t now_ns)
 {
-    file->error = ensure_open(store, file, now_ns);
+    file->error = file->to_cut ? journal_store_rewind(store, file, &file->cut) : 0;
+    if (!file->error || !file->to_cut)
+        file->error = ensure_open(store, file, now_ns);
     if (!file->error && file->mid_line != continues)
         join_end(file, continues, now_ns);
     if (file->error)

@@ -22,6 +22,11 @@ struct journal_store {
     int reserve_fd;       /* given up for a file when there is no other descriptor */
 };
 
+/* How long a file was before what was written to it and has to be taken back. */
+struct journal_cut {
+    uint64_t device, inode, bytes;
+};
+
 struct journal_file {
     struct list open_node;
     const char *name;   /* not owned */
@@ -31,9 +36,11 @@ struct journal_file {
     bool mid_line;      /* while it is open: the last byte is no line end */
     bool is_new;        /* made here, and its folder was not synced since */
     bool sealed;        /* since journal_store_tidy(): that is due, once the batch is done */
+    bool to_cut;        /* to `cut`, before anything is written or tidied; that failed so far */
     struct quota quota; /* the owner's to change; the rate is not looked at here */
     uint64_t size_bytes, checked_at_ns;
     uint64_t synced_bytes; /* of it were to be synced, at least */
+    struct journal_cut cut;
     dev_t device;
     ino_t inode;
     int error; /* of what was tried last; 0 or -errno */
@@ -79,10 +86,11 @@ bool journal_store_write_dropped(struct journal_store *store, struct journal_fil
                                  uint64_t lines, const char *reason, uint64_t now_ns);
 
 /* Makes the file as long as it was when it was this one. If it was sealed since it gets its name
- * back, and what was begun since is removed: all that was in the block it was written for. 0 or
- * -errno. */
-int journal_store_rewind(struct journal_store *store, struct journal_file *file, dev_t device,
-                         ino_t inode, uint64_t bytes);
+ * back, and what was begun since is removed: all that was in the block it was written for. -ENOENT:
+ * it is gone, and nothing is to be done. With any other error it is `to_cut`:
+ * journal_store_prepare() fails until that works. 0 or -errno. */
+int journal_store_rewind(struct journal_store *store, struct journal_file *file,
+                         const struct journal_cut *cut);
 
 /* Whether something of it is on the fallback. Opening it where it belongs brings that along. */
 bool journal_store_is_elsewhere(const struct journal_store *store, const struct journal_file *file);

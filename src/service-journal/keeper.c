@@ -103,6 +103,9 @@ static void tidy(struct keeper *keeper, struct book *book)
     struct journal_work work;
     uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
 
+    if (book->file.to_cut) /* sealed files may have to come back */
+        return;
+
     /* What was begun while LOGS could not be written belongs there as soon as it can. */
     if ((book->file.fd < 0 || book->file.on_fallback) &&
         journal_store_is_elsewhere(store, &book->file)) {

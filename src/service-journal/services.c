@@ -156,10 +156,7 @@ void journal_begin(struct journal *journal)
         note->active = 0;
     if (note->active && note->slot < JOURNAL_SLOTS_MAX &&
         note->head == queue_head(&journal->queue)) {
-        struct journal_live *live = journal_state_live(&journal->state, note->slot);
-        uint32_t unsynced = live->unsynced; /* the other thread's */
-        *live = note->live;
-        live->unsynced = unsynced;
+        *journal_state_live(&journal->state, note->slot) = note->live;
         return;
     }
     if (note->active && note->slot < JOURNAL_SLOTS_MAX && note->pipe_inode &&
@@ -221,7 +218,7 @@ int journal_go_on(struct journal *journal)
     struct journal_note *note = journal_state_note(&journal->state);
 
     writer_restore(&journal->writer);
-    int failed = writer_start(&journal->writer, journal->state.lives);
+    int failed = writer_start(&journal->writer, journal->state.written);
     if (failed)
         return failed;
     if (note->active && note->slot == JOURNAL_SLOT_OWN)

@@ -9,21 +9,23 @@
 
 #define MAGIC 0x6c6e6a74696e6f63ull /* "conitjnl" */
 #ifdef CONIT_STATE_VARIANT
-#define VERSION      7
+#define VERSION      8
 #define RECORD_BYTES 320
 #define MATCH_BYTES  16384
 #else
-#define VERSION      6 /* what values mean: docs/state.md */
+#define VERSION      7 /* what values mean: docs/state.md */
 #define RECORD_BYTES 256
 #define MATCH_BYTES  12288
 #endif
 #define FIRST_TOLD               5 /* the first that tells its layout */
 #define LEAST_READER             5
-#define LEAST_READER_OF_BACKLOGS 6     /* where backlogs belong to it, see state.h */
+#define LEAST_READER_OF_BACKLOGS 7     /* where backlogs belong to it, see state.h */
 #define HEADER_BYTES             65536 /* the largest page there is */
 #define LIVE_BYTES               (JOURNAL_SLOTS_MAX * sizeof(struct journal_live))
 #define FOLDER_BYTES             1216
-#define RECORDS_AT               (HEADER_BYTES + (((off_t)LIVE_BYTES + HEADER_BYTES - 1) & -HEADER_BYTES))
+#define WRITTEN_AT               (HEADER_BYTES + (((off_t)LIVE_BYTES + HEADER_BYTES - 1) & -HEADER_BYTES))
+#define WRITTEN_BYTES            (JOURNAL_SLOTS_MAX * sizeof(struct journal_written))
+#define RECORDS_AT               (WRITTEN_AT + (((off_t)WRITTEN_BYTES + HEADER_BYTES - 1) & -HEADER_BYTES))
 #define FOLDERS_AT               (RECORDS_AT + (off_t)JOURNAL_SLOTS_MAX * RECORD_BYTES)
 #define MATCHES_AT               (FOLDERS_AT + (off_t)JOURNAL_SLOTS_MAX * FOLDER_BYTES)
 #define IDS_MAX                  JOURNAL_SLOTS_MAX

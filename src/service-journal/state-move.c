@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum part { HEADER, LIVE, RECORD, FOLDER, MATCH, LINE, PARTS };
+enum part { HEADER, LIVE, RECORD, FOLDER, MATCH, LINE, WRITTEN, PARTS };
+
+#define FIRST_PARTS 6 /* that each version has had */
 
 #define ENTRY_MOST 32768 /* no entry of any part is longer */
 
@@ -15,6 +17,8 @@ enum part { HEADER, LIVE, RECORD, FOLDER, MATCH, LINE, PARTS };
     LAYOUT_FIELD(number, HEADER, FIELD_##kind, struct journal_state_header, member)
 #define LIVE(number, kind, member)                                                                 \
     LAYOUT_FIELD(number, LIVE, FIELD_##kind, struct journal_live, member)
+#define WRITTEN(number, kind, member)                                                              \
+    LAYOUT_FIELD(number, WRITTEN, FIELD_##kind, struct journal_written, member)
 #define RECORD(number, kind, member)                                                               \
     LAYOUT_FIELD(number, RECORD, FIELD_##kind, struct record, member)
 #define MATCH(number, kind, member)                                                                \
@@ -29,6 +33,7 @@ static const struct layout_part parts[PARTS] = {
     [FOLDER] = {FOLDERS_AT, FOLDER_BYTES, JOURNAL_SLOTS_MAX},
     [MATCH] = {MATCHES_AT, MATCH_BYTES, IDS_MAX},
     [LINE] = {offsetof(struct match, lines), sizeof(struct journal_state_line), 2},
+    [WRITTEN] = {WRITTEN_AT, sizeof(struct journal_written), JOURNAL_SLOTS_MAX},
 };
 
 static const struct layout_field fields[] = {
@@ -55,7 +60,7 @@ static const struct layout_field fields[] = {
     LIVE(29, UNSIGNED, pipes[1].dropping),
     LIVE(41, UNSIGNED, in_inode),
     LIVE(42, UNSIGNED, in_state),
-    LIVE(43, UNSIGNED, unsynced),
+    /* 43 was WRITTEN 5. */
     LIVE(44, UNSIGNED, rate.since_ns),
     LIVE(45, UNSIGNED, rate.lines),
     LIVE(46, UNSIGNED, rate.dropped),
@@ -82,6 +87,11 @@ static const struct layout_field fields[] = {
     LINE(2, UNSIGNED, used),
     LINE(3, UNSIGNED, cut),
     LINE(4, BYTES, text),
+    WRITTEN(1, UNSIGNED, device),
+    WRITTEN(2, UNSIGNED, inode),
+    WRITTEN(3, UNSIGNED, bytes),
+    WRITTEN(4, UNSIGNED, to_cut),
+    WRITTEN(5, UNSIGNED, unsynced),
 };
 
 const struct layout journal_state_layout = {
@@ -133,11 +143,25 @@ static int move_match(const struct move *move, uint32_t id)
                              MATCHES_AT + (off_t)id * MATCH_BYTES);
 }
 
+/* What does not tell what is on the disk has all of it to be synced. */
+static int move_written(const struct move *move, uint32_t slot)
+{
+    struct journal_written *written = &move->state->written[slot];
+    if (move->told->part_count > WRITTEN)
+        return slot < move->told->parts[WRITTEN].count
+                   ? move_at(move, WRITTEN, place_of(move, WRITTEN, slot), written)
+                   : 0;
+    written->unsynced = 1;
+    return 0;
+}
+
 static int move_slot(const struct move *move, uint32_t slot)
 {
     char folder[FOLDER_BYTES] = "";
     struct record record = {0};
     int failed = move_at(move, LIVE, place_of(move, LIVE, slot), &move->state->lives[slot]);
+    if (!failed)
+        failed = move_written(move, slot);
     if (!failed)
         failed = move_at(move, RECORD, place_of(move, RECORD, slot), &record);
     if (failed || record.valid == RECORD_NONE)
@@ -162,7 +186,7 @@ int journal_state_move(struct journal_state *state, int from_fd, const struct la
     static struct move move;
     const struct layout_field *bad;
     move = (struct move){.told = told, .from_fd = from_fd, .state = state};
-    if (told->part_count < PARTS)
+    if (told->part_count < FIRST_PARTS)
         return -EPROTO;
     int failed = layout_plan(&move.plan, &journal_state_layout, told, &bad);
     if (!failed)
@@ -175,6 +199,8 @@ int journal_state_move(struct journal_state *state, int from_fd, const struct la
     if (!failed)
         failed = move_at(&move, LIVE, place_of(&move, LIVE, JOURNAL_SLOT_OWN),
                          &state->lives[JOURNAL_SLOT_OWN]);
+    if (!failed)
+        failed = move_written(&move, JOURNAL_SLOT_OWN);
     for (uint32_t slot = 0; slot < slots && !failed; slot++)
         failed = move_slot(&move, slot);
     return failed;

@@ -25,6 +25,7 @@ static int map(struct journal_state *state)
         return -errno;
     state->header = (struct journal_state_header *)pages;
     state->lives = (struct journal_live *)(pages + HEADER_BYTES);
+    state->written = (struct journal_written *)(pages + WRITTEN_AT);
     return 0;
 }
 
@@ -79,7 +80,7 @@ static int read_layout(int fd, struct layout_told *ret, bool *ret_is_ours, bool 
         return failed;
     if (layout_get(page, sizeof page, ret) < 0 || ret->least_reader > VERSION)
         return -EPROTO;
-    *ret_needs_backlogs = ret->least_reader == LEAST_READER_OF_BACKLOGS;
+    *ret_needs_backlogs = ret->least_reader > LEAST_READER;
     if (*ret_needs_backlogs) /* for now only */
         ret->least_reader = LEAST_READER;
     /* A page that the file does not have would be a SIGBUS later. */

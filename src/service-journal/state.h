@@ -2,6 +2,7 @@
  *
  *   0        header, one page, mapped
  *   65536    what changes with each block, one struct journal_live for each slot, mapped
+ *   behind   what is known of each slot's file, one struct journal_written for each, mapped
  *   behind   one record for each slot, RECORD_BYTES apart
  *   behind   one folder for each slot, FOLDER_BYTES apart; used only where a record says so
  *   behind   one match for each id, MATCH_BYTES apart; used only where it says so itself
@@ -26,8 +27,9 @@ struct journal_state_header;
 struct journal_state {
     int fd;
     struct journal_state_header *header;
-    struct journal_live *lives; /* by slot */
-    bool needs_backlogs;        /* as the former journal has left it, or was told here */
+    struct journal_live *lives;      /* by slot; the thread's that reads pipes, … */
+    struct journal_written *written; /* … and the writer's */
+    bool needs_backlogs;             /* as the former journal has left it, or was told here */
 };
 
 struct journal_state_record {
@@ -72,9 +74,15 @@ struct journal_live {
     } pipes[JOURNAL_LIVE_PIPES];
     uint64_t in_inode; /* of the pipe whose unfinished line was put last; 0: of none */
     uint32_t in_state; /* enum journal_line_state of it */
-    uint32_t unsynced; /* the writer's: its file is not on the disk */
     struct rate rate;
     struct journal_counts counts;
+};
+
+/* What the writer's thread alone knows of a slot's file. */
+struct journal_written {
+    uint64_t device, inode, bytes; /* valid where … */
+    uint32_t to_cut;   /* … it is to be made so long, which could not be done so far */
+    uint32_t unsynced; /* it is not on the disk */
 };
 
 /* How far a block is, and where its pipe is by then. */

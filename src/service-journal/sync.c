@@ -102,7 +102,7 @@ static uint64_t delay_ns(const struct writer *writer, bool urgent)
 static void set_unsynced(struct writer *writer, struct book *book, uint64_t at_ns)
 {
     book->sync_at_ns = at_ns;
-    writer->lives[book->slot].unsynced = at_ns != 0;
+    writer->written[book->slot].unsynced = at_ns != 0;
 }
 
 void sync_written(struct writer *writer, struct book *book, bool urgent)
@@ -126,7 +126,7 @@ void sync_restored(struct writer *writer)
     list_for_each(node, &writer->books)
     {
         struct book *book = container_of(node, struct book, node);
-        if (!writer->lives[book->slot].unsynced)
+        if (!writer->written[book->slot].unsynced)
             continue;
         book->sync_at_ns = clock_now_ns();
         wait_until(writer, book->sync_at_ns);

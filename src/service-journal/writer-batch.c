@@ -213,6 +213,50 @@ void writer_restore(struct writer *writer)
     pthread_mutex_unlock(&writer->lock);
 }
 
+/* ---- files --------------------------------------------------------------------------------- */
+
+void writer_restore_cut(struct writer *writer, struct book *book)
+{
+    const struct journal_written *written = &writer->written[book->slot];
+    if (!written->to_cut)
+        return;
+    book->file.cut = (struct journal_cut){written->device, written->inode, written->bytes};
+    book->file.to_cut = true;
+}
+
+/* The next journal has to know, too, what is to be taken back, until that is done. */
+static void note_cut(struct writer *writer, const struct book *book)
+{
+    struct journal_written *written = &writer->written[book->slot];
+    const struct journal_cut *cut = &book->file.cut;
+    if (book->file.to_cut) {
+        written->device = cut->device;
+        written->inode = cut->inode;
+        written->bytes = cut->bytes;
+    }
+    if (written->to_cut != book->file.to_cut)
+        __atomic_store_n(&written->to_cut, book->file.to_cut, __ATOMIC_SEQ_CST);
+}
+
+static int prepare_file(struct writer *writer, struct book *book, bool continues, uint64_t now_ns)
+{
+    int failed = journal_store_prepare(&writer->store, &book->file, continues, now_ns);
+    note_cut(writer, book);
+    return failed;
+}
+
+/* Takes back what a killed journal had begun to write. Where that cannot be done nothing is written
+ * to that file until it can: what comes goes into the backlog. */
+static void rewind_file(struct writer *writer, struct book *book, const struct journal_cut *cut)
+{
+    int failed = journal_store_rewind(&writer->store, &book->file, cut);
+    note_cut(writer, book);
+    if (book->file.to_cut)
+        LOG(WARNING,
+            "What a killed journal had begun to write cannot be taken back yet, and must be",
+            TEXT("service", book->name), TEXT("error", strerror(-failed)));
+}
+
 /* ---- the batch ---------------------------------------------------------------------------- */
 
 /* Adds the first bytes of the record at `place`. False: not in this batch any more. */
@@ -335,7 +379,7 @@ static void write_share(struct writer *writer, size_t number, uint64_t now_ns)
     bool continues = pieces[share->first].flags & QUEUE_CONTINUES;
     bool seal = pieces[share->last].flags & QUEUE_SEAL;
 
-    if (journal_store_prepare(&writer->store, file, continues, now_ns) == 0)
+    if (prepare_file(writer, book, continues, now_ns) == 0)
         queue_note(writer->queue, number, book->slot, file->device, file->inode, file->size_bytes);
     for (uint32_t at = share->first; at != NO_PIECE;)
         at = write_pieces(writer, book, at, now_ns);
@@ -372,8 +416,8 @@ static void rewind_chunk(struct writer *writer)
         chunk->bytes > BACKLOGS_CHUNK_BYTES)
         return;
     if (chunk->opened)
-        journal_store_rewind(&writer->store, &book->file, (dev_t)chunk->device, (ino_t)chunk->inode,
-                             chunk->file_bytes);
+        rewind_file(writer, book,
+                    &(struct journal_cut){chunk->device, chunk->inode, chunk->file_bytes});
     pthread_mutex_lock(&writer->lock);
     if (chunk->dropped)
         backlog_drop_more(book->backlog, chunk->dropped);
@@ -390,8 +434,8 @@ void writer_rewind(struct writer *writer)
         const struct queue_note *note = queue_noted(writer->queue, i);
         struct book *book = note ? writer_book(note->slot) : NULL;
         if (book)
-            journal_store_rewind(&writer->store, &book->file, (dev_t)note->device,
-                                 (ino_t)note->inode, note->bytes);
+            rewind_file(writer, book,
+                        &(struct journal_cut){note->device, note->inode, note->bytes});
         writer_advance(writer);
     }
     queue_forget_notes(writer->queue);
@@ -426,7 +470,7 @@ static uint64_t take_dropped(struct writer *writer, struct book *book)
 static bool prepare(struct writer *writer, struct book *book, bool continues, uint64_t now_ns)
 {
     const struct journal_file *file = &book->file;
-    if (journal_store_prepare(&writer->store, &book->file, continues, now_ns) < 0)
+    if (prepare_file(writer, book, continues, now_ns) < 0)
         return false;
     backlogs_note_file(writer->backlogs, file->device, file->inode, file->size_bytes);
     return true;

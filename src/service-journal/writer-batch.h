@@ -14,6 +14,9 @@ void writer_drop_backlog(struct writer *writer, struct book *book);
 /* Why it cannot be written. Static until the next call of strerror(). */
 const char *writer_reason(const struct book *book);
 
+/* Another journal has left what is to be taken back of its file. */
+void writer_restore_cut(struct writer *writer, struct book *book);
+
 /* Writes what another journal had begun back to where it began. */
 void writer_rewind(struct writer *writer);
 

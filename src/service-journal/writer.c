@@ -65,8 +65,10 @@ static void take_news(struct writer *writer)
             list_append(&writer->ending, node);
         if (is_new || changed)
             book->file.quota = book->quota;
-        if (is_new)
+        if (is_new) {
             list_append(&writer->books, &book->node);
+            writer_restore_cut(writer, book);
+        }
         pthread_mutex_unlock(&writer->lock);
         if (is_new)
             keeper_add(&writer->keeper, book);
@@ -86,6 +88,7 @@ static void end_book(struct writer *writer, struct book *book)
             TEXT("error", writer_reason(book)), NUMBER("bytes", backlog_used(book->backlog)));
     keeper_drop(&writer->keeper, book);
     journal_file_finish(&book->file);
+    writer->written[book->slot] = (struct journal_written){0};
     pthread_mutex_lock(&writer->lock);
     writer_drop_backlog(writer, book);
     list_remove(&book->waiting_node);
@@ -310,11 +313,11 @@ int writer_init(struct writer *writer, struct queue *queue, struct backlogs *bac
                              on_bell);
 }
 
-int writer_start(struct writer *writer, struct journal_live *lives)
+int writer_start(struct writer *writer, struct journal_written *written)
 {
     pthread_attr_t attributes;
     writer->claimed = queue_tail(writer->queue);
-    writer->lives = lives;
+    writer->written = written;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     int failed = pthread_create(&writer->thread, &attributes, run, writer);

@@ -61,7 +61,7 @@ struct writer {
     struct sync sync;
     struct total total;
     struct list books, ending;
-    struct journal_live *lives; /* by slot */
+    struct journal_written *written; /* by slot */
     uint64_t next_batch_ns;
     bool retry_now;
     pthread_t thread;
@@ -97,7 +97,7 @@ void writer_restore(struct writer *writer);
 
 /* Begins to write: first what another journal had under way, then what is in the queue. The books
  * of all that is in it are open by then. Returns 0 or -errno. */
-int writer_start(struct writer *writer, struct journal_live *lives);
+int writer_start(struct writer *writer, struct journal_written *written);
 
 /* ---- for the other thread; none of them waits for a disk ---- */
 

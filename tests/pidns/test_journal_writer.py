@@ -14,7 +14,7 @@ import types
 from hang import HungFolder
 from harness import Machine as WholeMachine, until
 from services import booted, define, look
-from steps import ACCESS, FDATASYNC, RENAMEAT, Stopped, Stepper, syscall_of
+from steps import ACCESS, FDATASYNC, RENAMEAT, WRITEV, Stopped, Stepper, syscall_of
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
 
 KEY_COUNTS = 15
@@ -26,6 +26,14 @@ DROPPED = re.compile(rb'dropped lines=(\d+) reason="(.*)"')
 def numbers(lines, end=b''):
     """Those of the lines that are whole, if it is said how they end."""
     return [int(text.split()[0]) for mark, _, text in lines if not mark and text.endswith(end)]
+
+
+def printed(m, name):
+    """The numbers that lines begin with, of all files of a journal."""
+    slc = os.path.join(os.environ['CONIT_BUILD'], 'slc')
+    text = subprocess.run([slc, '--runtime', m.runtime, 'journal', '--logs', m.logs, '-o', 'cat', name],
+                          capture_output=True, check=True).stdout
+    return [int(line.split()[0]) for line in text.splitlines()]
 
 
 def check_newest(lines, count):
@@ -675,6 +683,48 @@ def test_a_kill_at_any_odd_system_call_around_a_full_disk_loses_and_doubles_no_l
     kill_when_full(1, 2, 120)
 
 
+def test_what_a_killed_journal_had_begun_is_taken_back_when_that_can_be_done_and_never_there_twice():
+    for kills in (0, 1):
+        with machine(start=False) as m, mounted(m, 'size=16m'):
+            m.start()
+            outs = [m.service(i, f'web-{i}', quota=(65536, 1000, 0, 0, 0)) for i in range(2)]
+            count = 0
+
+            def say(more):
+                nonlocal count
+                for out in outs:
+                    write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 90) for n in range(count, count + more)))
+                count += more
+
+            say(2)
+            m.drain()
+            stepper = Stepper(m.process)
+            say(2)
+            assert stepper.until(WRITEV) is not None
+            stepper.step(1)
+            assert sum(b' 3 x' in m.text(f'web-{i}') for i in range(2)) == 1, 'one is written'
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            subprocess.run(['mount', '-o', 'remount,ro', m.logs], check=True)
+            m.start()
+            say(1000)  # more than one file, which would be moved as a whole if it were begun elsewhere
+            m.drain()
+            for _ in range(kills):  # what the first one has noted is the second one's to do
+                again(m)
+            subprocess.run(['mount', '-o', 'remount,rw', m.logs], check=True)
+            say(1)
+            m.drain()
+            again(m)  # and nothing is left to be taken back
+            say(1)
+            m.drain()
+            for i, out in enumerate(outs):
+                os.close(out)
+                found = printed(m, f'web-{i}')
+                assert found == list(range(count)), (i, kills, len(found), found[:9])
+            assert b'cannot be taken back yet' in m.text('conit')
+
+
 # ---- before the disk is there -------------------------------------------------------------------
 
 def moved(m, name):
@@ -763,10 +813,7 @@ def move_with_kills(first, stride):
         assert rounds > 5 and len(stems) > 1
         until(lambda: all(leaf == 'current' or leaf.endswith('.zst')
                           for leaf in os.listdir(m.logs / 'web')), 'all is compressed', deadline=60)
-        slc = os.path.join(os.environ['CONIT_BUILD'], 'slc')
-        printed = subprocess.run([slc, '--runtime', m.runtime, 'journal', '--logs', m.logs, '-o',
-                                  'cat', 'web'], capture_output=True, check=True).stdout
-        found = [int(line.split()[0]) for line in printed.splitlines()]
+        found = printed(m, 'web')
         assert found == list(range(number)), \
             [pair for pair in zip(found, found[1:]) if pair[1] != pair[0] + 1][:5]
         os.close(out)

@@ -270,30 +270,57 @@ TEST(what_the_quota_could_not_remove_is_removed_the_next_time)
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, keep_quota) >= 1);
 }
 
-static void rewind_block(void)
+/* Writes a line that stays and a file and a half that are to be taken back. */
+static struct journal_cut write_block(void)
 {
     begin();
     CHECK(write_line(0));
-    const dev_t device = file.device;
-    const ino_t inode = file.inode;
-    const uint64_t bytes = file.size_bytes;
+    const struct journal_cut cut = {file.device, file.inode, file.size_bytes};
     CHECK(write_line(90));
     CHECK_NUMBER(journal_store_seal(&store, &file), 0);
     CHECK(write_line(91));
+    return cut;
+}
+
+static void rewind_block(void)
+{
+    const struct journal_cut cut = write_block();
     faults_begin();
-    int failed = journal_store_rewind(&store, &file, device, inode, bytes);
+    int failed = journal_store_rewind(&store, &file, &cut);
     faults_end();
     CHECK(failed == 0 || fault_happened());
-    CHECK_NUMBER(journal_store_rewind(&store, &file, device, inode, bytes), 0);
-    CHECK(write_line(1));
+    CHECK(file.to_cut == (failed != 0));
+    CHECK(write_line(1)); /* not before it is done */
+    CHECK(!file.to_cut);
     CHECK_NUMBER(read_all(logs, false), 2);
     finish();
 }
 
-TEST(a_block_is_taken_back_whole_or_again)
+static void rewind_later(void)
 {
-    CHECK(fault_each(FAULT_CALLS, EIO, rewind_block) > 4);
+    const struct journal_cut cut = write_block();
+    file.cut = cut;
+    file.to_cut = true;
+    faults_begin();
+    bool written = write_line(1);
+    faults_end();
+    CHECK(written || fault_happened());
+    CHECK(written || write_line(1));
+    journal_file_finish(&file); /* what is in the fallback is brought along by the next open */
+    CHECK(write_line(2));
+    CHECK_NUMBER(read_all(logs, false), 3);
+    finish();
+}
+
+TEST(a_block_is_taken_back_whole_or_before_the_next_line)
+{
+    static const int errors[] = {EIO, EMFILE, EROFS};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        CHECK(fault_each(FAULT_CALLS, errors[i], rewind_block) > 4);
+        CHECK(fault_each(FAULT_CALLS, errors[i], rewind_later) > 4);
+    }
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, rewind_block) >= 1);
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, rewind_later) >= 1);
 }
 
 static void sync_descriptors(void)

@@ -248,23 +248,23 @@ TEST(a_block_that_is_written_again_takes_its_sealed_files_back)
     append(TIME " info before\n");
     CHECK_NUMBER(journal_store_seal(&store, &file), 0);
     append(TIME " info kept\n");
-    struct journal_file noted = file;
+    struct journal_cut noted = {file.device, file.inode, file.size_bytes};
     for (size_t used = 0; used + 100 < sizeof block;)
         used += (size_t)snprintf(block + used, sizeof block - used, TIME " info again\n");
     append(block);
     append(block);
-    CHECK_NUMBER(journal_store_rewind(&store, &file, noted.device, noted.inode, noted.size_bytes),
-                 0);
+    CHECK_NUMBER(journal_store_rewind(&store, &file, &noted), 0);
     CHECK_TEXT(list(false), " " STEM ".log current");
     CHECK_TEXT(read_file("current"), TIME " info kept\n");
     /* Nothing was sealed since: it is only cut. */
     append(TIME " info again\n");
-    CHECK_NUMBER(journal_store_rewind(&store, &file, noted.device, noted.inode, noted.size_bytes),
-                 0);
+    CHECK_NUMBER(journal_store_rewind(&store, &file, &noted), 0);
     CHECK_TEXT(read_file("current"), TIME " info kept\n");
     CHECK_TEXT(list(false), " " STEM ".log current");
     /* Somebody removed it: what is there now is not touched. */
-    CHECK_NUMBER(journal_store_rewind(&store, &file, noted.device, noted.inode + 999, 0), -ENOENT);
+    noted.inode += 999;
+    CHECK_NUMBER(journal_store_rewind(&store, &file, &noted), -ENOENT);
+    CHECK(!file.to_cut);
     CHECK_TEXT(read_file("current"), TIME " info kept\n");
     finish();
 }

@@ -13,7 +13,7 @@
 
 static struct queue queue;
 static struct backlogs backlogs;
-static struct journal_live lives[SLOT + 1];
+static struct journal_written written[SLOT + 1];
 static char logs[] = "/tmp/test-journal-writer-XXXXXX";
 
 /* As the reader puts a step of its own. Returns where it begins. */
@@ -122,7 +122,7 @@ TEST(while_a_disk_hangs_what_a_killed_journal_had_begun_stays_in_front_of_what_i
     writer_take_back(&writer);
     CHECK_NUMBER(queue_head(&queue), rest);
     CHECK_NUMBER(backlog_used(book->backlog), 8 + 5);
-    CHECK_NUMBER(writer_start(&writer, lives), 0);
+    CHECK_NUMBER(writer_start(&writer, written), 0);
     drain(&writer);
     check_file("one\ntwo\nthree\nfour\n");
 }
