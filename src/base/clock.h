@@ -26,3 +26,10 @@ static inline uint64_t clock_now_ns(void)
 
 /* Writes a CLOCK_REALTIME time as RFC 3339 in UTC with microseconds. */
 void clock_format_rfc3339(char text[static CLOCK_RFC3339_BYTES], uint64_t realtime_ns);
+
+/* "2026-11-22T14:54:00.123456+01:00" and its end. */
+#define CLOCK_LOCAL_BYTES (CLOCK_RFC3339_BYTES + 5)
+
+/* The same in local time (TZ) with its offset, which is Z where there is none. Returns how long it
+ * is. */
+size_t clock_format_local(char text[static CLOCK_LOCAL_BYTES], uint64_t realtime_ns);

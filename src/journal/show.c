@@ -136,43 +136,39 @@ int journal_show_base64(struct buffer *out, const char *bytes, size_t count)
     return failed;
 }
 
-/* Entries that follow each other mostly have the same second. */
-static void format_time(char text[static CLOCK_RFC3339_BYTES], uint64_t time_ns)
+/* Entries that follow each other mostly have the same second. Returns how long it is. */
+static size_t format_time(char text[static CLOCK_LOCAL_BYTES], uint64_t time_ns)
 {
-    static _Thread_local char last[CLOCK_RFC3339_BYTES];
+    static _Thread_local char last[CLOCK_LOCAL_BYTES];
     static _Thread_local uint64_t last_second = UINT64_MAX;
+    static _Thread_local size_t bytes;
     const uint64_t second = time_ns / NS_PER_SEC;
     unsigned micros = (unsigned)(time_ns % NS_PER_SEC / 1000);
 
     if (second != last_second)
-        clock_format_rfc3339(last, time_ns);
+        bytes = clock_format_local(last, time_ns);
     last_second = second;
     memcpy(text, last, sizeof last);
     for (char *at = text + MICROS_END; at > text + MICROS_BEGIN; micros /= 10)
         *--at = (char)('0' + micros % 10);
+    return bytes;
 }
 
 int journal_show_short(struct buffer *out, const char *service, const struct journal_entry *entry)
 {
-    char time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
-    size_t begin = 0, bytes;
-    int failed = 0;
+    /* On disk TIME is as long as this one, which only holds its place. */
+    static const char none[CLOCK_RFC3339_BYTES] = "";
+    char time[CLOCK_LOCAL_BYTES] = "-", prefix[JOURNAL_PREFIX_BYTES];
+    size_t time_bytes = entry->time_ns ? format_time(time, entry->time_ns) : 1;
+    size_t bytes = journal_format_prefix(prefix, none, entry->mark, entry->level);
+    int failed = buffer_append(out, time, time_bytes);
 
-    if (entry->time_ns)
-        format_time(time, entry->time_ns);
-    else
-        memset(time, '-', sizeof time); /* one of them is shown */
-    bytes = journal_format_prefix(prefix, time, entry->mark, entry->level);
-    if (!entry->time_ns)
-        begin = JOURNAL_TIME_BYTES - 1;
-    if (service) {
-        failed = buffer_append(out, prefix + begin, JOURNAL_TIME_BYTES + 1 - begin);
-        begin = JOURNAL_TIME_BYTES;
-        if (!failed)
-            failed = journal_show_escaped(out, service, strlen(service)); /* a folder's name */
-    }
+    if (service && !failed)
+        failed = put(out, " ");
+    if (service && !failed)
+        failed = journal_show_escaped(out, service, strlen(service)); /* a folder's name */
     if (!failed)
-        failed = buffer_append(out, prefix + begin, bytes - begin);
+        failed = buffer_append(out, prefix + JOURNAL_TIME_BYTES, bytes - JOURNAL_TIME_BYTES);
     if (!failed)
         failed = journal_show_escaped(out, entry->text, entry->bytes);
     return failed ? failed : put(out, "\n");

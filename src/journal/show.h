@@ -18,7 +18,8 @@ int journal_show_json_string(struct buffer *out, const char *bytes, size_t count
 /* RFC 4648, with padding. */
 int journal_show_base64(struct buffer *out, const char *bytes, size_t count);
 
-/* "TIME LEVEL TEXT\n"; with a service, "TIME SERVICE LEVEL TEXT\n". Events keep their `+`. */
+/* "TIME LEVEL TEXT\n", in local time; with a service, "TIME SERVICE LEVEL TEXT\n". Events keep
+ * their `+`. */
 int journal_show_short(struct buffer *out, const char *service, const struct journal_entry *entry);
 
 /* One object and a line end: time (null where it is not known), service, stream, level, message,

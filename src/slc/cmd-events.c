@@ -7,11 +7,12 @@
 static void print(const struct render *render, const json_t *event)
 {
     const char *state = render_member(event, "state"), *reason = render_member(event, "reason");
+    char time[CLOCK_LOCAL_BYTES];
     const char *colour = render_state_colour(render, state);
 
-    printf("%s %s: %s -> %s%s%s%s%s\n", render_member(event, "time"), render_member(event, "name"),
-           render_member(event, "before"), colour, state, *colour ? render_plain(render) : "",
-           *reason ? ": " : "", reason);
+    printf("%s %s: %s -> %s%s%s%s%s\n", render_time(render_member(event, "time"), time),
+           render_member(event, "name"), render_member(event, "before"), colour, state,
+           *colour ? render_plain(render) : "", *reason ? ": " : "", reason);
 }
 
 static int run(struct slc *slc)

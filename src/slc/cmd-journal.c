@@ -560,6 +560,7 @@ const struct verb verb_journal = {
                "a service, as opposed to what it printed. With --json or -o json one object a\n"
                "line. A TIME is now, today, yesterday, tomorrow, -90s, -15m, -2h, -3d, 13:54,\n"
                "13:54:10, 2026-11-22, \"2026-11-22 13:54\", or RFC 3339 with a zone.\n"
+               "Times are read and shown in local time (TZ), in JSON in UTC.\n"
                "What is damaged is said on stderr, with its file and the time that is missing;\n"
                "all else is shown, and slc exits with 1.",
     .run = run,

@@ -20,14 +20,14 @@ static void print_state(const struct render *render, const json_t *service)
 {
     const char *state = render_member(service, "state");
     const json_t *pid = json_object_get(service, "pid");
-    char storage[300];
+    char storage[300], time[CLOCK_LOCAL_BYTES];
     struct text text;
 
     text_init(&text, storage, sizeof storage);
     text_printf(&text, "%s%s%s for ", render_state_colour(render, state), state,
                 *render_state_colour(render, state) ? render_plain(render) : "");
     render_age(render, render_member(service, "since"), &text);
-    text_printf(&text, ", since %s", render_member(service, "since"));
+    text_printf(&text, ", since %s", render_time(render_member(service, "since"), time));
     if (json_is_integer(pid))
         text_printf(&text, ", pid %lld", (long long)json_integer_value(pid));
     print_row("state", storage);
@@ -39,7 +39,8 @@ static void print_state(const struct render *render, const json_t *service)
                     render_member(service, "name"));
         print_row("runs", storage);
     }
-    print_row(!strcmp(state, "running") ? "watchdog" : "until", render_member(service, "next"));
+    print_row(!strcmp(state, "running") ? "watchdog" : "until",
+              render_time(render_member(service, "next"), time));
 }
 
 /* The last run, and how often it was started again. */

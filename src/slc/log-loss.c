@@ -13,16 +13,16 @@ static bool is_wanted(const struct log_source *source, const struct journal_loss
 static void tell(const struct log_source *source, const struct journal_loss *loss, const char *name,
                  uint64_t from_ns, uint64_t until_ns)
 {
-    char storage[300], time[CLOCK_RFC3339_BYTES];
+    char storage[300], time[CLOCK_LOCAL_BYTES];
     struct text text;
 
     text_init(&text, storage, sizeof storage);
     if (from_ns) {
-        clock_format_rfc3339(time, from_ns);
+        clock_format_local(time, from_ns);
         text_printf(&text, " from %s", time);
     }
     if (until_ns != UINT64_MAX) {
-        clock_format_rfc3339(time, until_ns);
+        clock_format_local(time, until_ns);
         text_printf(&text, " up to %s", time);
     }
     slc_complain(source->name, "%s/%s %s: what was printed%s is missing%s", source->folder, name,

@@ -114,6 +114,16 @@ void render_span(uint64_t span_ns, struct text *text)
     text_printf(text, "%llums", (unsigned long long)(span_ns / NS_PER_MS));
 }
 
+const char *render_time(const char *time, char storage[static CLOCK_LOCAL_BYTES])
+{
+    uint64_t ns;
+
+    if (strlen(time) != JOURNAL_TIME_BYTES || !journal_parse_time(time, &ns))
+        return time;
+    clock_format_local(storage, ns);
+    return storage;
+}
+
 void render_age(const struct render *render, const char *since, struct text *text)
 {
     uint64_t then;

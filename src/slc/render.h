@@ -2,6 +2,8 @@
  * and symbols stand only on a terminal; elsewhere the same words stand alone. */
 #pragma once
 
+#include "base/clock.h"
+
 #include "base/buffer.h"
 #include "base/text.h"
 
@@ -30,6 +32,10 @@ const char *render_plain(const struct render *render);
 
 /* How long ago that was: "850ms", "5s", "2min 3s", "1h 4min", "12d 3h"; "?" for what is no time. */
 void render_age(const struct render *render, const char *since, struct text *text);
+
+/* A time of the launcher's, which is UTC, as people are shown it: local. Returns `storage`, or what
+ * was given where it is no time. */
+const char *render_time(const char *time, char storage[static CLOCK_LOCAL_BYTES]);
 void render_span(uint64_t span_ns, struct text *text);
 
 /* "12.5 MiB". */

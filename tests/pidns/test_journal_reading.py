@@ -237,6 +237,20 @@ def test_a_place_in_a_large_compressed_file_is_found_by_few_of_its_frames():
         assert found == wanted and read > size, (read, size)
 
 
+def test_times_are_shown_in_the_zone_that_they_are_read_in_and_json_has_utc():
+    with logs() as l:
+        l.write('web', line(0, 'winter') + line(86400 * 150, 'summer') + b'torn\n')
+        zone = {**os.environ, 'TZ': 'CET-1CEST,M3.5.0,M10.5.0/3'}
+        read = lambda *a: subprocess.run(l.command('web', *a), env=zone, check=True, text=True,
+                                         capture_output=True, timeout=DEADLINE).stdout
+        assert read().splitlines() == [
+            '2020-02-29T13:00:00.000000+01:00 info winter',
+            '2020-07-28T14:00:00.000000+02:00 info summer', '- info torn']
+        assert read('--since', '2020-07-28 14:00', '-n', '2') == read('-n', '2')
+        assert read('--until', '2020-02-29T13:00:00.000000+01:00') == read('--until', '2020-02-29 13:00')
+        assert json.loads(read('-o', 'json').splitlines()[0])['time'] == stamp(0)
+
+
 def test_what_is_damaged_is_told_with_its_file_and_time_and_all_else_is_shown():
     count = 30000
     with logs() as l:

@@ -9,6 +9,27 @@ static const char *shown(uint64_t seconds, uint64_t micros)
     return text;
 }
 
+static const char *local(const char *zone, uint64_t seconds)
+{
+    static char text[CLOCK_LOCAL_BYTES];
+    setenv("TZ", zone, 1);
+    tzset();
+    CHECK_NUMBER(clock_format_local(text, seconds * NS_PER_SEC + 123456789), strlen(text));
+    return text;
+}
+
+TEST(local_times_have_their_offset_or_z)
+{
+    CHECK_TEXT(local("UTC", 1795355640), "2026-11-22T13:54:00.123456Z");
+    CHECK_TEXT(local("<CET>-1", 1795355640), "2026-11-22T14:54:00.123456+01:00");
+    CHECK_TEXT(local("<NST>3:30", 1795355640), "2026-11-22T10:24:00.123456-03:30");
+    CHECK_TEXT(local("<X>-0:00:20", 1795355640), "2026-11-22T13:54:00.123456Z");
+    CHECK_TEXT(local("<W>11", 60), "1970-01-01T00:01:00.123456Z");
+    /* Summer time, which ends between these two. */
+    CHECK_TEXT(local("CET-1CEST,M3.5.0,M10.5.0/3", 1792889999), "2026-10-25T02:59:59.123456+02:00");
+    CHECK_TEXT(local("CET-1CEST,M3.5.0,M10.5.0/3", 1792890000), "2026-10-25T02:00:00.123456+01:00");
+}
+
 TEST(known_moments_are_shown_as_rfc_3339)
 {
     CHECK_TEXT(shown(0, 0), "1970-01-01T00:00:00.000000Z");
