@@ -227,7 +227,8 @@ static int read_log_dev(struct reading *r, const char *key, const struct node *v
     if (read_wish(value, &log->dev_log))
         return 0;
     if (value->kind != NODE_TEXT || value->text[0] != '/')
-        return note(r, value, "'%s' is yes, no or a path: write 'dev-log: yes'", key);
+        return note(r, value,
+                    "'%s' is yes, no or a path: write 'dev-log: yes', or 'dev-log: /run/log'", key);
     if (value->length >= sizeof log->dev_log_path)
         return note(r, value, "the path of a socket has at most %zu bytes: choose a shorter one",
                     sizeof log->dev_log_path - 1);

@@ -1,6 +1,8 @@
 /* The connection to the launcher: connects, sends, waits with a time limit, and begins again when
  * the launcher went away in the middle. */
 #include "slc/client.h"
+
+#include "service/name.h"
 #include "slc/render.h"
 
 #include "base/cleanup.h"
@@ -57,7 +59,9 @@ static int say_no_service(const struct client *client, const struct varlink_repl
     const char *name = parameter(reply, "name"), *near = parameter(reply, "nearest");
     const char *why = parameter(reply, "why");
 
-    if (why)
+    if (name && service_name_is_journal(name))
+        slc_complain_of_journal(name);
+    else if (why)
         slc_complain(name ? name : "?", "there is no such service: it %s", why);
     else if (near)
         slc_complain(name ? name : "?", "there is no such service; did you mean \"%s\"?", near);

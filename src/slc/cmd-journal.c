@@ -68,6 +68,8 @@ static int read_form(struct journal *journal)
     const char *form = given->output ? given->output : given->json ? "json" : "short";
     size_t i = 0;
 
+    if (given->json && strcmp(form, "json") != 0)
+        return slc_usage("-o", "\"%s\" and --json are two forms: leave one of them out", form);
     while (i < sizeof forms / sizeof *forms && strcmp(forms[i], form) != 0)
         i++;
     if (i == sizeof forms / sizeof *forms)

@@ -21,6 +21,11 @@ void slc_complain(const char *what, const char *format, ...)
     fputc('\n', stderr);
 }
 
+void slc_complain_of_journal(const char *name)
+{
+    slc_complain(name, "is no service, but a journal: slc journal %s", name);
+}
+
 int slc_usage(const char *what, const char *format, ...)
 {
     va_list arguments;
@@ -84,12 +89,23 @@ static const struct verb *find_owner(const char *name, size_t length, char lette
     return NULL;
 }
 
+/* Names of options one behind the other. */
+static const char *name_all(const char *const names[], size_t count, char *storage, size_t bytes)
+{
+    struct text text;
+
+    text_init(&text, storage, bytes);
+    for (size_t i = 0; i < count; i++)
+        text_printf(&text, "%s%s", i ? ", --" : "", names[i]);
+    return storage;
+}
+
 static int refuse_option(const struct slc *slc, const char *word, const char *name, size_t length,
                          char letter)
 {
     const char *names[64], *near = NULL;
     const struct verb *owner = find_owner(name, length, letter);
-    char wanted[64];
+    char wanted[64], all[256];
     size_t count = 0;
 
     if (owner && !slc->verb)
@@ -107,7 +123,9 @@ static int refuse_option(const struct slc *slc, const char *word, const char *na
     if (slc->verb)
         return slc_usage(word, "%s has no such option; see `slc help %s`", slc->verb->name,
                          slc->verb->name);
-    return slc_usage(word, "there is no such option; see `slc help`");
+    return slc_usage(word,
+                     "there is no such option; before a verb there may be --%s; see `slc help`",
+                     name_all(names, count, all, sizeof all));
 }
 
 /* Puts the value where it belongs. */

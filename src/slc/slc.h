@@ -91,6 +91,9 @@ int slc_parse(struct slc *slc, int argc, char **argv);
 /* "slc: WHAT: WHY" on stderr. */
 void slc_complain(const char *what, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Of the name of one of our own journals, given as that of a service. */
+void slc_complain_of_journal(const char *name);
+
 /* Prints what went wrong with the usage of `what`; returns SLC_USAGE. */
 int slc_usage(const char *what, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

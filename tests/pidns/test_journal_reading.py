@@ -237,6 +237,14 @@ def test_a_place_in_a_large_compressed_file_is_found_by_few_of_its_frames():
         assert found == wanted and read > size, (read, size)
 
 
+def test_two_forms_at_once_are_refused():
+    with logs() as l:
+        l.write('web', line(0, 'text'))
+        done = l.run('--json', '-o', 'cat', 'web')
+        assert (done.returncode, done.stdout) == (2, b'') and b'two forms' in done.stderr, done
+        assert l.read('--json', '-o', 'json', 'web') == l.read('--json', 'web') == l.read('-o', 'json', 'web')
+
+
 def test_times_are_shown_in_the_zone_that_they_are_read_in_and_json_has_utc():
     with logs() as l:
         l.write('web', line(0, 'winter') + line(86400 * 150, 'summer') + b'torn\n')

@@ -233,3 +233,14 @@ def test_a_start_that_fails_says_why(machine):
         (1, 'slc: crash: failed: exited with 3\n'), (0, '')), result
     result = machine.slc('start', 'bad', check=False)
     assert result.returncode == 1 and 'bad.yml:2:1' in result.stderr, result
+
+
+def test_the_name_of_a_journal_is_told_from_that_of_a_service(machine):
+    for name in 'conit', 'syslog', 'kernel':
+        hint = f'slc: {name}: is no service, but a journal: slc journal {name}\n'
+        for verb in 'status', 'list', 'start':
+            result = machine.slc(verb, name, check=False)
+            assert (result.returncode, result.stderr) == (4, hint), result
+    assert machine.slc('list', '*').stderr == ''
+    result = subprocess.run([BUILD / 'slc', '--foo'], capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and '--json, ' in result.stderr and '--logs' in result.stderr, result

@@ -118,8 +118,8 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
         {"log: {max-size: 4K}\n", "config.yml:1:17: 'max-size: 4K' is too little: at least 1M"},
         {"log: {max-size: 9999999G}\n",
          "config.yml:1:17: 'max-size: 9999999G' is too much: at most 1048576G"},
-        {"log: {dev-log: maybe}\n",
-         "config.yml:1:16: 'dev-log' is yes, no or a path: write 'dev-log: yes'"},
+        {"log: {dev-log: maybe}\n", "config.yml:1:16: 'dev-log' is yes, no or a path: write "
+                                    "'dev-log: yes', or 'dev-log: /run/log'"},
         {"log: {dev-log: /12345678901234567890123456789012345678901234567890"
          "1234567890123456789012345678901234567890123456789012345678}\n",
          "config.yml:1:16: the path of a socket has at most 107 bytes: choose a shorter one"},
@@ -141,7 +141,8 @@ TEST(what_is_wrong_in_it_is_told_with_its_place)
         {"watch: [yes]\nlog: {kernel: 'yes', dev-log: [x], sync: [5s], max-size: {}}\n",
          "config.yml:1:8: 'watch' is yes or no: write 'watch: yes'\n"
          "config.yml:2:15: 'kernel' is yes or no: write 'kernel: yes'\n"
-         "config.yml:2:31: 'dev-log' is yes, no or a path: write 'dev-log: yes'\n"
+         "config.yml:2:31: 'dev-log' is yes, no or a path: write 'dev-log: yes', or 'dev-log: "
+         "/run/log'\n"
          "config.yml:2:42: 'sync' of 'log' is a time: write 500ms, 5s or 1min\n"
          "config.yml:2:58: 'max-size' of 'log' is a size: write 1G, 500M, or a number of bytes"},
         {"watch: 'yes'\nlog: {sync: 50d, max-size: 99999999999999999999}\n",
