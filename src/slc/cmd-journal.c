@@ -519,6 +519,9 @@ static int run(struct slc *slc)
 
     if (status == SLC_DONE) {
         journal.answered = drain(&journal);
+        if (!journal.answered && !slc->logs_given && !slc->options.quiet)
+            slc_complain("journal", "no launcher answers in %s: reading %s", slc->options.runtime,
+                         slc->options.logs);
         if (journal.answered && !slc->word_count)
             learn_folder(&journal, NULL);
         for (size_t i = 0; i < slc->word_count && journal.answered; i++)

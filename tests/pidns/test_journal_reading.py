@@ -237,6 +237,17 @@ def test_a_place_in_a_large_compressed_file_is_found_by_few_of_its_frames():
         assert found == wanted and read > size, (read, size)
 
 
+def test_where_it_is_read_from_is_said_when_nobody_was_asked_and_nothing_given():
+    with logs() as l:
+        l.write('web', line(0, 'text'))
+        read = lambda *words: subprocess.run([SLC, '--runtime', str(l.runtime), *words], check=False,
+                                             capture_output=True, text=True, timeout=DEADLINE)
+        said = f'slc: journal: no launcher answers in {l.runtime}: reading /var/log/conit\n'
+        assert read('journal', 'web').stderr.startswith(said)
+        assert not read('-q', 'journal').stderr.startswith(said)
+        assert read('--logs', str(l.logs), 'journal', 'web').stderr == ''
+
+
 def test_two_forms_at_once_are_refused():
     with logs() as l:
         l.write('web', line(0, 'text'))
