@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define COLUMNS_MOST 1000 /* of a line that goes elsewhere than to a terminal */
+
 /* Opens the journal so that its last `count` entries follow. Returns 0 or -errno. */
 static int open_last(struct log_merge *merge, const struct slc *slc, const char *name,
                      const char *folder, unsigned count)
@@ -36,8 +38,9 @@ static int open_last(struct log_merge *merge, const struct slc *slc, const char 
 void log_lines_print(const struct slc *slc, const struct render *render, const char *name,
                      const char *folder, unsigned count)
 {
-    struct log_show show = {
-        .terminal = render->terminal, .colour = render->colour, .width = render->width};
+    struct log_show show = {.terminal = render->terminal,
+                            .colour = render->colour,
+                            .width = render->width ? render->width : COLUMNS_MOST};
     const struct journal_entry *entry;
     struct log_merge merge;
     int r = open_last(&merge, slc, name, folder, count);

@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-/* Prints them behind an empty line, on a terminal each cut at its edge. Nothing where there are
+/* Prints them behind an empty line, each cut at the terminal's edge, elsewhere
+ * at 1000 columns. Nothing where there are
  * none, or the user may not read them. */
 void log_lines_print(const struct slc *slc, const struct render *render, const char *name,
                      const char *folder, unsigned count);

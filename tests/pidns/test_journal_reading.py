@@ -726,7 +726,9 @@ def test_status_shows_the_last_lines_each_cut_at_the_edge_of_a_terminal():
         machine.wait_state('web', 'done')
         machine.quiet()  # so all of it is written
         plain = machine.slc('status', 'web').stdout.splitlines()
-        assert any(len(text) > 5000 for text in plain), plain
+        assert [len(text) for text in plain if 'long' in text or '…' in text] == [1000], plain
+        [long] = [text for text in machine.json('status', 'web')['log'] if text['level'] == 'err']
+        assert len(long['message']) == 5000
         assert any('+info' in text for text in plain) and any(text.endswith(' short') for text in plain)
         pid, fd = pty.fork()
         if pid == 0:
