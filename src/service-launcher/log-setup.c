@@ -11,7 +11,9 @@
 #include <string.h>
 
 #define REASON_BYTES 512
-#define NAMES_BYTES  600 /* of the failed ones in the line "Started" */
+#define NAMES_BYTES                                                                                \
+    600 /* of the failed ones, and of those that back off, in the line "Started"                   \
+         */
 
 static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
@@ -168,32 +170,44 @@ void log_change(struct launcher *launcher, struct service *service, enum service
         change_lines[now](&change);
 }
 
+static void add_name(struct text *text, unsigned *count, const char *name)
+{
+    text_printf(text, "%s%s", (*count)++ ? "," : "", name);
+}
+
 void log_started(struct launcher *launcher)
 {
     const struct manager *manager = &launcher->manager;
-    char names[NAMES_BYTES];
-    struct text text;
-    unsigned running = 0, failed = 0;
+    char failed_names[NAMES_BYTES], waiting_names[NAMES_BYTES];
+    struct text failed_text, waiting_text;
+    unsigned running = 0, failed = 0, waiting = 0;
+    struct log_field fields[5];
+    size_t count = 0;
 
     if (launcher->started_said || !manager->header->booted || manager->queue_count ||
         manager->coming || manager->shutting_down)
         return;
-    text_init(&text, names, sizeof names);
+    text_init(&failed_text, failed_names, sizeof failed_names);
+    text_init(&waiting_text, waiting_names, sizeof waiting_names);
     for (uint32_t i = 0; i < manager->slots; i++) {
         const struct service *service = &manager->services[i];
         if (!service->in_use)
             continue;
         enum service_state now = service_state(manager, service);
         running += now == STATE_RUNNING || now == STATE_RELOADING;
-        if (now == STATE_FAILED || now == STATE_BROKEN || now == STATE_BACKING_OFF) {
-            failed++;
-            text_printf(&text, "%s%s", text.used_bytes ? "," : "", service_name(manager, service));
-        }
+        if (now == STATE_FAILED || now == STATE_BROKEN)
+            add_name(&failed_text, &failed, service_name(manager, service));
+        if (now == STATE_BACKING_OFF) /* it will be tried again */
+            add_name(&waiting_text, &waiting, service_name(manager, service));
     }
     launcher->started_said = true;
+    fields[count++] = NUMBER("failed", failed);
     if (failed)
-        LOG(INFO, "Started", NUMBER("failed", failed), TEXT("names", names),
-            NUMBER("running", running));
-    else
-        LOG(INFO, "Started", NUMBER("failed", 0), NUMBER("running", running));
+        fields[count++] = TEXT("names", failed_names);
+    fields[count++] = NUMBER("running", running);
+    if (waiting) {
+        fields[count++] = NUMBER("restarting", waiting);
+        fields[count++] = TEXT("restarting_names", waiting_names);
+    }
+    log_write(LOG_INFO, "Started", fields, count);
 }

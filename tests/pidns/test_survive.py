@@ -350,3 +350,16 @@ def test_every_end_is_told_once_though_the_launcher_is_killed_before_the_journal
         for name in names:
             assert told[name] == [f'started pid={pids[name]}', f'ended pid={pids[name]} signal=SIGUSR1',
                                   'failed: ended by SIGUSR1'], (name, told[name])
+
+
+def test_a_launcher_that_is_started_again_calls_nobody_failed_who_waits_for_the_next_try():
+    with Machine() as machine:
+        define(machine, 'back', exec=shell('exit 6'), restart={'delay': '1h', 'jitter': 0})
+        define(machine, 'failed', exec=shell('exit 6'), restart='never')
+        define(machine, 'runs', exec='sleep 100000')
+        booted(machine)
+        wait(machine, 'back', 'backing-off')
+        wait(machine, 'failed', 'failed')
+        machine.kill_launcher()
+        said = r'Started +failed=1 names=failed restarting=1 restarting_names=back running=1\n'
+        machine.wait_console(rf'(?s)\] Started  .*\] {said}')  # the second one
