@@ -25,12 +25,12 @@
 /* ---- opening ------------------------------------------------------------------------------- */
 
 /* Returns a descriptor, -ENOENT for what is no file, or -errno. */
-static int open_one(int folder, const char *leaf, struct stat *ret_stat)
+static int open_one(int folder, const char *leaf, int flags, struct stat *ret_stat)
 {
     /* Non-blocking: what lies there may be a FIFO. */
-    AUTO_CLOSE int fd = openat(folder, leaf, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    AUTO_CLOSE int fd = openat(folder, leaf, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
     if (fd < 0)
-        return -errno;
+        return errno == ELOOP || errno == ENXIO ? -ENOENT : -errno;
     if (fstat(fd, ret_stat) < 0)
         return -errno;
     return S_ISREG(ret_stat->st_mode) ? take_fd(&fd) : -ENOENT;
@@ -59,13 +59,15 @@ static int find_files(struct journal_reader *reader, int folder)
     struct journal_list list;
     struct stat opened = {0}, named;
 
-    AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, &opened);
+    /* A link in its place is not written either. */
+    AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, O_NOFOLLOW, &opened);
     if (current < 0 && current != -ENOENT)
         return current;
     int failed = journal_list_read(&list, folder);
     if (failed)
         return failed;
-    bool is_there = fstatat(folder, JOURNAL_FILE_CURRENT, &named, 0) == 0 && S_ISREG(named.st_mode);
+    bool is_there = fstatat(folder, JOURNAL_FILE_CURRENT, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    S_ISREG(named.st_mode);
     if (is_there != (current >= 0) ||
         (is_there && (named.st_dev != opened.st_dev || named.st_ino != opened.st_ino)))
         failed = -EAGAIN;
@@ -138,12 +140,12 @@ static int open_sealed(const struct journal_reader *reader, const struct journal
     struct stat stat;
 
     journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
-    int fd = open_one(reader->folder, name, &stat);
+    int fd = open_one(reader->folder, name, 0, &stat);
     *ret_packed = fd == -ENOENT;
     if (fd != -ENOENT)
         return fd;
     journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
-    return open_one(reader->folder, name, &stat);
+    return open_one(reader->folder, name, 0, &stat);
 }
 
 int journal_reader_open_source(struct journal_reader *reader, size_t number)

@@ -339,6 +339,7 @@ static int open_sources(struct journal *journal)
     for (size_t i = 0; i < journal->merge.all_count; i++) {
         struct log_source *source = journal->merge.all[i];
         int r = log_merge_open(&journal->merge, source);
+        log_loss_tell_odd(source, journal->runtime);
         if (r < 0 && r != -ENOENT) {
             int one = complain_of(source->name, source, r);
             status = status == SLC_DONE ? one : status;

@@ -30,6 +30,7 @@ static int open_last(struct log_merge *merge, const struct slc *slc, const char 
         r = log_merge_add(merge, name, folder, false);
     for (size_t i = 0; i < merge->all_count && r == 0; i++) {
         r = log_merge_open(merge, merge->all[i]);
+        log_loss_tell_odd(merge->all[i], slc->options.runtime);
         r = r == -ENOENT ? 0 : r;
     }
     return r < 0 ? r : log_merge_begin(merge, count);

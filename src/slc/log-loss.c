@@ -4,6 +4,9 @@
 #include "base/text.h"
 #include "slc/slc.h"
 
+#include <limits.h>
+#include <sys/stat.h>
+
 static bool is_wanted(const struct log_source *source, const struct journal_loss *loss)
 {
     const struct journal_place until = {loss->file, loss->until + (loss->until == loss->from)};
@@ -54,4 +57,23 @@ bool log_loss_tell(struct log_merge *merge)
         }
     }
     return any;
+}
+
+void log_loss_tell_odd(const struct log_source *source, const char *runtime)
+{
+    char path[PATH_MAX], meanwhile[PATH_MAX + 64] = "";
+    struct stat found;
+
+    if (source->is_stopgap ||
+        !text_format(path, sizeof path, "%s/" JOURNAL_FILE_CURRENT, source->folder) ||
+        lstat(path, &found) < 0 || S_ISREG(found.st_mode))
+        return;
+    if (runtime)
+        text_format(meanwhile, sizeof meanwhile, ": what is printed is in %s/log/%s meanwhile",
+                    runtime, source->name);
+    slc_complain(source->name, "%s is %s, and neither written nor read%s; remove it", path,
+                 S_ISLNK(found.st_mode)   ? "a symbolic link"
+                 : S_ISDIR(found.st_mode) ? "a folder"
+                                          : "no plain file",
+                 meanwhile);
 }

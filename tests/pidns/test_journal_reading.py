@@ -248,6 +248,31 @@ def test_where_it_is_read_from_is_said_when_nobody_was_asked_and_nothing_given()
         assert read('--logs', str(l.logs), 'journal', 'web').stderr == ''
 
 
+def test_what_is_no_file_in_the_place_of_current_is_told_and_not_read():
+    with logs() as l:
+        secret = l.top / 'secret'
+        secret.write_bytes(line(0, 'secret'))
+        current = l.logs / 'web/current'
+        l.write_sealed('web', 0, line(0, 'sealed'))
+        l.write('web', line(1, 'meanwhile'), top=l.runtime / 'log')
+        for make, what in ((lambda: current.symlink_to(secret), 'a symbolic link'),
+                           (lambda: current.symlink_to('current'), 'a symbolic link'),
+                           (current.mkdir, 'a folder'), (lambda: os.mkfifo(current), 'no plain file')):
+            make()
+            done = l.run('-o', 'cat', 'web')
+            assert (done.returncode, done.stdout) == (0, b'sealed\nmeanwhile\n'), done
+            assert done.stderr.decode() == (
+                f'slc: web: {current} is {what}, and neither written nor read: what is printed is in '
+                f'{l.runtime}/log/web meanwhile; remove it\n'), done
+            if what == 'a folder':
+                current.rmdir()
+            else:
+                current.unlink()
+        current.symlink_to(secret)
+        followed = l.follow('-o', 'cat', 'web')
+        assert followed.lines(2) == ['sealed', 'meanwhile']
+
+
 def test_two_forms_at_once_are_refused():
     with logs() as l:
         l.write('web', line(0, 'text'))
