@@ -87,7 +87,7 @@ static struct start_error execute_file(const struct child *child, char **argumen
 static void execute_former(const struct child *child, char **arguments, struct start_error error)
 {
     error.former = true;
-    if (child->program_fd < 0 || write(ERROR_FD, &error, sizeof error) < 0)
+    if (child->kept->program_fd <= 0 || write(ERROR_FD, &error, sizeof error) < 0)
         return;
     syscall(SYS_execveat, PROGRAM_FD, "", arguments, environ, AT_EMPTY_PATH);
 }
@@ -121,9 +121,9 @@ become(const struct child *child, int link, int middle, int error_fd)
         dup2(middle, CHILD_FD_LINK);
         dup3(error_fd, ERROR_FD, O_CLOEXEC);
         error_fd = ERROR_FD;
-        if (child->program_fd >= 0)
-            dup3(child->program_fd, PROGRAM_FD, O_CLOEXEC);
-        process_close_from(PROGRAM_FD + (child->program_fd >= 0));
+        if (child->kept->program_fd > 0)
+            dup3(child->kept->program_fd, PROGRAM_FD, O_CLOEXEC);
+        process_close_from(PROGRAM_FD + (child->kept->program_fd > 0));
         children_limit_files(child->init);
         signals_reset();
         for (size_t i = 0; i < options->argument_count; i++)
@@ -200,8 +200,7 @@ void children_init(struct init *init)
                                            .kept = &init->kept->children[i],
                                            .program = rows[i].program,
                                            .owner = rows[i].owner,
-                                           .link.fd = -1,
-                                           .program_fd = -1};
+                                           .link.fd = -1};
 }
 
 static void schedule(struct child *child)
@@ -405,14 +404,14 @@ static void keep_program(struct child *child)
     if (!slash || strncmp(slash + 1, child->program, strlen(child->program)) != 0)
         return;
     int fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
-    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, COPIES_FROM);
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD, COPIES_FROM), former = child->kept->program_fd;
     if (fd >= 0)
         close(fd);
     if (high < 0)
         return;
-    if (child->program_fd >= 0)
-        close(child->program_fd);
-    child->program_fd = high;
+    child->kept->program_fd = high;
+    if (former > 0)
+        close(former);
 }
 
 static void say_former(const struct child *child)

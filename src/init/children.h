@@ -16,7 +16,6 @@ struct child {
     uint32_t owner;          /* the bit of enum hand_over_owner */
     struct loop_fd link;     /* kept->link_fd in the loop; fd -1: it is not, or none is open */
     struct loop_timer restart;
-    int program_fd; /* of what was ready last, for where its file is no good any more; -1: none */
     struct loop_timer again; /* what the link is to be told or asked */
 };
 

@@ -122,8 +122,8 @@ struct kept_child {
     uint64_t restart_at_ns; /* 0: no start is waited for */
     uint32_t refused_count; /* keys still to be refused; nothing is read before */
     uint32_t refused[HAND_OVER_KEYS_MAX];
-    uint32_t yield; /* enum yield: but for YIELD_NONE nothing else is sent */
-    uint32_t spare;
+    uint32_t yield;     /* enum yield: but for YIELD_NONE nothing else is sent */
+    int32_t program_fd; /* what was ready last, for where its file is no good any more; 0: none */
 #ifdef CONIT_STATE_VARIANT
     uint64_t more[3];
 #endif

@@ -133,6 +133,7 @@ static void name_all(const struct init *init)
     for (int i = 0; i < CHILDREN_ALL; i++) {
         name(init->kept->children[i].link_fd, NULL);
         name(init->kept->children[i].error_fd, NULL);
+        name(init->kept->children[i].program_fd, NULL);
     }
     name_inbox(&init->kept->inbox);
     held_each(name, NULL);
@@ -192,6 +193,7 @@ void resume_check(struct init *init)
         struct kept_child *child = &init->kept->children[i];
         check_fd(&child->link_fd, is_link, programs[i]);
         check_fd(&child->error_fd, is_open, programs[i]);
+        check_fd(&child->program_fd, is_open, programs[i]);
         check_pid(&child->pid, programs[i]);
     }
     for (int i = 0; i < CHILDREN; i++)

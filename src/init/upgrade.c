@@ -354,6 +354,8 @@ static void promote(struct init *init)
     loop_remove(&init->loop, &trial->link);
     if (kept->link_fd != trial->kept->link_fd)
         child_close_link(old);
+    trial->kept->program_fd = kept->program_fd; /* until the new one is ready */
+    kept_settle();
     *kept = *trial->kept;
     kept->ready = false;
     kept_settle();

@@ -3,6 +3,7 @@ program that ran before goes on, and it is said."""
 import os
 import signal
 
+from harness import children_of
 from services import booted, define, look, printed, until
 from upgrading import Upgrading
 
@@ -84,3 +85,21 @@ def test_what_ran_before_is_known_after_a_fault_of_init_too():
         machine.kill_launcher()
         machine.wait_console('no good.*error="No such file or directory"')
         assert look(machine, 'd')['state'] == 'running'
+
+
+def test_what_ran_before_is_known_after_a_fault_of_init_while_it_does_not_run():
+    with Upgrading() as machine:
+        define(machine, 'd', exec='sleep 100000')
+        booted(machine)
+        pid = look(machine, 'd')['pid']
+        machine.put_text('service-launcher', '#!/bin/sh\nkill -STOP $$\nexit 3\n')
+        os.kill(machine.wait_pid_of('service-launcher'), signal.SIGKILL)
+        script = until(lambda: [child for child, stat in children_of(machine.pid).items() if stat[1] == 'T'],
+                       'what is no launcher is started')[0]
+        os.kill(machine.pid, signal.SIGSEGV)
+        machine.wait_console('SIGSEGV')
+        machine.put_text('service-launcher', '#!/bin/sh\nexit 3\n')
+        os.kill(script, signal.SIGCONT)
+        machine.wait_console('no good.*error="what it starts does not get ready"')
+        machine.wait_answer()
+        assert look(machine, 'd')['pid'] == pid and look(machine, 'd')['state'] == 'running'
