@@ -555,10 +555,15 @@ static int restore_pipe(uint32_t id, int fd)
 static void restore_pipes(void)
 {
     for (size_t i = 0; i < program.held_count; i++) {
-        /* One that was not registered yet will be: the launcher still has to say its name. */
-        int failed = restore_pipe(program.held[i].id, program.held[i].fd);
-        if (failed && failed != -ENOENT)
-            LOG(ERROR, "Could not go on reading a service", NUMBER("id", program.held[i].id),
+        uint32_t id = program.held[i].id;
+        int fd = program.held[i].fd;
+        if (!journal_has_output(&program.journal, id, fd)) {
+            close(fd); /* the launcher still has to say whose it is, and gives it then */
+            continue;
+        }
+        int failed = restore_pipe(id, fd);
+        if (failed)
+            LOG(ERROR, "Could not go on reading a service", NUMBER("id", id),
                 TEXT("error", strerror(-failed)));
     }
     free(program.held);

@@ -341,6 +341,7 @@ int journal_register(struct journal *journal, const struct journal_state_record 
     struct service *made = make_service(journal, slot, record);
     if (!made)
         return -ENOMEM;
+    made->live->output_inode = JOURNAL_LIVE_NO_OUTPUT;
     set_flags(made, record->flags);
     counts_begin(&journal->counts, record->id);
     journal->services[journal_place(record->id)] = made;
@@ -439,6 +440,15 @@ static void take_place(struct service_pipe *pipe, enum pipe_place place)
         service->in = pipe;
 }
 
+bool journal_has_output(const struct journal *journal, uint32_t id, int fd)
+{
+    const struct service *service = journal_find(journal, id);
+    struct stat stat;
+    if (!service || fstat(fd, &stat) < 0)
+        return false;
+    return service->live->output_inode == 0 || service->live->output_inode == stat.st_ino;
+}
+
 int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_place place)
 {
     struct service *service = journal_find(journal, id);
@@ -451,6 +461,8 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_pla
         return -errno;
     if (!S_ISFIFO(stat.st_mode))
         return -EINVAL;
+    if (place == PIPE_OUTPUT) /* first, for else the next journal would not read it */
+        service->live->output_inode = stat.st_ino;
     if (find_pipe(service, stat.st_ino))
         return 0;
     int own = open_read_end(journal, owned);

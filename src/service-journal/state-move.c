@@ -68,6 +68,7 @@ static const struct layout_field fields[] = {
     LIVE(48, UNSIGNED, counts.bytes),
     LIVE(49, UNSIGNED, counts.over_rate),
     LIVE(50, UNSIGNED, counts.no_room),
+    LIVE(51, UNSIGNED, output_inode),
     RECORD(1, UNSIGNED, valid),
     RECORD(2, UNSIGNED, id),
     RECORD(3, UNSIGNED, flags),

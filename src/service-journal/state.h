@@ -60,7 +60,8 @@ struct journal_state_line {
     char text[MATCH_LINE_BYTES];
 };
 
-#define JOURNAL_LIVE_PIPES 2 /* enum pipe_place */
+#define JOURNAL_LIVE_PIPES     2 /* enum pipe_place */
+#define JOURNAL_LIVE_NO_OUTPUT UINT64_MAX
 
 /* Where the lines of a slot stand. */
 struct journal_live {
@@ -76,6 +77,8 @@ struct journal_live {
     uint32_t in_state; /* enum journal_line_state of it */
     struct rate rate;
     struct journal_counts counts;
+    uint64_t output_inode; /* of the pipe that it was registered with; JOURNAL_LIVE_NO_OUTPUT: of
+                              none yet; 0: a former version has not noted it */
 };
 
 /* What the writer's thread alone knows of a slot's file. */

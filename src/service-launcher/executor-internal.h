@@ -131,13 +131,11 @@ void executor_check_empty(struct process *process);
  * never will. */
 #define STATUS_WAIT_MS 10000
 
-/* Watches a process no more. */
 /* A pipe that nobody has but init and the journal: it goes once the journal has heard all that was
- * said. Where it is said once more that init is to hold something under its key, it is not dropped.
- */
+ * said. Until then the slot is no other service's, whose pipe would take its place. */
 void executor_keep_last_words(struct executor *executor, uint32_t slot);
-void executor_forget_last_words(struct executor *executor, uint32_t slot);
 
+/* Watches a process no more. */
 void executor_forget_pid(struct process *process, struct pidref *which, struct loop_fd *source);
 
 /* Takes note of how the run ended; and the end of the main process, with the event that follows. */

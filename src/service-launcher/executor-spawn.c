@@ -212,7 +212,6 @@ static bool hand_over(struct executor *executor, struct new_pipe *pipes, size_t 
         /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): make_pipe filled each */
         keys[i] = KEY_SERVICE_FIRST + pipes[i].process->slot;
         fds[i] = pipes[i].both_fd;
-        executor_forget_last_words(executor, pipes[i].process->slot);
     }
     int failed = count == 0 ? 0
                             : init_link_store(executor->launcher->init_link,

@@ -206,6 +206,7 @@ void executor_rest_all(struct executor *executor)
         if (!journal_client_has_heard(journal, last->sequence))
             break;
         drop_key(&dropped, KEY_SERVICE_FIRST + last->slot);
+        manager_linger(&executor->launcher->manager, last->slot, false);
         list_remove(&last->node);
         free(last);
     }
@@ -240,18 +241,7 @@ void executor_keep_last_words(struct executor *executor, uint32_t slot)
                                 .sequence = journal_client_said(executor->launcher->journal)};
     list_init(&last->node);
     list_append(&executor->last_words, &last->node);
-}
-
-void executor_forget_last_words(struct executor *executor, uint32_t slot)
-{
-    list_for_each(node, &executor->last_words)
-    {
-        struct last_words *last = container_of(node, struct last_words, node);
-        if (last->slot != slot)
-            continue;
-        list_remove(node);
-        free(last);
-    }
+    manager_linger(&executor->launcher->manager, slot, true);
 }
 
 void executor_forget(struct executor *executor, struct service *service)

@@ -87,7 +87,7 @@ struct service *manager_add(struct manager *manager, const char *name)
     for (; manager->first_free < manager->slots; manager->first_free++) {
         struct service *service = &manager->services[manager->first_free];
         struct service_record *record = &manager->records[service->slot];
-        if (service->in_use || length >= sizeof record->name)
+        if (service->in_use || service->lingers || length >= sizeof record->name)
             continue;
         memset(record, 0, sizeof *record);
         record->body[0].state = STATE_BROKEN; /* until a definition loads */
@@ -126,10 +126,21 @@ void manager_forget(struct manager *manager, struct service *service)
 {
     settle_forgotten(manager, service->slot);
     __atomic_store_n(&manager->records[service->slot].name[0], 0, __ATOMIC_RELEASE);
-    *service =
-        (struct service){.slot = service->slot, .dirty = service->dirty, .due = service->due};
+    *service = (struct service){.slot = service->slot,
+                                .dirty = service->dirty,
+                                .due = service->due,
+                                .lingers = service->lingers};
     if (service->slot < manager->first_free)
         manager->first_free = service->slot;
+}
+
+void manager_linger(struct manager *manager, uint32_t slot, bool lingers)
+{
+    if (slot >= manager->slots)
+        return;
+    manager->services[slot].lingers = lingers;
+    if (!lingers && slot < manager->first_free)
+        manager->first_free = slot;
 }
 
 /* ---- the record ---------------------------------------------------------------------------- */

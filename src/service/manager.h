@@ -32,8 +32,9 @@ struct manager;
 struct text;
 
 struct service {
-    uint32_t slot;                       /* index in manager->services and of its record */
-    bool dirty, due, in_use;             /* dirty: in manager->queue; due: in manager->due */
+    uint32_t slot;           /* index in manager->services and of its record */
+    bool dirty, due, in_use; /* dirty: in manager->queue; due: in manager->due */
+    bool lingers; /* last words of the one before are on their way: not to be used for another */
     const struct definition *definition; /* NULL while broken */
     const char *errors;       /* broken: its errors, one a line; owned by the launcher; else NULL */
     uint32_t item_serial;     /* of the newest request that has it as an item */
@@ -217,6 +218,10 @@ struct service *manager_add(struct manager *manager, const char *name);
 /* Forgets an idle service: its slot is free. Requests that wait for it have their answer in the
  * next manager_settle(). */
 void manager_forget(struct manager *manager, struct service *service);
+
+/* Whether a slot, free or not, is to be left alone by manager_add(): something of the service that
+ * it was is still on its way. */
+void manager_linger(struct manager *manager, uint32_t slot, bool lingers);
 
 /* What names find, after definitions have changed; manager_resolve() does it too. Returns 0 or
  * -ENOMEM (nothing changed). */

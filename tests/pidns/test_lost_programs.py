@@ -103,3 +103,31 @@ def test_what_ran_before_is_known_after_a_fault_of_init_while_it_does_not_run():
         machine.wait_console('no good.*error="what it starts does not get ready"')
         machine.wait_answer()
         assert look(machine, 'd')['pid'] == pid and look(machine, 'd')['state'] == 'running'
+
+
+def test_output_of_a_new_service_in_the_place_of_a_former_one_is_its_own_though_no_journal_ran():
+    with Upgrading() as machine:
+        program = 'exec 2>/dev/null; trap "echo last of $0; exit 0" TERM; echo first of $0; : >FOLDER/$0; while :; do sleep 0.02; done'
+        for name in ('stays', 'old'):
+            define(machine, name, exec=['/bin/sh', '-c', program.replace('FOLDER', str(machine.folder)), name])
+        booted(machine)
+        until(lambda: 'first of old' in printed(machine, 'old'), 'it is read')
+        machine.put_text('service-journal', '#!/bin/sh\nkill -STOP $$\nexit 3\n')
+        os.kill(machine.wait_pid_of('service-journal'), signal.SIGKILL)
+        script = until(lambda: [child for child, stat in children_of(machine.pid).items() if stat[1] == 'T'],
+                       'what is no journal is started')[0]
+        machine.slc('stop', 'old')
+        (machine.services / 'old.yml').unlink()
+        machine.slc('reload')
+        for name in ('new', 'newer'):
+            define(machine, name, exec=['/bin/sh', '-c', program.replace('FOLDER', str(machine.folder)), name])
+            machine.slc('reload')
+            machine.slc('start', name)
+            until((machine.folder / name).exists, 'it has printed')
+        machine.put_back('service-journal')
+        os.kill(script, signal.SIGCONT)
+        machine.wait_console('Journal goes on')
+        for name in ('stays', 'new', 'newer'):
+            machine.slc('stop', name)
+        found = {name: printed(machine, name) for name in ('old', 'stays', 'new', 'newer')}
+        assert found == {name: f'first of {name}\nlast of {name}\n' for name in found}, found

@@ -490,3 +490,17 @@ TEST(a_wish_is_kept_through_a_new_manager_on_the_same_records)
     CHECK(record->body[!record->live].state < SERVICE_STATES);
     end();
 }
+
+TEST(a_slot_with_something_still_on_its_way_is_no_other_service_s_until_that_is_over)
+{
+    chain();
+    uint32_t slot = fake_find(&fake, "a")->slot;
+    manager_linger(&fake.manager, slot, true);
+    manager_forget(&fake.manager, fake_find(&fake, "a"));
+    struct service *next = manager_add(&fake.manager, "d");
+    CHECK(!next || next->slot != slot);
+    manager_linger(&fake.manager, slot, false);
+    next = manager_add(&fake.manager, "e");
+    CHECK(next && next->slot == slot);
+    end();
+}
