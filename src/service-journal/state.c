@@ -203,7 +203,8 @@ int journal_state_put(int fd, const void *bytes, size_t count, off_t at)
 
 static int put_valid(struct journal_state *state, uint32_t slot, uint32_t valid)
 {
-    return journal_state_put(state->fd, &valid, sizeof valid, record_at(slot));
+    return journal_state_put(state->fd, &valid, sizeof valid,
+                             record_at(slot) + (off_t)offsetof(struct record, valid));
 }
 
 int journal_state_write(struct journal_state *state, uint32_t slot,

@@ -1,6 +1,7 @@
 """The parts of the chaos, beside those of a storm (storm.py): services that number what they print and say
-how they end, clients that ask for everything, and a hand that kills our own programs, services and
-children of ours, and rewrites, removes and breaks files.
+how they end, clients that ask for everything, a hand that kills our own programs, services and
+children of ours, and rewrites, removes and breaks files, and an operator who upgrades to programs of this
+version, of another one, and broken ones.
 
 Afterwards every line that a service has printed is in its journal once and in its place, each run that
 has ended has one event with the right status, and the list is what /proc says.
@@ -19,7 +20,7 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, children_of, below, open_fds, until
+from harness import BUILD, ROOT, children_of, below, open_fds, until
 from storm import ANSWER_WITHIN, CLIENTS, Client, Connection, Storm, service_name_of
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -31,6 +32,8 @@ FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGILL, signal.S
 SMALL_LOG = 'log: {max-size: 64K, keep: 10000}\n'
 RESTART = 'restart: {delay: 20ms, max: 300ms}\n'
 BROKEN = 'nonsense: 1\n'
+VARIANT = ROOT / 'build/variant/src'  # programs whose states have another layout
+NO_PROGRAMS = (b'', b'#!/bin/sh\nexit 3\n', b'\x7fELF' + bytes(60))
 CONTEXT = 12  # entries of a journal that are shown around what is wrong
 PICTURE = 'what its journal has there'
 
@@ -229,11 +232,13 @@ class Asker(Client):
 # The hand, and the look at what it left.
 
 class Chaos(Storm):
-    def __init__(self, machine, seed, count, kills_init=False):
+    """`machine`: one whose programs can be exchanged (upgrading.py) if it is to be upgraded."""
+
+    def __init__(self, machine, seed, count, kills_init=False, upgrades=False):
         compile_speaker(machine.folder)
         (machine.folder / 'calm').write_bytes(b'\0')
         super().__init__(machine, seed, count, kills_launcher=True)
-        self.kills_init, self.fds, self.own = kills_init, None, []
+        self.kills_init, self.upgrades, self.fds, self.own = kills_init, upgrades, None, []
         self.plans = [make_plan(seed, i, self.names) for i in range(CLIENTS)]
         self.hand = random.Random(f'{seed} hand')
 
@@ -301,22 +306,59 @@ class Chaos(Storm):
                 re.sub('^(needs|wants).*\n', '', text, flags=re.M),
                 text.replace(RESTART, 'restart: {delay: 10ms, max: 100ms}\n'))))
 
+    def put_programs(self, chooser):
+        """Some of them by others, as a package does that may be good or not."""
+        for program in ('init', 'service-journal', 'service-launcher'):
+            kind = chooser.choice(('same', 'same', 'ours', 'ours', 'other', 'other', 'none'))
+            if kind == 'ours':
+                self.machine.put(program, BUILD / program)
+            elif kind == 'other':
+                self.machine.put(program, VARIANT / program / program)
+            elif kind == 'none':
+                self.machine.put_text(program, chooser.choice(NO_PROGRAMS))
+
+    def upgrade(self):
+        """What slc says."""
+        return subprocess.run(
+            [str(BUILD / 'slc'), '--runtime', str(self.machine.runtime), '--json', 'upgrade'],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ANSWER_WITHIN, check=False)
+
+    def upgrade_on(self, chooser):
+        while not self.over.wait(chooser.expovariate(1)):
+            self.put_programs(chooser)
+            done = self.upgrade()
+            if done.returncode not in (0, 1):
+                self.odd.append(f'slc upgrade: {done}')
+                return
+            for part in json.loads(done.stdout)['parts']:
+                self.counts[f'{part["name"]} {part["outcome"]}'] += 1
+
+    def upgrade_to_ours(self):
+        """With nobody who kills: then nothing may keep a part from it."""
+        for program in ('init', 'service-journal', 'service-launcher'):
+            self.machine.put_back(program)
+        done = self.upgrade()
+        assert done.returncode == 0, done
+
     def rage(self, kills):
         """Until so many are killed, and everybody has an answer to what was asked last."""
         goes_on = lambda _: not self.over.is_set()
         askers = [Asker(self, i, itertools.takewhile(goes_on, plan))
                   for i, plan in enumerate(self.plans)]
         self.over.clear()
+        self.odd = []
         self.set_calm(False)
         threads = [threading.Thread(target=asker.run) for asker in askers]
         threads.append(threading.Thread(target=self.rewrite_on, args=(self.hand,)))
+        if self.upgrades:
+            threads.append(threading.Thread(target=self.upgrade_on, args=(random.Random(f'{self.seed} upgrades'),)))
         for thread in threads:
             thread.start()
         self.kill_some(kills)
         self.over.set()
         for thread in threads:
             thread.join()
-        faults = sum((asker.faults for asker in askers), [])
+        faults = sum((asker.faults for asker in askers), self.odd)
         assert not faults, '\n'.join(faults[:20])
         return sum((asker.answers for asker in askers), collections.Counter())
 
@@ -355,6 +397,10 @@ class Chaos(Storm):
                 count[name] = collections.Counter(
                     re.sub(r'\d+|\(.*', '', target) for target in open_fds(pid).values()
                     if not target.startswith(str(self.machine.logs)))
+            # So is that of a compressor, which only runs while nobody else wants to.
+            compressors = [stat for stat in children_of(self.machine.pid_of(OURS[1])).values()
+                           if stat[0] == 'compress-journa']
+            count[OURS[1]] -= collections.Counter({'anon_inode:[pidfd]': len(compressors)})
             return count
         self.fds = self.fds or found()
         if found() != self.fds:
@@ -406,6 +452,8 @@ class Chaos(Storm):
         return counts
 
     def judge_rest(self):
+        if self.upgrades:
+            self.upgrade_to_ours()
         services = self.settle()
         self.judge_zombies()
         self.judge_cgroups()
