@@ -89,6 +89,10 @@ bool machine_answers(const char *call, const char *with, long *ret)
     }
     if (found && *ret == MACHINE_HANGS)
         machine_hang();
+    if (found && *ret == MACHINE_FAULTS)
+        *(volatile int *)8 = 1; /* NOLINT: it is meant */
+    if (found && *ret == MACHINE_IS_SENT)
+        return raise(SIGBUS), false; /* by a process that is not the machine's first one */
     if (found && *ret < 0)
         errno = (int)-*ret;
     return found;
@@ -263,6 +267,14 @@ pid_t machine_process(const char *name, enum temper temper)
 void machine_temper(pid_t pid, enum temper temper)
 {
     machine_find(pid)->temper = temper;
+}
+
+int machine_pair(pid_t pid)
+{
+    int ends[2];
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends), 0);
+    machine_find(pid)->peer = high(ends[1]);
+    return ends[0];
 }
 
 bool machine_is_alive(pid_t pid)

@@ -42,8 +42,10 @@ int init_main(int argc, char **argv);
  * answer: a number, or -errno. `call`: as the C library names it ("open", "mount"), or the
  * kernel where it is a syscall(2). */
 void machine_answer(const char *call, const char *with, long answer, unsigned times);
-#define FOR_GOOD      0xffffffffu
-#define MACHINE_HANGS (-100000) /* in one of init's steps: it does not come back */
+#define FOR_GOOD        0xffffffffu
+#define MACHINE_HANGS   (-100000) /* in one of init's steps: it does not come back */
+#define MACHINE_FAULTS  (-100001) /* a fault of init's own, in that call */
+#define MACHINE_IS_SENT (-100002) /* it is sent SIGBUS meanwhile, and the call is made */
 
 /* What was done so far that would have changed something, one a line: "mount /proc", "kill 100 9".
  */
@@ -125,6 +127,9 @@ void machine_pass(unsigned ms);
 struct kept *machine_kept(void);
 pid_t machine_child(enum child_id child);
 bool machine_is_alive(pid_t pid);
+
+/* A pair with it, for a record; init's end stays open when it executes. */
+int machine_pair(pid_t pid);
 
 /* One that init did not make; it is in /proc. `stubborn`: only KILL ends it, or nothing does. */
 enum temper { TEMPER_MILD, TEMPER_STUBBORN, TEMPER_IMMORTAL };
