@@ -98,6 +98,10 @@ int journal_reader_open(struct journal_reader *reader, const char *folder)
     reader->source_file = reader->file_count;
     if (failed)
         journal_reader_close(reader);
+    else if (reader->file_count == 1 && reader->files[0].fd >= 0) { /* no other is to be opened */
+        close(reader->folder);
+        reader->folder = -1;
+    }
     return failed;
 }
 
@@ -157,12 +161,15 @@ int journal_reader_open_source(struct journal_reader *reader, size_t number)
         return 0;
     journal_source_close(&reader->source);
     reader->source_file = reader->file_count;
-    int fd =
-        file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0) : open_sealed(reader, file, &packed);
+    const bool borrows = file->fd >= 0 && !packed; /* of many journals each descriptor counts */
+    int fd = borrows         ? file->fd
+             : file->fd >= 0 ? fcntl(file->fd, F_DUPFD_CLOEXEC, 0)
+                             : open_sealed(reader, file, &packed);
     if (fd == -1 && file->fd >= 0)
         fd = -errno;
     int failed = fd == -ENOENT ? 0 : fd < 0 ? fd : journal_source_open(&reader->source, fd, packed);
     reader->source.reads_ahead = reader->reads_ahead;
+    reader->source.borrowed = borrows;
     if (!failed)
         reader->source_file = number;
     return failed;

@@ -29,7 +29,7 @@ struct journal_place {
 struct journal_reader {
     struct journal_reader_file *files; /* oldest first */
     size_t file_count, file;           /* `file` is the one being read */
-    int folder;                        /* -1: none */
+    int folder;                        /* -1: none, or nothing in it is to be opened */
     struct journal_source source;      /* of `source_file` */
     size_t source_file;                /* `file_count`: none */
     off_t at;                          /* where in the file the buffer's end is */

@@ -96,7 +96,7 @@ static void drop_table(struct journal_source *source)
     journal_stream_destroy(source->stream);
     free(source->frames);
     free(source->text);
-    *source = (struct journal_source){.fd = source->fd};
+    *source = (struct journal_source){.fd = source->fd, .borrowed = source->borrowed};
 }
 
 int journal_source_open(struct journal_source *source, int fd, bool packed)
@@ -118,9 +118,10 @@ int journal_source_open(struct journal_source *source, int fd, bool packed)
 void journal_source_close(struct journal_source *source)
 {
     drop_table(source);
-    if (source->fd >= 0)
+    if (source->fd >= 0 && !source->borrowed)
         close(source->fd);
     source->fd = -1;
+    source->borrowed = false;
 }
 
 /* What stands in place of a frame that cannot be decompressed: nothing but line ends, which no

@@ -13,6 +13,7 @@
 
 struct journal_source {
     int fd;                       /* -1: closed */
+    bool borrowed;                /* the owner's to set: it is not closed with the source */
     struct journal_frame *frames; /* frame_count, and the end; NULL: it has no table */
     size_t frame_count;
     char *text; /* one frame, decompressed; behind it room to read one */

@@ -24,6 +24,7 @@
 #define FOLLOW_LINES    10  /* that -f begins with */
 #define LOOK_EVERY      256 /* entries printed until it is looked whether other services have some */
 #define NAMES_LOOKED_AT 2000
+#define SPARE_SOURCES   8 /* not read when descriptors are short, two each at most */
 
 static const struct option_row options[] = {
     {"lines", 'n', OPTION_TEXT, offsetof(struct options, lines), "N",
@@ -331,6 +332,25 @@ static int complain_of(const char *name, const struct log_source *source, int fa
     return SLC_FAILED;
 }
 
+/* There are no more descriptors than for the journals before this one: some are closed again, so
+ * that sealed files can be opened. */
+static int complain_of_descriptors(struct log_merge *merge, size_t first)
+{
+    size_t left_out = merge->all_count - first;
+
+    for (size_t i = first, spare = SPARE_SOURCES; i-- > 0 && spare;)
+        if (merge->all[i]->is_open) {
+            log_merge_close(merge->all[i]);
+            left_out++;
+            spare--;
+        }
+    slc_complain("journal",
+                 "there are descriptors for %zu of %zu journals only: raise the limit (ulimit -n), "
+                 "or name fewer services",
+                 merge->all_count - left_out, merge->all_count);
+    return SLC_FAILED;
+}
+
 /* Opens what is there. Returns what to exit with after it has said why. */
 static int open_sources(struct journal *journal)
 {
@@ -339,6 +359,8 @@ static int open_sources(struct journal *journal)
     for (size_t i = 0; i < journal->merge.all_count; i++) {
         struct log_source *source = journal->merge.all[i];
         int r = log_merge_open(&journal->merge, source);
+        if (r == -EMFILE || r == -ENFILE)
+            return complain_of_descriptors(&journal->merge, i);
         log_loss_tell_odd(source, journal->runtime);
         if (r < 0 && r != -ENOENT) {
             int one = complain_of(source->name, source, r);

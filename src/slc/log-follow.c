@@ -216,6 +216,16 @@ static int read_events(struct log_follow *follow)
     return folders ? watch_missing(follow) : 0;
 }
 
+/* What is new cannot be followed; the others can. */
+static int lack_descriptors(struct log_follow *follow)
+{
+    if (!follow->no_descriptors)
+        slc_complain("journal", "there are no descriptors for more journals: raise the limit "
+                                "(ulimit -n), or name fewer services");
+    follow->no_descriptors = true;
+    return 0;
+}
+
 int log_follow_look(struct log_follow *follow)
 {
     struct log_merge *merge = follow->merge;
@@ -231,6 +241,8 @@ int log_follow_look(struct log_follow *follow)
             r = log_merge_look_again(merge, source);
             if (r == -EACCES || r == -EPERM) /* a new one that is closed to this user */
                 r = 0;
+            if (r == -EMFILE || r == -ENFILE)
+                r = lack_descriptors(follow);
         }
     return r;
 }

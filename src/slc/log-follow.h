@@ -22,7 +22,8 @@ struct log_follow {
     bool mounts_changed;
     struct log_watch *watches;
     size_t watch_count;
-    bool full; /* the kernel takes no more watches, which was said */
+    bool full;           /* the kernel takes no more watches, which was said */
+    bool no_descriptors; /* which was said, too */
 };
 
 #define LOG_FOLLOW_NONE ((struct log_follow){.inotify = -1, .mounts = -1})

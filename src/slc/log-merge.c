@@ -120,6 +120,12 @@ int log_merge_open(struct log_merge *merge, struct log_source *source)
     return find_again(source);
 }
 
+void log_merge_close(struct log_source *source)
+{
+    journal_reader_close(&source->reader);
+    source->is_open = false;
+}
+
 /* ---- the heap ------------------------------------------------------------------------------- */
 
 static bool is_before(const struct log_merge *merge, const struct log_source *a,

@@ -66,6 +66,9 @@ int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap
 /* Opens it, at its beginning. Returns 0, -ENOENT where there is none, or another -errno. */
 int log_merge_open(struct log_merge *merge, struct log_source *source);
 
+/* Closes one from which nothing was read yet. */
+void log_merge_close(struct log_source *source);
+
 /* Stands so that the newest `most` entries follow that are wanted. What comes after that call is
  * left out, unless it is to be followed. Returns 0 or -errno. */
 int log_merge_begin(struct log_merge *merge, uint64_t most);

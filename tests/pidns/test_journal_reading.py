@@ -273,6 +273,26 @@ def test_what_is_no_file_in_the_place_of_current_is_told_and_not_read():
         assert followed.lines(2) == ['sealed', 'meanwhile']
 
 
+def with_descriptors(l, count, *arguments):
+    limited = ['sh', '-c', f'ulimit -n {count}; exec "$@"', 'sh', *l.command('-o', 'cat', *arguments)]
+    return subprocess.run(limited, capture_output=True, text=True, check=False, timeout=DEADLINE)
+
+
+def test_a_journal_takes_one_descriptor_and_one_message_says_that_there_are_too_few():
+    with logs() as l:
+        for number in range(200):
+            l.write(f's{number}', line(number, f'{number}'))
+        enough = with_descriptors(l, 220)
+        assert (enough.returncode, enough.stderr) == (0, ''), enough
+        assert enough.stdout == ''.join(f'{number}\n' for number in range(200))
+        few = with_descriptors(l, 100)
+        said = re.fullmatch(r'slc: journal: there are descriptors for (\d+) of 200 journals only: raise the '
+                            r'limit \(ulimit -n\), or name fewer services\n', few.stderr)
+        assert few.returncode == 1 and said and 80 <= int(said[1]) < 100, few
+        assert len(few.stdout.splitlines()) == int(said[1])
+        assert with_descriptors(l, 100, '-f').returncode == 1
+
+
 def test_two_forms_at_once_are_refused():
     with logs() as l:
         l.write('web', line(0, 'text'))
