@@ -161,12 +161,10 @@ int plan_begin(struct plan *plan, struct launcher *launcher, const struct readin
     size_t room = reading->sources.count + plan->before.count + slots + 1;
     plan->names = calloc(room, sizeof *plan->names);
     plan->keep = calloc(room, sizeof *plan->keep);
-    plan->fresh = calloc(room, sizeof *plan->fresh);
     plan->old = calloc(room, sizeof(*plan->old));
     plan->report.entries = calloc(room, sizeof *plan->report.entries);
     plan->made = calloc(slots * 2 + 1, sizeof *plan->made);
-    if (!plan->made || !plan->names || !plan->keep || !plan->fresh || !plan->old ||
-        !plan->report.entries)
+    if (!plan->made || !plan->names || !plan->keep || !plan->old || !plan->report.entries)
         return -ENOMEM;
     pair(plan);
     add_instances(plan);
@@ -535,7 +533,7 @@ static void put_in_force(struct plan *plan, struct planned *name)
     if (former)
         plan->old[plan->old_count++] = former;
     if (!known)
-        plan->fresh[plan->fresh_count++] = service->slot;
+        service->unbegun = plan->starts;
 }
 
 static void put(struct plan *plan, struct planned *name)
@@ -561,22 +559,30 @@ static void put_made_meanwhile(struct plan *plan)
             templates_define(plan->launcher, &manager->services[i]);
 }
 
-static int want_fresh(struct launcher *launcher, uint32_t *slots, size_t count)
+/* What came with a reload before this one, and could not be started for want of memory, too. */
+static int want_unbegun(struct launcher *launcher)
 {
     struct manager *manager = &launcher->manager;
     const struct system_file *system_file = launcher->system_file;
-    size_t enabled = 0;
-    if (system_file->services_given || system_file->start_given)
-        return 0;
-    for (size_t i = 0; i < count; i++)
-        if (service_is_enabled(&manager->services[slots[i]]))
-            slots[enabled++] = slots[i];
-    return manager_want_gently(manager, slots, enabled);
+    const bool listed = system_file->services_given || system_file->start_given;
+    size_t count = 0;
+    uint32_t *slots = calloc(manager->slots + 1, sizeof *slots);
+    if (!slots)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < manager->slots; i++)
+        if (manager->services[i].in_use && manager->services[i].definition &&
+            manager->services[i].unbegun && !listed && service_is_enabled(&manager->services[i]))
+            slots[count++] = i;
+    int failed = manager_want_gently(manager, slots, count);
+    for (uint32_t i = 0; i < manager->slots && !failed; i++)
+        manager->services[i].unbegun = false;
+    free(slots);
+    return failed;
 }
 
-int plan_want(struct launcher *launcher, uint32_t *slots, size_t count, bool start)
+int plan_want(struct launcher *launcher)
 {
-    int failed = start ? want_fresh(launcher, slots, count) : 0;
+    int failed = want_unbegun(launcher);
     if (!failed)
         failed = manager_want_again(&launcher->manager);
     manager_keep_running(&launcher->manager);
@@ -598,6 +604,7 @@ static int store_texts(struct plan *plan, struct reload_request *request)
 int plan_carry_out(struct plan *plan, struct reload_request *request)
 {
     struct launcher *launcher = plan->launcher;
+    plan->starts = request->start;
     manager_settle(&launcher->manager); /* what was before this is not to be taken for its doing */
     int failed = store_texts(plan, request);
     if (failed)
@@ -623,7 +630,7 @@ int plan_carry_out(struct plan *plan, struct reload_request *request)
         plan->old_count = 0;
         return 0;
     }
-    if (plan_want(launcher, plan->fresh, plan->fresh_count, request->start))
+    if (plan_want(launcher))
         LOG(ERROR, "No memory to start what is new: reload again");
     return 0;
 }
@@ -643,7 +650,6 @@ void plan_finish(struct plan *plan)
     free(plan->names);
     free(plan->made);
     free(plan->keep);
-    free(plan->fresh);
     free(plan->old);
     system_file_finish(&plan->system_file);
     sources_finish(&plan->before);

@@ -43,8 +43,7 @@ struct plan {
     size_t kept;
     struct system_file system_file;
     bool system_changed, only_switches;
-    uint32_t *fresh; /* slots of new services */
-    size_t fresh_count;
+    bool starts;             /* what is new is started, if it is enabled */
     struct definition **old; /* definitions that were in force */
     size_t old_count;
 };
@@ -66,9 +65,9 @@ int plan_look_at_names(struct plan *plan);
 /* Whether a service or template of that name is in the plan. */
 bool plan_has(const struct plan *plan, const char *name);
 
-/* Of what is up now, nothing is stopped by what `slots` (new services, which are started if they
- * are enabled and `start` is set) and changed needs bring. */
-int plan_want(struct launcher *launcher, uint32_t *slots, size_t count, bool start);
+/* Starts what is `unbegun`, if it is enabled. Of what is up now, nothing is stopped by what that
+ * and changed needs bring. -ENOMEM: it stays so for the next reload. */
+int plan_want(struct launcher *launcher);
 
 /* Notes that its file is gone, or is there again. */
 void plan_set_gone(struct launcher *launcher, struct service *service, bool gone);

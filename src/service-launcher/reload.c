@@ -198,20 +198,20 @@ static void finish_one(struct launcher *launcher, const struct reload_entry *ent
 void launcher_finish_reload(struct launcher *launcher, const struct reload_report *report,
                             bool start)
 {
-    uint32_t *fresh = calloc(report->count + 1, sizeof *fresh);
     size_t count = 0;
-    for (size_t i = 0; fresh && i < report->count; i++) {
+    for (size_t i = 0; i < report->count; i++) {
         struct service *service = load_own_service(launcher, report->entries[i].name);
         if (!service)
             continue;
         finish_one(launcher, &report->entries[i], service);
-        if (report->entries[i].change == RELOAD_NEW && service->definition)
-            fresh[count++] = service->slot;
+        if (report->entries[i].change == RELOAD_NEW && service->definition) {
+            service->unbegun = start;
+            count++;
+        }
     }
     LOG(INFO, "Does the rest of a reload that the former launcher had begun", NUMBER("new", count));
-    if (!fresh || plan_want(launcher, fresh, count, start))
+    if (plan_want(launcher))
         LOG(ERROR, "No memory to start what is new: reload again");
-    free(fresh);
 }
 
 void launcher_reload_leave(struct reload_request *request)

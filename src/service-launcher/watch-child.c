@@ -199,6 +199,8 @@ static void watch_content(const char *path, unsigned depth)
     if (!watch_folder(path, NULL))
         return;
     DIR *folder = opendir(path);
+    if (!folder && errno != ENOENT) /* it has just gone: an event tells of that */
+        warn(path, errno);
     while (folder && (entry = readdir(folder))) {
         char below[PATH_MAX], real[PATH_MAX];
         if (is_passed_over(entry->d_name) ||

@@ -43,6 +43,7 @@ struct service {
     uint8_t switched;         /* enum switched; the launcher's */
     bool from_template;       /* an instance without a file of its own */
     bool named;               /* an instance that others name: it stays though it is stopped */
+    bool unbegun;             /* it came with a reload, and is to be started; the launcher's */
 };
 
 struct manager_ops {
