@@ -51,12 +51,10 @@ ssize_t journal_reader_piece(struct journal_reader *reader, off_t from, size_t c
 {
     size_t used = 0;
     while (used < count) {
-        ssize_t got = journal_source_read(&reader->source, reader->buffer + used, count - used,
-                                          from + (off_t)used);
+        ssize_t got =
+            journal_reader_read(reader, reader->buffer + used, count - used, from + (off_t)used);
         if (got < 0)
             return got;
-        if (reader->source.loss)
-            journal_reader_note_loss(reader, from + (off_t)used, (size_t)got);
         if (got == 0)
             break;
         used += (size_t)got;

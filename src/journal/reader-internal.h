@@ -20,8 +20,13 @@ struct journal_reader_file {
 /* Makes this file the one that is open. One that is gone is empty. Returns 0 or -errno. */
 int journal_reader_open_source(struct journal_reader *reader, size_t number);
 
-/* Notes that what was read last of the file that is open is in place of what cannot be. */
-void journal_reader_note_loss(struct journal_reader *reader, off_t from, size_t count);
+/* As pread(2), from the file that is open. What is in place of what cannot be read is noted; an
+ * error of the disk is, too, and counts as the end. Returns bytes, 0 or -ENOMEM. */
+ssize_t journal_reader_read(struct journal_reader *reader, void *bytes, size_t count, off_t at);
+
+/* Notes why a file cannot be opened, which counts as empty then. Returns 0, or the error where that
+ * is of ours, and not of the file. */
+int journal_reader_note_error(struct journal_reader *reader, size_t file, int error);
 
 /* When this file was written last, by the clock as it was then; UINT64_MAX: not known. */
 uint64_t journal_reader_written_ns(const struct journal_reader *reader, size_t number);

@@ -1,27 +1,57 @@
 /* What of a journal's files could not be read: each place once, however often it is met. */
 #include "journal/reader-internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
-void journal_reader_note_loss(struct journal_reader *reader, off_t from, size_t count)
+static void note(struct journal_reader *reader, const struct journal_loss *met)
 {
-    const off_t until = from + (off_t)count;
-
     for (size_t i = 0; i < reader->loss_count; i++) {
         struct journal_loss *loss = &reader->losses[i];
-        if (loss->file != reader->source_file || loss->kind != reader->source.loss ||
-            loss->until < from || loss->from > until)
+        if (loss->file != met->file || loss->kind != met->kind || loss->until < met->from ||
+            loss->from > met->until)
             continue;
-        loss->from = from < loss->from ? from : loss->from;
-        loss->until = until > loss->until ? until : loss->until;
+        loss->from = met->from < loss->from ? met->from : loss->from;
+        loss->until = met->until > loss->until ? met->until : loss->until;
         return;
     }
     void *grown = reallocarray(reader->losses, reader->loss_count + 1, sizeof *reader->losses);
     if (!grown)
         return; /* then it is not told */
     reader->losses = grown;
-    reader->losses[reader->loss_count++] =
-        (struct journal_loss){reader->source.loss, reader->source_file, from, until};
+    reader->losses[reader->loss_count++] = *met;
+}
+
+/* Whether it says nothing about the file. */
+static bool is_ours(int error)
+{
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
+}
+
+int journal_reader_note_error(struct journal_reader *reader, size_t file, int error)
+{
+    if (is_ours(error))
+        return error;
+    note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, error, file, 0, 0});
+    return 0;
+}
+
+ssize_t journal_reader_read(struct journal_reader *reader, void *bytes, size_t count, off_t at)
+{
+    ssize_t got = journal_source_read(&reader->source, bytes, count, at);
+
+    if (got < 0 && is_ours((int)got))
+        return got;
+    if (got < 0)
+        note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, (int)got, reader->source_file,
+                                            at, at});
+    else if (reader->source.loss)
+        note(reader, &(struct journal_loss){reader->source.loss, 0, reader->source_file, at,
+                                            at + (off_t)got});
+    return got < 0 ? 0 : got;
 }
 
 /* The time of the next entry that has one, from a place on, or 0. */
@@ -34,6 +64,20 @@ static uint64_t time_from(struct journal_reader *reader, struct journal_place pl
         if (entry.time_ns)
             return entry.time_ns;
     return 0;
+}
+
+static void put_name(const struct journal_reader *reader, size_t file,
+                     char name[static JOURNAL_SEALED_BYTES])
+{
+    struct stat stat;
+
+    if (reader->files[file].fd >= 0) {
+        memcpy(name, JOURNAL_FILE_CURRENT, sizeof JOURNAL_FILE_CURRENT);
+        return;
+    }
+    journal_sealed_name(name, reader->files[file].time_ns, JOURNAL_PLAIN);
+    if (fstatat(reader->folder, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+        journal_sealed_name(name, reader->files[file].time_ns, JOURNAL_PACKED);
 }
 
 /* The time of the last entry before a place, or 0. */
@@ -56,7 +100,7 @@ void journal_reader_describe_loss(struct journal_reader *reader, const struct jo
 
     reader->since_ns = 0;
     reader->until_ns = UINT64_MAX;
-    journal_sealed_name(name, name_ns, JOURNAL_PACKED);
+    put_name(reader, described.file, name);
     /* The name is the time of the first entry. */
     *ret_from_ns = described.from
                        ? time_before(reader, (struct journal_place){described.file, described.from})

@@ -168,6 +168,8 @@ int journal_reader_open_source(struct journal_reader *reader, size_t number)
     if (fd == -1 && file->fd >= 0)
         fd = -errno;
     int failed = fd == -ENOENT ? 0 : fd < 0 ? fd : journal_source_open(&reader->source, fd, packed);
+    if (failed)
+        failed = journal_reader_note_error(reader, number, failed);
     reader->source.reads_ahead = reader->reads_ahead;
     reader->source.borrowed = borrows;
     if (!failed)
@@ -245,12 +247,9 @@ static ssize_t fill(struct journal_reader *reader)
         room = reader->at < reader->stop.at ? (size_t)(reader->stop.at - reader->at) : 0;
     if (reader->whole_lines && !reader->head_bytes && reader->at)
         journal_reader_note_head(reader);
-    ssize_t count =
-        journal_source_read(&reader->source, reader->buffer + reader->end, room, reader->at);
+    ssize_t count = journal_reader_read(reader, reader->buffer + reader->end, room, reader->at);
     if (count < 0)
         return count;
-    if (reader->source.loss)
-        journal_reader_note_loss(reader, reader->at, (size_t)count);
     if (reader->whole_lines && reader->at == (off_t)reader->head_bytes)
         journal_reader_add_to_head(reader, reader->buffer + reader->end, (size_t)count);
     reader->end += (size_t)count;

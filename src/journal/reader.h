@@ -110,6 +110,7 @@ int journal_reader_find_end(struct journal_reader *reader, uint64_t until_ns,
 
 struct journal_loss {
     enum journal_loss_kind kind;
+    int error; /* JOURNAL_LOSS_UNREADABLE: why; -errno */
     size_t file;
     off_t from, until; /* of the file's text; the same where nobody knows how much it was */
 };

@@ -143,7 +143,7 @@ ssize_t journal_source_decompress(const struct journal_source *source, size_t nu
     char *packed = text + source->text_room;
 
     ssize_t failed = read_exactly(source->fd, packed, bytes, frame->at);
-    if (failed && failed != -EPROTO)
+    if (failed && failed != -EPROTO && failed != -EIO) /* a bad sector costs a frame */
         return failed;
     size_t out = failed ? 0 : ZSTD_decompress(text, text_bytes, packed, bytes);
     if (ZSTD_getErrorCode(out) == ZSTD_error_memory_allocation)

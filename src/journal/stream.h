@@ -13,7 +13,12 @@
 #define JOURNAL_STREAM_MOST_TEXT "256 MiB"
 
 /* Why some of a file cannot be read. */
-enum journal_loss_kind { JOURNAL_LOSS_NONE, JOURNAL_LOSS_DAMAGED, JOURNAL_LOSS_TOO_MUCH };
+enum journal_loss_kind {
+    JOURNAL_LOSS_NONE,
+    JOURNAL_LOSS_DAMAGED,
+    JOURNAL_LOSS_TOO_MUCH,
+    JOURNAL_LOSS_UNREADABLE /* by an error of the disk, or for want of permission */
+};
 
 struct journal_stream;
 

@@ -5,6 +5,7 @@
 #include "slc/slc.h"
 
 #include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static bool is_wanted(const struct log_source *source, const struct journal_loss *loss)
@@ -16,6 +17,12 @@ static bool is_wanted(const struct log_source *source, const struct journal_loss
 static void tell(const struct log_source *source, const struct journal_loss *loss, const char *name,
                  uint64_t from_ns, uint64_t until_ns)
 {
+    static const char *const words[] = {
+        [JOURNAL_LOSS_DAMAGED] = "is damaged",
+        [JOURNAL_LOSS_TOO_MUCH] =
+            "has no seek table and more than " JOURNAL_STREAM_MOST_TEXT " of text",
+        [JOURNAL_LOSS_UNREADABLE] = "cannot be read: ",
+    };
     char storage[300], time[CLOCK_LOCAL_BYTES];
     struct text text;
 
@@ -28,12 +35,11 @@ static void tell(const struct log_source *source, const struct journal_loss *los
         clock_format_local(time, until_ns);
         text_printf(&text, " up to %s", time);
     }
-    slc_complain(source->name, "%s/%s %s: what was printed%s is missing%s", source->folder, name,
-                 loss->kind == JOURNAL_LOSS_DAMAGED
-                     ? "is damaged"
-                     : "has no seek table and more than " JOURNAL_STREAM_MOST_TEXT " of text",
+    slc_complain(source->name, "%s/%s %s%s: what was printed%s is missing%s", source->folder, name,
+                 words[loss->kind],
+                 loss->kind == JOURNAL_LOSS_UNREADABLE ? strerror(-loss->error) : "",
                  *storage ? storage : " there",
-                 loss->kind == JOURNAL_LOSS_DAMAGED ? "" : "; zstdcat shows it");
+                 loss->kind == JOURNAL_LOSS_TOO_MUCH ? "; zstdcat shows it" : "");
 }
 
 bool log_loss_tell(struct log_merge *merge)

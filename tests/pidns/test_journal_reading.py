@@ -293,6 +293,30 @@ def test_a_journal_takes_one_descriptor_and_one_message_says_that_there_are_too_
         assert with_descriptors(l, 100, '-f').returncode == 1
 
 
+def test_what_lies_among_sealed_files_and_cannot_be_read_costs_the_others_nothing():
+    with logs() as l:
+        folder = l.logs / 'web'
+        at = lambda number, ending='.log': folder / f'20200229T120000.00000{number}Z{ending}'
+        l.write_sealed('web', 0, line(0, 'first'))
+        at(2).mkdir()
+        os.mkfifo(at(3, '.log.zst'))
+        at(4).symlink_to(at(4).name)
+        at(5).symlink_to('/nowhere')
+        at(6).write_bytes(b'')
+        (folder / '99991231T235959.999999Z.log').write_bytes(line(1, 'of no time'))
+        (folder / os.fsdecode(b'\xff\x1b[2J')).write_bytes(line(1, 'of no name'))
+        l.write('web', line(2, 'last'))
+        assert l.cat('web') == l.cat('web', '-n', '3') == l.cat('web', '--since', stamp(0)) == ['first', 'last']
+        bad = at(7, '.log.zst')
+        bad.symlink_to('/proc/self/mem')  # reading fails with EIO
+        for arguments in [], ['-n', '2'], ['--since', stamp(0)]:
+            done = l.run('-o', 'cat', 'web', *arguments)
+            assert (done.returncode, done.stdout) == (1, b'first\nlast\n'), done
+            assert f'slc: web: {bad} cannot be read: Input/output error: '.encode() in done.stderr, done
+        followed = l.follow('-o', 'cat', 'web')
+        assert followed.lines(2) == ['first', 'last']
+
+
 def test_two_forms_at_once_are_refused():
     with logs() as l:
         l.write('web', line(0, 'text'))

@@ -102,6 +102,7 @@ static int read_numbers(struct journal_reader *reader, int from)
 {
     struct journal_entry entry;
     bool seen[LINES + 1] = {false};
+    long last = -1;
     int got;
     while ((got = journal_reader_next(reader, &entry)) == 1) {
         if (entry.mark == JOURNAL_EVENT_MARK || !entry.bytes)
@@ -110,12 +111,16 @@ static int read_numbers(struct journal_reader *reader, int from)
         if (any_order && number >= 0 && number <= LINES) {
             CHECK(!seen[number]);
             seen[number] = true;
+        } else if (reader->loss_count) { /* what is missing is told */
+            CHECK(number > last);
+            from = (int)number;
         } else {
             CHECK_NUMBER(number, from);
         }
         from++;
+        last = number;
     }
-    return got < 0 ? got : from;
+    return got < 0 ? got : reader->loss_count ? -EIO : from;
 }
 
 /* All of the journal: the numbers from 0 on. Returns how many there are, or -errno. */
