@@ -16,6 +16,9 @@
 #include <unistd.h>
 
 #define NS_PER_US 1000u
+/* A file rests before it is compressed: who prints without a pause has the quota remove each one
+ * before that is over, so that nobody compresses in vain while the processors are needed. */
+#define REST_NS (2 * NS_PER_SEC)
 
 int store_open_folder(struct journal_store *store, const struct journal_file *file,
                       bool on_fallback, struct journal_list *list)
@@ -123,10 +126,30 @@ static uint64_t written_s(int folder, const struct journal_sealed *sealed)
                                                                   : UINT32_MAX;
 }
 
-static void add_work(struct journal_work *work, const struct journal_sealed *sealed)
+/* For how long a file has to rest yet. One of a time to come was written before the clock was set
+ * back. */
+static uint64_t rest_ns(int folder, const char *name, uint64_t now_ns)
 {
-    if ((sealed->forms & JOURNAL_PLAIN) && work->count < JOURNAL_WORK_MOST)
-        journal_sealed_name(work->names[work->count++], sealed->time_ns, JOURNAL_PLAIN);
+    struct stat stat;
+    if (fstatat(folder, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
+        return 0;
+    uint64_t sealed_ns =
+        (uint64_t)stat.st_mtim.tv_sec * NS_PER_SEC + (uint64_t)stat.st_mtim.tv_nsec;
+    return now_ns >= sealed_ns && now_ns - sealed_ns < REST_NS ? sealed_ns + REST_NS - now_ns : 0;
+}
+
+static void add_work(int folder, struct journal_work *work, const struct journal_sealed *sealed,
+                     uint64_t now_ns)
+{
+    if (!(sealed->forms & JOURNAL_PLAIN) || work->count == JOURNAL_WORK_MOST)
+        return;
+    char *name = work->names[work->count];
+    journal_sealed_name(name, sealed->time_ns, JOURNAL_PLAIN);
+    uint64_t rest = rest_ns(folder, name, now_ns);
+    if (!rest)
+        work->count++;
+    else if (!work->later_ns || rest < work->later_ns)
+        work->later_ns = rest;
 }
 
 static void tidy_folder(int folder, const struct journal_list *list, const struct quota *quota,
@@ -146,7 +169,7 @@ static void tidy_folder(int folder, const struct journal_list *list, const struc
             store_remove_sealed(folder, sealed);
             whole--;
         } else {
-            add_work(work, sealed);
+            add_work(folder, work, sealed, now_ns);
         }
     }
 }

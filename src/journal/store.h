@@ -51,6 +51,8 @@ struct journal_work {
     int folder; /* -1: none; the receiver's */
     char names[JOURNAL_WORK_MOST][JOURNAL_SEALED_BYTES];
     size_t count;
+    uint64_t
+        later_ns; /* in so long there is one more, which was sealed just now; 0: there is none */
 };
 
 /* `logs` and `fallback` outlive the store. Opening looks up the group, which is then the calling

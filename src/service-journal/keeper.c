@@ -97,6 +97,8 @@ static void compress(struct keeper *keeper, struct book *book, struct journal_wo
         keeper->packing = book;
 }
 
+static void add(struct keeper *keeper, struct book *book, uint64_t delay_ns);
+
 static void tidy(struct keeper *keeper, struct book *book)
 {
     struct journal_store *store = &keeper->writer->store;
@@ -118,11 +120,11 @@ static void tidy(struct keeper *keeper, struct book *book)
     total_measure(&keeper->writer->total, &book->share, &book->file);
     if (work.count)
         compress(keeper, book, &work);
+    if (work.later_ns)
+        add(keeper, book, work.later_ns);
     if (work.folder >= 0)
         close(work.folder);
 }
-
-static void add(struct keeper *keeper, struct book *book, uint64_t delay_ns);
 
 static void on_child(struct loop_fd *source, uint32_t events)
 {
@@ -150,21 +152,44 @@ static void on_child(struct loop_fd *source, uint32_t events)
 
 /* ---- when ---------------------------------------------------------------------------------- */
 
+static void on_time(struct loop_timer *timer);
+
+static void wait_until(struct keeper *keeper, uint64_t at_ns)
+{
+    if (!keeper->timer.set || at_ns < keeper->timer.at_ns)
+        loop_set_timer(&keeper->writer->loop, &keeper->timer, at_ns, on_time);
+}
+
+/* What is not due yet, or has no turn now, waits on. */
 static void on_time(struct loop_timer *timer)
 {
     struct keeper *keeper = container_of(timer, struct keeper, timer);
-    for (int i = 0; i < AT_ONCE && !list_empty(&keeper->due); i++)
-        tidy(keeper, container_of(list_take(&keeper->due), struct book, due_node));
-    if (!list_empty(&keeper->due))
-        loop_set_timer(&keeper->writer->loop, timer, clock_now_ns() + NEXT_DELAY_NS, on_time);
+    const uint64_t now_ns = clock_now_ns();
+    int done = 0;
+
+    list_for_each(node, &keeper->due)
+    {
+        struct book *book = container_of(node, struct book, due_node);
+        if (book->due_at_ns > now_ns) {
+            wait_until(keeper, book->due_at_ns);
+        } else if (done++ < AT_ONCE) {
+            list_remove(node);
+            tidy(keeper, book);
+        } else {
+            wait_until(keeper, now_ns + NEXT_DELAY_NS);
+        }
+    }
 }
 
 static void add(struct keeper *keeper, struct book *book, uint64_t delay_ns)
 {
-    list_remove(&book->due_node);
-    list_append(&keeper->due, &book->due_node);
-    if (!keeper->timer.set)
-        loop_set_timer(&keeper->writer->loop, &keeper->timer, clock_now_ns() + delay_ns, on_time);
+    const uint64_t at_ns = clock_now_ns() + delay_ns;
+    if (list_empty(&book->due_node))
+        list_append(&keeper->due, &book->due_node);
+    else if (book->due_at_ns <= at_ns)
+        return;
+    book->due_at_ns = at_ns;
+    wait_until(keeper, at_ns);
 }
 
 static void on_ages(struct loop_timer *timer);

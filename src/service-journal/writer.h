@@ -34,6 +34,7 @@ struct book {
     struct list due_node, unpacked_node; /* the keeper's */
     struct total_share *share;           /* of the whole system's quota */
     uint64_t sync_at_ns;                 /* CLOCK_BOOTTIME; 0: all is on the disk */
+    uint64_t due_at_ns;                  /* the keeper's; valid in its list */
     bool stays_unpacked;                 /* compressing failed; tried again at the next seal */
     /* Under the lock: */
     bool is_new, quota_changed, ends;

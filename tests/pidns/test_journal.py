@@ -193,6 +193,19 @@ class Machine:
     def text(self, name, file='current'):
         return (self.logs / name / file).read_bytes()
 
+    def age(self, name):
+        """What is sealed is as if it had rested for long: it is compressed when it is looked at next."""
+        for path in (self.logs / name).glob('*.log'):
+            with contextlib.suppress(FileNotFoundError):
+                os.utime(path, (0, 0))
+
+    def look(self, name, id, quota):
+        """Has its sealed files looked at now, and compressed whatever their age, by another quota."""
+        self.age(name)
+        for keep in (quota[1] + 1, quota[1]):
+            self.say_link(SETTINGS, id, quota=(quota[0], keep, *quota[2:]))
+        self.drain()
+
     def lines(self, name, file='current'):
         """[(mark, level, text)] of a journal, each line checked."""
         found = []

@@ -8,8 +8,9 @@ import types
 
 from harness import LIBC, Skip, until
 from steps import EXIT_GROUP, FLOCK, GETDENTS64, IOPRIO_GET, IOPRIO_SET, RENAMEAT, Stepper
-from test_journal import PROGRAM, WAIT, machine, write_all
-from test_journal_rotation import FOR_EVER, SMALL, lines, names, numbers, read, sealed
+from test_journal import PROGRAM, SETTINGS, WAIT, machine, write_all
+from test_journal_rotation import (FOR_EVER, SMALL, lines, names, numbers, read, sealed,
+                                   wait_packed)
 from test_journal_total import say_quota, tell
 
 TIMEOUT = 300  # each system call is stopped at twice
@@ -51,12 +52,12 @@ class Gate:
 
 
 @contextlib.contextmanager
-def gated():
+def gated(keep=FOR_EVER):
     if None in (GETDENTS64, IOPRIO_SET, RENAMEAT, EXIT_GROUP):
         raise Skip('the numbers of system calls are not known here')
     with machine(start=False) as m, contextlib.closing(Gate(m)) as gate:
         m.start()
-        out = m.service(0, 'web', quota=(SMALL, FOR_EVER, 0, 0, 0))
+        out = m.service(0, 'web', quota=(SMALL, keep, 0, 0, 0))
         m.drain()
         yield m, gate, Printer(m, out)
         os.close(out)
@@ -79,6 +80,7 @@ def seal(m, gate, printer):
         printer.print()
     printer.print()  # so that `current` has something, too
     assert len(sealed(m)) == 1
+    m.look('web', 0, (SMALL, FOR_EVER, 0, 0, 0))
     return gate.wait()
 
 
@@ -150,6 +152,52 @@ def test_what_is_removed_does_not_come_back_when_it_is_compressed_meanwhile():
 
 def test_what_is_removed_does_not_come_back_when_it_gets_its_name_meanwhile():
     remove_at_steps(RENAMEAT)
+
+
+def names_of(process):
+    """The files that it is to compress."""
+    arguments = pathlib.Path(f'/proc/{process.pid}/cmdline').read_bytes().split(b'\0')
+    return [argument.decode() for argument in arguments if argument.endswith(b'.log')]
+
+
+def test_what_a_flood_has_removed_is_never_compressed_and_what_it_leaves_is():
+    with gated(keep=2) as (m, gate, printer):
+        write_all(printer.out, lines(0, 40000))
+        m.drain()
+        assert not select.select([gate.asked], [], [], 0)[0], 'one is compressed that does not stay'
+        left = sealed(m)
+        assert len(left) == 2
+        asked = []
+        while len(asked) < len(left):
+            asked += names_of(gate.wait())
+            gate.open()
+        assert asked == left, 'each once, and nothing else'
+        until(lambda: sealed(m) == [name + '.zst' for name in left], 'they are compressed')
+
+
+def test_a_kill_while_compressing_begins_leaves_all_files_compressed_in_the_end():
+    quota = (SMALL, FOR_EVER, 0, 0, 0)
+    with machine() as m:
+        out = m.service(0, 'web', quota=quota)
+        m.drain()
+        number = 0
+        for steps in range(0, 60, 3):  # by then another program runs
+            write_all(out, lines(number, 1500))
+            number += 1500
+            m.drain()
+            m.age('web')
+            stepper = Stepper(m.process)
+            m.say_link(SETTINGS, 0, quota=(SMALL, FOR_EVER + 1, 0, 0, 0))
+            assert stepper.until(GETDENTS64) is not None, 'it looks into the folder'
+            stepper.step(steps)
+            stepper.kill()
+            m.process.wait()
+            m.process.stderr.close()
+            m.start()
+            m.look('web', 0, quota)
+            wait_packed(m)
+        assert numbers(read(m, '-o', 'cat')) == list(range(number))
+        os.close(out)
 
 
 # ---- its priority -----------------------------------------------------------------------------

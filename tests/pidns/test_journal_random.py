@@ -130,6 +130,8 @@ def run_round(dice):
         m.wait_done()
         for step in range(STEPS):
             what = dice.randrange(12)
+            if dice.randrange(2):
+                m.age('web')  # it is being compressed at the next seal
             if what < 7:
                 data = b'\n'.join(random_line(dice) for _ in range(dice.randrange(1, 40)))
                 data += dice.choice((b'', b'\n', b'\n', b'\n<', b'\n<4'))

@@ -270,7 +270,11 @@ def test_kills_of_the_journal_at_work_lose_nothing_and_all_is_compressed_in_the_
             nonlocal number
             number += 10
             return [lines(number - 10, 10)] * 2
-        print_through_kills(m, outs, 40, lambda round: 20 * (round % 13), texts)
+        def length(round):
+            for i in range(2):
+                m.age(f'web-{i}')  # so that something is being compressed at the next seal
+            return 20 * (round % 13)
+        print_through_kills(m, outs, 40, length, texts)
         for i, out in enumerate(outs):
             assert numbers(read(m, '-o', 'cat', name=f'web-{i}')) == list(range(number))
             wait_packed(m, f'web-{i}')
@@ -281,26 +285,30 @@ def test_kills_of_the_journal_at_work_lose_nothing_and_all_is_compressed_in_the_
 # ---- trouble ----------------------------------------------------------------------------------
 
 def test_without_room_to_compress_sealed_files_stay_as_they_are():
+    quota = (SMALL, FOR_EVER, 0, 0, 0)
     with machine(start=False) as m:
         m.logs.mkdir()
-        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=640k', 'none', m.logs], check=True)
+        subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', m.logs], check=True)
         try:
             m.start()
-            out = m.service(0, 'web', quota=(SMALL, FOR_EVER, 0, 0, 0))
-            os.write(out, b'0 \n')
+            out = m.service(0, 'web', quota=quota)
+            texts = [os.urandom(50).hex().encode() for _ in range(1000)]
+            write_all(out, b'\n'.join(texts) + b'\n')
             m.drain()
-            filler = m.logs / 'filler'
-            with open(filler, 'wb') as file:  # room for less than one file
-                file.write(bytes(600 << 10))
-            write_all(out, lines(1, 300))
-            m.drain()
-            assert m.process.poll() is None
+            filler, free = m.logs / 'filler', os.statvfs(m.logs)
+            with open(filler, 'wb') as file:  # room for less than one compressed file
+                file.write(bytes(free.f_bavail * free.f_bsize - 16384))
+            before = names(m)
+            assert before[-1] == 'current' and all(leaf.endswith('.log') for leaf in before[:-1])
+            m.look('web', 0, quota)
+            until(lambda: b'Could not compress' in m.text('conit'), 'there is no room')
+            assert names(m) == before
             filler.unlink()
             m.drain()
-            write_all(out, lines(301, 3000))
+            write_all(out, b'\n'.join(texts) + b'\n')
             m.drain()
             wait_packed(m)
-            assert numbers(read(m, '-o', 'cat')) == list(range(3301))
+            assert read(m, '-o', 'cat').split(b'\n')[:-1] == texts * 2
             os.close(out)
         finally:
             m.finish()

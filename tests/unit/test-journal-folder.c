@@ -217,6 +217,45 @@ TEST(what_the_quota_does_not_allow_is_removed_oldest_first)
     finish();
 }
 
+static void set_written(uint64_t at_ns)
+{
+    struct timespec times[2] = {
+        {0}, {.tv_sec = (time_t)(at_ns / NS_PER_SEC), .tv_nsec = (long)(at_ns % NS_PER_SEC)}};
+    CHECK_NUMBER(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* When the first of those that are to be compressed later is due. */
+static uint64_t later_ns(size_t work_count)
+{
+    struct journal_work work;
+    journal_store_tidy(&store, &file, now_ns, &work);
+    CHECK_NUMBER(work.count, work_count);
+    CHECK_NUMBER(work.folder >= 0, work_count > 0);
+    if (work.folder >= 0)
+        close(work.folder);
+    return work.later_ns;
+}
+
+TEST(what_was_sealed_just_now_is_compressed_later)
+{
+    begin();
+    make("20261121T000001.000000Z.log");
+    set_written(now_ns - NS_PER_SEC);
+    make("20261121T000002.000000Z.log");
+    set_written(now_ns);
+    CHECK_NUMBER(later_ns(0), NS_PER_SEC);
+    now_ns += NS_PER_SEC - 1;
+    CHECK_NUMBER(later_ns(0), 1);
+    now_ns += 1;
+    CHECK_NUMBER(later_ns(1), NS_PER_SEC);
+    now_ns += NS_PER_SEC;
+    CHECK_NUMBER(later_ns(2), 0);
+    /* The clock was set back. */
+    now_ns -= 3600 * NS_PER_SEC;
+    CHECK_NUMBER(later_ns(2), 0);
+    finish();
+}
+
 TEST(what_is_too_old_is_removed_and_sealed)
 {
     struct timespec times[2] = {{0}, {0}};
