@@ -77,20 +77,6 @@ static int form_of_name(const char *entry, size_t *ret_length)
     return -1;
 }
 
-static int add_found(struct scan *scan, struct found found)
-{
-    if (scan->count == scan->room) {
-        size_t room = scan->room ? scan->room * 2 : FIRST_ROOM;
-        struct found *list = reallocarray(scan->found, room, sizeof *list);
-        if (!list)
-            return -ENOMEM;
-        scan->found = list;
-        scan->room = room;
-    }
-    scan->found[scan->count++] = found;
-    return 0;
-}
-
 static char *join(struct arena *arena, const char *a, const char *b, const char *c)
 {
     size_t a_length = strlen(a), b_length = strlen(b), c_length = strlen(c);
@@ -103,6 +89,32 @@ static char *join(struct arena *arena, const char *a, const char *b, const char 
     memcpy(joined + a_length, b, b_length);
     memcpy(joined + a_length + b_length, c, c_length + 1);
     return joined;
+}
+
+/* No record has room for such a name, so it is no service, not even a broken one. */
+static int say_too_long(struct scan *scan, const struct found *found)
+{
+    char *path = join(&scan->sources->arena, scan->folders[found->folder], "/", found->entry);
+    if (!path)
+        return -ENOMEM;
+    return error_list_add(scan->errors, path, 0, 0, "the name '%.60s' %s", found->name,
+                          service_name_problem(found->name, strlen(found->name), NULL));
+}
+
+static int add_found(struct scan *scan, struct found found)
+{
+    if (strlen(found.name) > SERVICE_NAME_MAX_BYTES)
+        return say_too_long(scan, &found);
+    if (scan->count == scan->room) {
+        size_t room = scan->room ? scan->room * 2 : FIRST_ROOM;
+        struct found *list = reallocarray(scan->found, room, sizeof *list);
+        if (!list)
+            return -ENOMEM;
+        scan->found = list;
+        scan->room = room;
+    }
+    scan->found[scan->count++] = found;
+    return 0;
 }
 
 /* A folder NAME is a service when NAME/config.yaml or config.yml is there. */

@@ -84,10 +84,12 @@ int manager_grow(struct manager *manager, uint32_t slots)
 struct service *manager_add(struct manager *manager, const char *name)
 {
     size_t length = strlen(name);
+    if (length >= sizeof manager->records[0].name)
+        return NULL;
     for (; manager->first_free < manager->slots; manager->first_free++) {
         struct service *service = &manager->services[manager->first_free];
         struct service_record *record = &manager->records[service->slot];
-        if (service->in_use || service->lingers || length >= sizeof record->name)
+        if (service->in_use || service->lingers)
             continue;
         memset(record, 0, sizeof *record);
         record->body[0].state = STATE_BROKEN; /* until a definition loads */

@@ -175,6 +175,22 @@ def test_a_file_named_as_what_the_launcher_keeps_for_itself_has_a_bad_name_and_n
             reason(machine, name)
 
 
+def test_a_name_that_is_too_long_to_be_listed_is_said_and_costs_nobody_anything(_machine):
+    long = 'n' * 230
+    with Machine() as machine:
+        (machine.services / f'{long}.yml').write_bytes(b'exec: sleep 1\n')
+        for name in ('a', 'z'):
+            define(machine, name, exec='sleep 100000')
+        booted(machine)
+        for name in ('a', 'z'):
+            assert look(machine, name)['state'] == 'running'
+        machine.wait_console(rf'{long}\.yml.* is too long; a name has at most 200 bytes')
+        define(machine, 'later', exec='sleep 100000')
+        result = machine.slc('reload', check=False)
+        assert 'is too long' in result.stdout + result.stderr, result
+        wait(machine, 'later', 'running')
+
+
 def test_a_missing_system_file_and_services_folder_leave_a_machine_that_answers(_machine):
     with Machine(arguments=['--config', '/no/such/file', '--services', '/no/such/folder']) \
             as machine:

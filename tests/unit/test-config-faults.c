@@ -87,6 +87,8 @@ static void begin(void)
     text_format(path, sizeof path, "%s/later/inner/bin/inner", top);
     CHECK_NUMBER(chmod(path, 0755), 0);
     write_text("services/empty.yml", "");
+    text_format(path, sizeof path, "services/%0*d.yml", SERVICE_NAME_MAX_BYTES + 1, 0);
+    write_text(path, "exec: a\n"); /* a name that is too long */
     write_text("etc/enabled/tty@1", "");
     write_text("etc/disabled/web", "");
     write_text("etc/enabled/web", "");

@@ -394,6 +394,32 @@ TEST(a_name_that_breaks_the_rules_is_a_source_that_says_so)
     end();
 }
 
+TEST(a_name_that_no_record_has_room_for_is_an_error_of_its_file_alone)
+{
+    const char *folder = "s";
+    char longest[SERVICE_NAME_MAX_BYTES + 2], path[400], errors[1000], sources_text[500];
+    begin();
+    mkdir("s", 0755);
+    put("s/a.yml", "exec: a\n");
+    memset(longest, 'n', sizeof longest);
+    longest[SERVICE_NAME_MAX_BYTES] = 0;
+    text_format(path, sizeof path, "s/%s.yml", longest);
+    put(path, "exec: a\n");
+    text_format(sources_text, sizeof sources_text, "a=s/a.yml %s=%s", longest, path);
+    longest[SERVICE_NAME_MAX_BYTES] = 'n';
+    longest[SERVICE_NAME_MAX_BYTES + 1] = 0;
+    text_format(path, sizeof path, "s/%s", longest);
+    mkdir(path, 0755);
+    text_format(path, sizeof path, "s/%s/config.yml", longest);
+    put(path, "exec: a\n");
+    text_format(errors, sizeof errors,
+                "%s: the name '%.60s' is too long; a name has at most 200 bytes", path, longest);
+    struct sources sources = scan(&folder, 1, errors, "");
+    CHECK_TEXT(list(&sources), sources_text);
+    sources_finish(&sources);
+    end();
+}
+
 TEST(a_missing_folder_is_no_error_and_a_file_in_its_place_is_one)
 {
     begin();
