@@ -36,18 +36,28 @@ int graph_add(struct graph *graph, uint32_t from, uint32_t to, enum edge_kind ki
 /* Sorts the edges into place. Returns 0 or -ENOMEM. */
 int graph_build(struct graph *graph);
 
+/* The edges of a node in one of the two lists; none of a node that came after the graph. */
+static inline const struct edge *graph_edges(const struct graph *graph, const struct edge *edges,
+                                             const uint32_t *starts, uint32_t node,
+                                             size_t *ret_count)
+{
+    *ret_count = 0;
+    if (node >= graph->nodes)
+        return edges;
+    *ret_count = starts[node + 1] - starts[node];
+    return edges + starts[node];
+}
+
 static inline const struct edge *graph_after(const struct graph *graph, uint32_t node,
                                              size_t *ret_count)
 {
-    *ret_count = graph->after_starts[node + 1] - graph->after_starts[node];
-    return graph->after + graph->after_starts[node];
+    return graph_edges(graph, graph->after, graph->after_starts, node, ret_count);
 }
 
 static inline const struct edge *graph_before(const struct graph *graph, uint32_t node,
                                               size_t *ret_count)
 {
-    *ret_count = graph->before_starts[node + 1] - graph->before_starts[node];
-    return graph->before + graph->before_starts[node];
+    return graph_edges(graph, graph->before, graph->before_starts, node, ret_count);
 }
 
 /* Finds every strongly connected set of two or more nodes, and nodes that come after themselves.
