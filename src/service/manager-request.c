@@ -76,7 +76,7 @@ static bool win_conflict(struct wave *wave, struct service *service, struct serv
     if (!loser)
         return true;
     manager_edit(manager, loser, &body);
-    if (!body.wanted && is_idle(&body) && loser == other)
+    if (!body.wanted && is_idle(&body)) /* then it is the other one */
         return true;
     body.wanted = 0;
     body.cause = reason_of(REASON_CONFLICT, winner->slot, 0);
@@ -271,7 +271,7 @@ static bool reset(struct manager *manager, struct service *service)
     struct service_body body;
     manager_edit(manager, service, &body);
     bool ends = body.state == STATE_FAILED || body.state == STATE_BACKING_OFF;
-    bool anything = ends || body.restarts || body.in_row;
+    bool anything = ends || body.restarts; /* as many as there were in a row, or more */
 
     body.restarts = body.in_row = 0;
     if (ends && !body.blocked) /* a need that is not there is no failure to be forgotten */
@@ -380,6 +380,54 @@ static bool nothing_to_do(const struct service_body *body, enum request_verb ver
     return false;
 }
 
+typedef void begin_verb(struct manager *manager, struct wave *wave, struct service *service,
+                        struct request_item *item);
+
+static void begin_stop(struct manager *manager, struct wave *wave, struct service *service,
+                       struct request_item *item)
+{
+    (void)item;
+    note_asked(manager, service, wave->serial, REQUEST_STOP);
+    want_down(manager, service);
+}
+
+static void begin_start(struct manager *manager, struct wave *wave, struct service *service,
+                        struct request_item *item)
+{
+    (void)manager;
+    if (item->outcome == OUTCOME_ALREADY)
+        return;
+    push(wave, service);
+    run_wave(wave);
+}
+
+static void begin_restart(struct manager *manager, struct wave *wave, struct service *service,
+                          struct request_item *item)
+{
+    begin_start(manager, wave, service, item);
+    want_again(manager, service);
+}
+
+static void begin_reload(struct manager *manager, struct wave *wave, struct service *service,
+                         struct request_item *item)
+{
+    (void)wave;
+    want_reload(manager, service, item);
+}
+
+static void begin_reset(struct manager *manager, struct wave *wave, struct service *service,
+                        struct request_item *item)
+{
+    (void)wave;
+    item->outcome = reset(manager, service) ? OUTCOME_DONE : OUTCOME_ALREADY;
+}
+
+static begin_verb *const verbs[REQUEST_VERBS] = {
+    [REQUEST_START] = begin_start,     [REQUEST_STOP] = begin_stop,
+    [REQUEST_RESTART] = begin_restart, [REQUEST_RELOAD] = begin_reload,
+    [REQUEST_RESET] = begin_reset,
+};
+
 static void begin(struct manager *manager, struct request *request, struct wave *wave,
                   struct request_item *item)
 {
@@ -391,29 +439,7 @@ static void begin(struct manager *manager, struct request *request, struct wave 
         return;
     if (nothing_to_do(service_body(manager, service), request->verb))
         item->outcome = OUTCOME_ALREADY;
-    switch (request->verb) {
-    case REQUEST_STOP:
-        note_asked(manager, service, wave->serial, REQUEST_STOP);
-        want_down(manager, service);
-        break;
-    case REQUEST_RESTART:
-    case REQUEST_START:
-        if (item->outcome == OUTCOME_ALREADY)
-            break;
-        push(wave, service);
-        run_wave(wave);
-        if (request->verb == REQUEST_RESTART)
-            want_again(manager, service);
-        break;
-    case REQUEST_RELOAD:
-        want_reload(manager, service, item);
-        break;
-    case REQUEST_RESET:
-        item->outcome = reset(manager, service) ? OUTCOME_DONE : OUTCOME_ALREADY;
-        break;
-    case REQUEST_VERBS:
-        break;
-    }
+    verbs[request->verb](manager, wave, service, item);
 }
 
 /* Of a request that came later: it is about whether the service is up, not about what it reads. */

@@ -18,7 +18,7 @@ static enum standing standing(const struct manager *manager, const struct servic
 {
     const struct service_body *body = service_body(manager, need);
 
-    if (body->state == STATE_BROKEN || manager->shutting_down)
+    if (body->state == STATE_BROKEN)
         return STANDS_GONE;
     /* A done task that is to run again goes down first, as what runs does. */
     if (body->restarting && body->wanted && !body->blocked)
@@ -66,7 +66,7 @@ static bool ended_under(const struct manager *manager, const struct service *nee
 static bool was_down(const struct manager *manager, const struct service_body *need,
                      const struct service_body *dependant)
 {
-    if (must_go(manager, need) && !manager->shutting_down)
+    if (must_go(manager, need))
         return need->down_from_ns <= dependant->needs_from_ns;
     return is_idle(need) && !machine_states[need->state].up &&
            need->since_ns <= dependant->needs_from_ns;
@@ -111,7 +111,7 @@ void manager_keep_running(struct manager *manager)
     for (uint32_t i = 0; i < manager->slots; i++) {
         struct service *service = &manager->services[i];
         struct service_body body;
-        if (!service->in_use || i >= manager->graph.nodes)
+        if (!service->in_use)
             continue;
         manager_edit(manager, service, &body);
         if (is_idle(&body) || must_go(manager, &body) ||
@@ -126,7 +126,6 @@ void manager_keep_running(struct manager *manager)
 static bool needs_matter(const struct service_body *body)
 {
     switch ((enum service_state)body->state) {
-    case STATE_BROKEN:
     case STATE_DONE:
     case STATE_SKIPPED:
         return false;
@@ -189,19 +188,13 @@ static uint32_t waits_for(const struct manager *manager, const struct service *s
     const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
     for (size_t i = 0; i < count; i++) {
         const struct service *other = other_of(manager, &edges[i]);
-        bool wait = false;
-        switch ((enum edge_kind)edges[i].kind) {
-        case EDGE_NEED:
+        bool wait;
+        if (edges[i].kind == EDGE_NEED)
             wait = standing(manager, body, other) != STANDS_UP;
-            break;
-        case EDGE_WANT:
-        case EDGE_ORDER:
-            wait = is_coming_up(manager, other);
-            break;
-        case EDGE_CONFLICT:
+        else if (edges[i].kind == EDGE_CONFLICT)
             wait = !is_idle(service_body(manager, other));
-            break;
-        }
+        else
+            wait = is_coming_up(manager, other);
         if (wait)
             return other->slot;
     }
@@ -293,20 +286,17 @@ static bool has_stop_hooks(const struct service *service)
     return definition && (definition->stop.exec || definition->before_stop);
 }
 
-/* Whether `other`, which comes after, has to be down before this one may stop. */
-static bool holds_up_stop(const struct manager *manager, const struct service *service,
-                          const struct service *other, enum edge_kind kind)
+/* Whether `other`, which comes after, has to be down before the one before it may stop. */
+static bool holds_up_stop(const struct manager *manager, const struct service *other,
+                          enum edge_kind kind)
 {
     const struct service_body *body = service_body(manager, other);
     if (kind == EDGE_CONFLICT)
         return false;
     if (body->state == STATE_DONE)
         return manager->shutting_down && has_stop_hooks(other);
-    if (is_idle(body))
-        return false;
-    if (must_go(manager, body) || machine_states[body->state].going_down)
-        return true;
-    return kind == EDGE_NEED && !was_down(manager, service_body(manager, service), body);
+    /* Whose wish is settled, and who is to stay up, is not held by a need that goes. */
+    return !is_idle(body) && (must_go(manager, body) || machine_states[body->state].going_down);
 }
 
 static uint32_t waits_to_end(const struct manager *manager, const struct service *service)
@@ -314,7 +304,7 @@ static uint32_t waits_to_end(const struct manager *manager, const struct service
     size_t count;
     const struct edge *edges = graph_before(&manager->graph, service->slot, &count);
     for (size_t i = 0; i < count; i++)
-        if (holds_up_stop(manager, service, other_of(manager, &edges[i]), edges[i].kind))
+        if (holds_up_stop(manager, other_of(manager, &edges[i]), edges[i].kind))
             return edges[i].slot;
     return SLOT_NONE;
 }
@@ -441,7 +431,6 @@ void settle_action(struct manager *manager, struct service *service)
         forget_reason(manager, service); /* it was to stop, and is not any more */
     else if (body->state == STATE_RUNNING && body->reload)
         settle_reload(manager, service);
-    else if (idle && !must_go(manager, body) &&
-             (body->state == STATE_STOPPED || body->state == STATE_WAITING))
+    else if (body->state == STATE_STOPPED || body->state == STATE_WAITING)
         settle_start(manager, service);
 }

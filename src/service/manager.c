@@ -53,7 +53,8 @@ void manager_finish(struct manager *manager)
     manager->slots = 0;
 }
 
-/* The rings are unrolled into the new ones, so that what is queued stays queued. */
+/* The ring is unrolled into the new one, so that what is queued stays queued; nothing is due but
+ * inside of manager_settle(). */
 int manager_grow(struct manager *manager, uint32_t slots)
 {
     struct service *services = reallocarray(manager->services, slots + 1, sizeof *services);
@@ -68,8 +69,6 @@ int manager_grow(struct manager *manager, uint32_t slots)
     }
     for (uint32_t i = 0; i < manager->queue_count; i++)
         queue[i] = manager->queue[(manager->queue_begin + i) % manager->slots];
-    for (uint32_t i = 0; i < manager->due_count; i++)
-        due[i] = manager->due[(manager->due_begin + i) % manager->slots];
     free(manager->queue);
     free(manager->due);
     manager->queue = queue;
@@ -184,8 +183,6 @@ void manager_mark_around(struct manager *manager, struct service *service)
 {
     size_t count;
     manager_mark(manager, service);
-    if (service->slot >= manager->graph.nodes)
-        return;
     const struct edge *edges = graph_after(&manager->graph, service->slot, &count);
     for (size_t i = 0; i < count; i++)
         manager_mark(manager, &manager->services[edges[i].slot]);
@@ -317,7 +314,7 @@ static void check_essential(struct manager *manager, struct service *service,
 {
     bool ended = body->state == STATE_DONE || body->state == STATE_FAILED ||
                  (body->state == STATE_STOPPED && (!body->wanted || body->blocked));
-    if (!ended || manager->shutting_down || !service->definition || !service->definition->essential)
+    if (!ended || manager->shutting_down || !service->definition->essential)
         return;
     manager->ops->essential_ended(manager->context, service, exit_status_of(body));
 }
@@ -371,7 +368,7 @@ static void enter(struct manager *manager, struct service *service, enum service
         body.forked = FORK_FIRST;
         body.session = 0;
         body.by_mark = 0;
-        body.type = service->definition ? (uint8_t)service->definition->type : TYPE_DAEMON;
+        body.type = (uint8_t)service->definition->type;
         body.needs_from_ns = body.begun_as = 0;
         body.reason = body.cause = reason_of(REASON_NONE, SLOT_NONE, 0);
     }

@@ -13,7 +13,9 @@ static bool is_allowed(char c)
 static const char *problem_with_at(const char *name, size_t length, size_t *at)
 {
     const char *mark = memchr(name, '@', length);
-    *at = mark ? (size_t)(mark - name) : 0;
+    if (!mark)
+        return NULL;
+    *at = (size_t)(mark - name);
     if (mark == name)
         return "begins with '@'; the name of a template comes before it, as in agetty@tty1";
     if (mark == name + length - 1)
@@ -45,7 +47,7 @@ const char *service_name_problem(const char *name, size_t length, size_t *ret_at
             break;
         }
     }
-    if (!problem && memchr(name, '@', length))
+    if (!problem)
         problem = problem_with_at(name, length, &at);
     if (problem && ret_at)
         *ret_at = at;

@@ -13,16 +13,8 @@ static bool may_try_again(const struct restart *restart, const struct service_bo
 {
     if (body->failed_start && !body->timed_out && !body->retry)
         return false;
-    switch (restart->policy) {
-    case RESTART_ALWAYS:
-        return true;
-    case RESTART_ON_FAILURE:
-        return !succeeded(body);
-    case RESTART_NEVER:
-    case RESTART_POLICIES:
-        break;
-    }
-    return false;
+    return restart->policy == RESTART_ALWAYS ||
+           (restart->policy == RESTART_ON_FAILURE && !succeeded(body));
 }
 
 struct verdict restart_judge(const struct definition *definition, const struct service_body *body,
@@ -57,8 +49,6 @@ uint32_t restart_delay_ms(const struct restart *restart, uint32_t in_row, uint32
         if (longer == delay)
             break;
         delay = longer;
-        if (restart->factor_percent < 100 && delay == 0)
-            break;
     }
     if (delay > restart->max_ms)
         delay = restart->max_ms;

@@ -81,6 +81,7 @@ TEST(what_is_no_variable_is_told_with_its_line)
     CHECK_PROBLEM("A=\\\n\\\nb\nx", 4, ENV_FILE_NO_EQUALS);
     CHECK_PROBLEM("#\nA='b\nC=d\n", 2, ENV_FILE_OPEN_QUOTE);
     CHECK_PROBLEM("A=\"b\\\"\n", 1, ENV_FILE_OPEN_QUOTE);
+    CHECK_PROBLEM("A=\"b\\", 1, ENV_FILE_OPEN_QUOTE);
     CHECK_PROBLEM("A='b'c\n", 1, ENV_FILE_BEHIND_QUOTE);
     CHECK_PROBLEM("A=\"b\" # c\n", 1, ENV_FILE_BEHIND_QUOTE);
     CHECK_PROBLEM("A=b\nC=\0d\n", 2, ENV_FILE_NUL);

@@ -13,6 +13,7 @@ TEST(letters_digits_and_a_few_marks_make_a_name)
     CHECK(is_good("agetty@tty1"));
     CHECK(is_good("A-b_c.d:9"));
     CHECK(is_good("..."));
+    CHECK(is_good(".a"));
     CHECK(is_good("conit2"));
 }
 
@@ -84,6 +85,12 @@ TEST(a_template_is_no_service_and_has_an_instance_behind_its_first_at)
     CHECK_TEXT(template, "a@");
     CHECK(!service_name_template("plain", template));
     CHECK(!service_name_template("agetty@", template));
+    char long_name[SERVICE_NAME_MAX_BYTES + 3];
+    memset(long_name, 'n', sizeof long_name);
+    memcpy(long_name + SERVICE_NAME_MAX_BYTES, "@i", 3);
+    CHECK(!service_name_template(long_name, template)); /* not even the template has room */
+    CHECK(service_name_template(long_name + 1, template));
+    CHECK_NUMBER(strlen(template), SERVICE_NAME_MAX_BYTES);
 }
 
 TEST(a_files_name_may_be_a_templates)
@@ -105,4 +112,7 @@ TEST(a_files_name_may_be_a_templates)
     name[198] = 'n';
     name[199] = '@';
     CHECK(service_name_file_problem(name, 200) != NULL);
+    name[199] = 'n';
+    name[200] = '@';
+    CHECK(strstr(service_name_file_problem(name, 201), "is too long") != NULL);
 }

@@ -44,6 +44,15 @@ TEST(an_end_that_was_asked_for_is_no_failure)
     CHECK_NUMBER(restart_judge(&definition, &body, true, 0).event, EVENT_ENDED_ASKED);
 }
 
+TEST(who_did_not_report_to_its_watchdog_has_failed_however_it_ended)
+{
+    definition.restart = defaults(RESTART_NEVER);
+    body = (struct service_body){.exit_kind = EXIT_CODE, .timed_out = TIMED_OUT_WATCHDOG};
+    CHECK_NUMBER(restart_judge(&definition, &body, false, 0).event, EVENT_ENDED_FAILED);
+    body.timed_out = TIMED_OUT_STOP;
+    CHECK_NUMBER(restart_judge(&definition, &body, false, 0).event, EVENT_ENDED_DONE);
+}
+
 TEST(a_start_that_cannot_get_better_is_not_tried_again)
 {
     definition.restart = defaults(RESTART_ALWAYS);

@@ -1,5 +1,6 @@
 /* The manager without memory, at each allocation in turn: what cannot be done is said, all that was
  * there stays as it was, and the next one does it. */
+#include "base/text.h"
 #include "fake-chain.h"
 #include "faults.h"
 #include "service/graph.h"
@@ -131,6 +132,34 @@ static void grow(void)
         manager_finish(&again);
     }
     end();
+}
+
+/* As many names as make the table of names grow. */
+static void add_many(void)
+{
+    char name[16];
+    size_t added = 0;
+    chain_running();
+    faults_begin();
+    for (int i = 0; i < 30; i++) {
+        text_format(name, sizeof name, "s%d", i);
+        added += manager_add(&fake.manager, name) != NULL;
+    }
+    faults_end();
+    CHECK_NUMBER(added, fault_happened() ? 29 : 30);
+    for (int i = 0; i < 30; i++) { /* each is there whole, or not at all, and another can be */
+        text_format(name, sizeof name, "s%d", i);
+        if (!manager_find(&fake.manager, name))
+            CHECK(manager_add(&fake.manager, name) != NULL);
+        CHECK_TEXT(service_name(&fake.manager, manager_find(&fake.manager, name)), name);
+    }
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    end();
+}
+
+TEST(a_service_for_which_there_is_no_memory_takes_no_slot)
+{
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, add_many) >= 2);
 }
 
 TEST(a_table_that_cannot_grow_stays_as_it_is)
