@@ -103,9 +103,10 @@ static bool refuse_line(const char *line, size_t bytes, struct journal_entry *re
 bool journal_parse_line(const char *line, size_t bytes, struct journal_entry *ret)
 {
     uint64_t time_ns;
-    return (bytes >= JOURNAL_TIME_BYTES + 2 && line[JOURNAL_TIME_BYTES] == ' ' &&
-            journal_parse_time(line, &time_ns) && parse_rest(line, bytes, time_ns, ret)) ||
-           refuse_line(line, bytes, ret);
+    if (bytes >= JOURNAL_TIME_BYTES + 2 && line[JOURNAL_TIME_BYTES] == ' ' &&
+        journal_parse_time(line, &time_ns) && parse_rest(line, bytes, time_ns, ret))
+        return true;
+    return refuse_line(line, bytes, ret);
 }
 
 bool journal_parse_next_line(struct journal_second *second, const char *line, size_t bytes,
@@ -126,7 +127,9 @@ bool journal_parse_next_line(struct journal_second *second, const char *line, si
         memcpy(second->text, line, sizeof second->text);
         second->ns = time_ns / NS_PER_SEC * NS_PER_SEC;
     }
-    return parse_rest(line, bytes, time_ns, ret) || refuse_line(line, bytes, ret);
+    if (parse_rest(line, bytes, time_ns, ret))
+        return true;
+    return refuse_line(line, bytes, ret);
 }
 
 const char *journal_level_name(enum journal_level level)

@@ -9,14 +9,14 @@
 
 #define DIGITS_MOST 19 /* so that no number overflows */
 
-/* A decimal number and the byte behind it. Returns where the next begins, or NULL. */
+/* A decimal number and the comma behind it. Returns where the next begins, or NULL. */
 static const char *take_number(const char *at, const char *end, uint64_t *ret)
 {
     const char *first = at;
     uint64_t number = 0;
     for (; at < end && *at >= '0' && *at <= '9'; at++)
         number = number * 10 + (uint64_t)(*at - '0') * (at - first < DIGITS_MOST);
-    if (at == first || at - first > DIGITS_MOST || at == end || (*at != ',' && *at != ';'))
+    if (at == first || at - first > DIGITS_MOST || at == end || *at != ',')
         return NULL;
     *ret = number;
     return at + 1;

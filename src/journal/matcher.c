@@ -164,7 +164,7 @@ static void find_literal(struct matcher *matcher, struct literal_search *search,
             found = byte;
             members++;
         }
-    if (members == 1 && search->bytes < LITERAL_MAX)
+    if (members == 1) /* of which there are no more than the expression has bytes */
         search->run[search->bytes++] = (char)found;
     else if (tree->kind != MATCHER_NOTHING)
         end_run(matcher, search);
@@ -293,7 +293,8 @@ static int compare(const void *a, const void *b)
     return first < second ? -1 : first > second;
 }
 
-/* Whether the end of the expression is reached where the line ends in this state. */
+/* Whether the end of the expression is reached where the line ends in this state: by way of a node
+ * that waits for that, for whatever else it could be has been reached before. */
 static bool ends_well(struct matcher *matcher, const struct state *state, bool at_begin)
 {
     begin_round(matcher);
@@ -301,7 +302,7 @@ static bool ends_well(struct matcher *matcher, const struct state *state, bool a
         if (matcher->nodes[state->list[i]].kind == NODE_END &&
             reach(matcher, state->list[i], at_begin, true))
             return true;
-    return at_begin && reach(matcher, matcher->first, true, true);
+    return false;
 }
 
 /* Returns whether there was memory for it. */
@@ -322,13 +323,12 @@ static uint32_t find_state(struct matcher *matcher, bool at_begin)
 {
     uint32_t hash = 2166136261u + at_begin;
 
-    if (!matcher->reached_count && !at_begin)
+    if (!matcher->reached_count)
         return STATE_DEAD;
-    if (matcher->reached_count)
-        qsort(matcher->reached, matcher->reached_count, sizeof *matcher->reached, compare);
+    qsort(matcher->reached, matcher->reached_count, sizeof *matcher->reached, compare);
     for (uint32_t i = 0; i < matcher->reached_count; i++)
         hash = (hash ^ matcher->reached[i]) * 16777619u;
-    for (uint32_t i = STATES_FIRST; i < matcher->state_count && !at_begin; i++) {
+    for (uint32_t i = STATES_FIRST; i < matcher->state_count; i++) {
         const struct state *state = &matcher->states[i];
         if (state->hash == hash && state->count == matcher->reached_count && i != matcher->begin &&
             !memcmp(state->list, matcher->reached, state->count * sizeof *state->list))
@@ -355,7 +355,9 @@ static uint32_t step(struct matcher *matcher, uint32_t from, unsigned char byte)
             return STATE_MATCH;
         }
     }
-    to = reach(matcher, matcher->first, false, false) ? STATE_MATCH : find_state(matcher, false);
+    /* What matches nothing at all has matched where the line began. */
+    (void)reach(matcher, matcher->first, false, false);
+    to = find_state(matcher, false);
     matcher->next[from][byte] = (uint16_t)to;
     return to;
 }

@@ -9,11 +9,11 @@
 
 #define LEVEL_MARK_BYTES 3 /* "<N>" */
 
-/* How many of the first bytes look like a level: 3 for a whole one, 1 or 2 when all there are
- * may be the beginning of one, 0 when it is none. */
+/* How many of the first bytes, of which there is one, look like a level: 3 for a whole one, 1 or 2
+ * when all there are may be the beginning of one, 0 when it is none. */
 static size_t match_level(const char *bytes, size_t count)
 {
-    if (count == 0 || bytes[0] != '<')
+    if (bytes[0] != '<')
         return 0;
     if (count == 1)
         return 1;

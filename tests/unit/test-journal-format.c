@@ -467,3 +467,86 @@ TEST(zeros_in_place_of_a_second_are_no_time)
     CHECK_NUMBER(entry.mark, JOURNAL_OUTPUT);
     CHECK_NUMBER(entry.bytes, sizeof line - 1);
 }
+
+/* Each of a time's bytes, and each of its numbers, as it is not. */
+TEST(what_is_no_time_is_refused_at_each_of_its_places)
+{
+    static const char right[] = TIME;
+    static const struct {
+        size_t at;
+        const char *number;
+    } rows[] = {{0, "1969"}, {5, "00"},  {5, "13"},  {8, "00"},
+                {8, "32"},   {11, "24"}, {14, "60"}, {17, "61"}};
+    struct journal_entry entry;
+    char time[sizeof right];
+    uint64_t ns = 7;
+    for (size_t i = 0; i < sizeof right - 1; i++) {
+        memcpy(time, right, sizeof right);
+        time[i] = 'x';
+        CHECK(!journal_parse_time(time, &ns));
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        memcpy(time, right, sizeof right);
+        memcpy(time + rows[i].at, rows[i].number, strlen(rows[i].number));
+        CHECK(!journal_parse_time(time, &ns));
+    }
+    CHECK_NUMBER(ns, 7);
+    CHECK(!journal_parse_time("2555-01-01T00:00:00.000000Z", &ns));
+    CHECK(
+        !journal_parse_time("2554-07-21T23:34:33.709552Z", &ns)); /* the last microsecond but two */
+    CHECK(journal_parse_time("2554-07-21T23:34:33.709551Z", &ns));
+    CHECK(journal_parse_time("1970-01-01T00:00:60.000000Z", &ns) && ns == 60000000000);
+    CHECK(!journal_parse_line(TIME " +", sizeof TIME + 1, &entry));
+    CHECK(!journal_parse_line(TIME " loud word", sizeof TIME + 9, &entry));
+    CHECK(!journal_parse_line(TIME " info", sizeof TIME + 4, &entry));
+    CHECK(!journal_parse_line(TIME "_info x", sizeof TIME + 6, &entry) &&
+          entry.bytes == sizeof TIME + 6);
+}
+
+TEST(a_line_of_the_same_second_is_read_as_any_other)
+{
+    static const char *const lines[] = {TIME " info one",
+                                        "2026-11-22T13:54:00.999999Z err two",
+                                        "2026-11-22T13:54:00.999999X err no time",
+                                        "2026-11-22T13:54:00.99x999Z err no time",
+                                        "2026-11-22T13:54:00.999999Z loud no level",
+                                        "2026-11-22T13:54:00.999999Z",
+                                        "2026-11-22T13:54:01.000000Z +info three",
+                                        "no time at all, and as long as one would be"};
+    struct journal_second second = {.ns = 0};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct journal_entry quick, slow;
+        bool quickly = journal_parse_next_line(&second, lines[i], strlen(lines[i]), &quick);
+        CHECK_NUMBER(quickly, journal_parse_line(lines[i], strlen(lines[i]), &slow));
+        CHECK(quick.time_ns == slow.time_ns && quick.level == slow.level &&
+              quick.mark == slow.mark && quick.text == slow.text && quick.bytes == slow.bytes);
+    }
+}
+
+TEST(a_splitter_that_was_damaged_begins_a_line)
+{
+    static const struct journal_splitter bad[] = {
+        {.state = LINE_RESUMED + 1},
+        {.state = LINE_OPEN, .line_bytes = JOURNAL_LINE_BYTES + 1},
+        {.held_bytes = 200},
+        {.state = LINE_OPEN, .held_bytes = 1},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct journal_splitter splitter = bad[i];
+        splitter.level = splitter.default_level = JOURNAL_DEBUG + 1;
+        journal_splitter_mend(&splitter);
+        CHECK(splitter.state == LINE_NONE && !splitter.line_bytes && !splitter.held_bytes);
+        CHECK(splitter.level == JOURNAL_INFO && splitter.default_level == JOURNAL_INFO);
+    }
+    struct journal_splitter other = {
+        .held = "x", .held_bytes = 1, .level = JOURNAL_INFO, .default_level = JOURNAL_INFO};
+    out_bytes = 0;
+    feed(&other, "3>y\n", 4, 4096);
+    out[out_bytes] = 0;
+    CHECK_TEXT(out, TIME " info x3>y\n"); /* no level */
+    struct journal_splitter good = {
+        .state = LINE_RESUMED, .level = JOURNAL_ERR, .default_level = JOURNAL_ERR};
+    journal_splitter_mend(&good);
+    CHECK(good.state == LINE_RESUMED && good.level == JOURNAL_ERR &&
+          good.default_level == JOURNAL_ERR);
+}

@@ -77,3 +77,14 @@ TEST(a_long_text_is_cut_where_there_is_no_more_room)
     CHECK(kmsg_record_parse(text, sizeof text, &record));
     CHECK_NUMBER(record.bytes, KMSG_RECORD_BYTES);
 }
+
+TEST(numbers_that_are_none_and_escapes_that_are_none)
+{
+    CHECK(!parse("6,12345678901234567890,3,-;too long a number"));
+    CHECK(!parse("6;7,8,-;the text begins too early") && !parse("6,7x,8,-;x") &&
+          !parse("6,7,8-;x"));
+    CHECK(!parse("4294967296,1,2,-;x") && parse("4294967295,1,2,-;x"));
+    CHECK(parse("6,1,2,-;\\x4g \\xG0 \\y41 \\x4A \\x4"));
+    CHECK(text_is("\\x4g \\xG0 \\y41 \\x4A \\x4"));
+    CHECK(parse("6,1,2,-;\\x/0\\x:0\\x`0\\xf0") && text_is("\\x/0\\x:0\\x`0\xf0"));
+}

@@ -113,3 +113,28 @@ TEST(a_tag_that_is_too_long_is_text)
     CHECK_NUMBER(message.tag_bytes, SYSLOG_TAG_BYTES);
     CHECK_NUMBER(message.bytes, sizeof text - SYSLOG_TAG_BYTES);
 }
+
+TEST(headers_that_end_too_early_are_text_as_far_as_they_go)
+{
+    CHECK_TEXT(parse("<13>2026-11-22T13:54:00"), "notice 0 |2026-11-22T13:54:00");
+    CHECK_TEXT(parse("<13>2026-11-22T13:54:00.12345678901234567890123 a: b"),
+               "notice 0 |2026-11-22T13:54:00.12345678901234567890123 a: b");
+    CHECK_TEXT(parse("<13>2026-11-22T13:54:00\tx"), "notice 0 |2026-11-22T13:54:00\tx");
+    CHECK_TEXT(parse("<13>Foo 22 13:54:00 a: b"), "notice 0 |Foo 22 13:54:00 a: b");
+    CHECK_TEXT(parse("<165>1 - - a - - "), "notice 0 a: |");
+    CHECK_TEXT(parse("<165>1 - - a - - -x"), "notice 0 a: |-x");
+    CHECK_TEXT(parse("<165>1 - - a - - [timeQuality a=\"b\"]x"),
+               "notice 0 a: |[timeQuality a=\"b\"]x");
+    CHECK_TEXT(parse("<165>1 - - a - - [timeQuality a=\"b\"]"), "notice 0 a: |");
+}
+
+TEST(what_stands_in_brackets_is_a_pid_only_if_it_is_one)
+{
+    CHECK_TEXT(parse("<13>a[]: b"), "notice 0 a[]: |b");
+    CHECK_TEXT(parse("<13>a[x]: b"), "notice 0 a[x]: |b");
+    CHECK_TEXT(parse("<13>7]: b"), "notice 0 7]: |b");
+    CHECK_TEXT(parse("<13>a(7]: b"), "notice 0 a(7]: |b");
+    CHECK_TEXT(parse("<13>a[12345678901]: b"), "notice 0 a[12345678901]: |b");
+    CHECK_TEXT(parse("<13>a[1234567890]: b"), "notice 1234567890 a[1234567890]: |b");
+    CHECK_TEXT(parse("<13>]: b"), "notice 0 ]: |b");
+}
