@@ -1,9 +1,10 @@
 """One machine, on which each allocation, or each call of a name, that a thing takes fails in turn: the thing comes
 about or says why not, nothing that runs is touched, and done again without a fault it is whole."""
 import errno
+import os
 
 from harness import Skip, until
-from services import booted, define, shell
+from services import booted, define, has_printed, printed, shell
 from test_faults import SEED, SLEEP, faults, machine_of, need_allocations, pids
 
 TIMEOUT = 300
@@ -176,3 +177,45 @@ def test_each_call_of_a_restart_that_sends_or_reads_fails_once():
     need_own_calls()
     for call, error in (('sendmsg', errno.ENOBUFS), ('read', errno.EIO)):
         restart_with(call, error)
+
+
+# ---- a new journal
+
+def new_journal_with(call, error):
+    """The new journal, whose first, second … call fails: each line of services is there, once and in order."""
+    with machine_of('' if call == 'allocation' else call) as machine:
+        fifo = machine.folder / 'words'
+        os.mkfifo(fifo)
+        define(machine, 'talks', exec=shell(f'while :; do read -r word <{fifo} && echo "$word"; done'),
+               log={'rate': '1000/1s'})
+        define(machine, 'shown', exec=shell('echo shown; exec sleep 100000'), console=True)
+        define(machine, 'later', exec=shell('echo it is ready; exec sleep 100000'), ready={'log': 'ready'}, enabled=False)
+        booted(machine)
+        said = []
+
+        def act():
+            machine.kill_journal()
+            said.append(f'word {len(said)}')
+            fifo.write_text(said[-1] + '\n')
+            has_printed(machine, 'talks', said[-1] + '\n')
+
+        def judge(skip):
+            if skip % 8 == 0:
+                machine.slc('restart', 'later')
+        count = each(machine, act, judge, call, error, 'service-journal')
+        assert count > 0 or STEP > 1
+        machine.slc('restart', 'talks', 'later')
+        assert printed(machine, 'talks').split('\n')[:-1] == said, (said, printed(machine, 'talks'))
+
+
+def test_each_allocation_of_a_new_journal_fails_once():
+    need_allocations()
+    new_journal_with('allocation', errno.ENOMEM)
+
+
+def test_each_call_of_a_new_journal_fails_once():
+    need_own_calls()
+    for call, error in (('mmap', errno.ENOMEM), ('epoll_ctl', errno.ENOMEM), ('fcntl', errno.EMFILE),
+                        ('sendmsg', errno.ENOBUFS), ('recvmsg', errno.ENOMEM), ('openat', errno.EMFILE),
+                        ('pread64', errno.EIO)):
+        new_journal_with(call, error)

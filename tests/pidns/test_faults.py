@@ -508,3 +508,22 @@ def test_no_call_of_a_sample_that_fails_loses_anything():
 def test_no_allocation_of_a_sample_that_fails_loses_anything():
     need_allocations()
     judge_sample('')
+
+
+def test_a_service_whose_pipe_init_cannot_be_given_is_started_later_and_says_why():
+    if faults.KIND == 'asan':
+        raise Skip('in the frames of the sanitizers the function is not found on the stack')
+    with machine_of('sendmsg') as machine:
+        define(machine, 'one', exec=SLEEP, enabled=False, restart={'delay': '10ms'})
+        define(machine, 'two', exec=SLEEP, enabled=False, restart={'delay': '10ms'})
+        booted(machine)
+        fds = len(open_fds(machine.wait_pid_of('service-launcher')))
+        machine.rules.fail('service-launcher', 'sendmsg', errno.EIO, function='init_link_store')
+        machine.slc('start', 'one', 'two', check=False)
+        was_hit(machine)
+        for name in ('one', 'two'):
+            wait(machine, name, 'running')
+        machine.wait_console('(?i)(I/O|Input/output) error')
+        machine.slc('stop', 'one', 'two')
+        machine.quiet()
+        until(lambda: len(open_fds(machine.wait_pid_of('service-launcher'))) <= fds + 4, 'nothing is left open')

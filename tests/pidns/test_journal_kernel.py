@@ -94,3 +94,39 @@ def test_in_a_container_it_is_off_unless_it_is_asked_for():
     with machine(None) as (m, kernel):
         check_nothing_is_taken(m, kernel)
         assert not (m.logs / 'kernel').exists()
+
+
+def test_records_that_were_overwritten_are_counted_and_none_is_taken_twice():
+    with machine('{kernel: yes}') as (m, kernel):
+        kernel.print('one')
+        kernel.sequence += 5  # the kernel had no room for these
+        kernel.print('seven')
+        until(lambda: m.log_of('kernel').endswith(' seven\n'), 'it is taken')
+        kernel.sequence -= 2
+        for text in ('six again', 'seven again', 'eight'):
+            kernel.print(text)
+        os.write(kernel.fd, b'no record\n')
+        os.write(kernel.fd, b'30,8,8000000,-;of a program\n')
+        kernel.sequence = 9
+        kernel.print('ten\\x0ain two lines')
+        until(lambda: 'in two lines' in m.log_of('kernel'), 'all is taken')
+        lines = [line.split(' ', 1)[1] for line in m.log_of('kernel').splitlines()]
+        # The time is the record's own: the first is number 0.
+        assert lines == ['info [    0.000000] one', '+warning dropped lines=5 reason="overwritten by the kernel"',
+                         'info [    6.000000] seven', 'info [    7.000000] eight', 'info [    9.000000] ten',
+                         'info [    9.000000] in two lines'], lines
+        m.kill_journal()
+        kernel.print('ten')
+        until(lambda: m.log_of('kernel').endswith(' ten\n'), 'the next journal goes on behind it')
+        assert m.log_of('kernel').count('seven') == 1
+
+
+def test_records_that_fill_the_pipe_are_read_on_where_it_was_full():
+    with machine('{kernel: yes}') as (m, kernel):
+        journal = m.wait_pid_of('service-journal')
+        # Far more than a pipe holds, one record after the other.
+        for number in range(2000):
+            kernel.print(f'{number} ' + 'x' * 900)
+        until(lambda: texts(m)[-1:] and texts(m)[-1].startswith('1999 '), 'all are taken')
+        assert [int(text.split()[0]) for text in texts(m)] == list(range(2000))
+        assert m.pid_of('service-journal') == journal

@@ -328,3 +328,49 @@ TEST(without_the_group_nobody_is_a_member)
                 "org.varlink.service.PermissionDenied");
     end();
 }
+
+/* All of them have sent half a message: the one that has been quiet for longest makes room. */
+TEST(a_client_is_served_although_all_others_are_in_the_middle_of_a_message)
+{
+    static int fds[512];
+    struct rlimit limit;
+    CHECK_NUMBER(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 2000)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    begin();
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++) {
+        fds[i] = dial();
+        CHECK_NUMBER(send(fds[i], "{", 1, 0), 1);
+        turns(3);
+    }
+    CHECK_NUMBER(launcher.control->connection_count, 512);
+    AUTO_CLOSE int fd = dial();
+    CHECK_VALUE(ask(fd, list_call()), "parameters/services/0/name", "a");
+    CHECK_NUMBER(launcher.control->connection_count, 512);
+    CHECK_TEXT(get(fds[0]), "EOF");
+    for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+        close(fds[i]);
+    end();
+}
+
+/* More than are looked at in one go. */
+TEST(a_client_in_very_many_groups_is_known_by_each_of_them)
+{
+    static gid_t groups[300];
+    if (geteuid() != 0)
+        return;
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++)
+        groups[i] = (gid_t)(5000 + i);
+    begin();
+    launcher.control->group = 5299;
+    CHECK_NUMBER(setgroups(sizeof groups / sizeof groups[0], groups), 0);
+    CHECK_NUMBER(seteuid(NOBODY), 0);
+    AUTO_CLOSE int fd = dial();
+    CHECK_NUMBER(seteuid(0), 0);
+    CHECK_NUMBER(setgroups(0, NULL), 0);
+    CHECK_VALUE(ask(fd, call_of(INTERFACE "Reset", "{\"names\":[\"a\"]}", "")),
+                "parameters/results/0/name", "a");
+    end();
+}

@@ -206,3 +206,53 @@ TEST(a_reload_whose_files_are_in_force_is_finished_and_one_whose_are_not_is_done
     CHECK(record->answer_bytes != sizeof report);
     end();
 }
+
+/* All records wait for their answer: who has gone gives up the place first, the oldest of them. */
+TEST(of_more_requests_than_are_kept_the_oldest_that_nobody_waits_for_is_forgotten)
+{
+    char id[20];
+    begin();
+    AUTO_CLOSE int waits = dial();
+    put(waits, start_call("first"));
+    turns(4);
+    for (int i = 0; i < REQUESTS_MAX - 1; i++) {
+        text_format(id, sizeof id, "n%d", i);
+        int fd = dial();
+        put(fd, start_call(id));
+        turns(3);
+        CHECK(request_store_find(launcher.requests, geteuid(), id) != NULL);
+        close(fd);
+        turns(2);
+    }
+    AUTO_CLOSE int more = dial();
+    put(more, start_call("more"));
+    turns(4);
+    CHECK(!request_store_find(launcher.requests, geteuid(), "n0"));
+    CHECK(request_store_find(launcher.requests, geteuid(), "n1") != NULL);
+    run_services();
+    CHECK_VALUE(get(waits), "parameters/results/0/outcome", "done");
+    CHECK_VALUE(get(more), "parameters/results/0/outcome", "done");
+    end();
+}
+
+/* A service that a former launcher's request was about, and that is not there any more. */
+TEST(what_is_gone_is_nothing_to_wait_for)
+{
+    begin();
+    AUTO_CLOSE int fd = dial();
+    put(fd, start_call("one"));
+    turns(4);
+    struct request_record *record = request_store_find(launcher.requests, geteuid(), "one");
+    struct request_item_record *items = NULL;
+    ssize_t count = request_store_read_items(launcher.requests, record, &items);
+    CHECK(count >= 1);
+    text_format(items[0].name, sizeof items[0].name, "another");
+    CHECK_NUMBER(request_store_begin(launcher.requests, record, items, (size_t)count), 0);
+    free(items);
+    begin_again();
+    AUTO_CLOSE int later = dial();
+    const char *reply = ask(later, start_call("one"));
+    CHECK_VALUE(reply, "parameters/results/0/name", "another");
+    CHECK_VALUE(reply, "parameters/results/0/outcome", "failed");
+    end();
+}
