@@ -56,7 +56,7 @@ build/test/build.ninja: | needs
 		-Db_sanitize=address,undefined -Db_lundef=false -Dwerror=$(WERROR)
 
 # Programs whose states have another layout: upgrades are tested between these and those.
-.PHONY: variant
+.PHONY: variant tsan
 variant: build/variant/build.ninja
 	@$(NINJA) -C build/variant -j $(JOBS) --quiet src/service-launcher/service-launcher \
 		src/service-journal/service-journal src/init/init src/init/init-later
@@ -93,6 +93,19 @@ build/coverage/build.ninja: | needs
 	CC=clang $(MESON) setup build/coverage -Dtests=true -Dbuildtype=debug -Doptimization=1 \
 		-Dc_args="-fprofile-instr-generate=$(COUNTERS)/%m%c.profraw -fcoverage-mapping -fno-inline -fprofile-update=atomic -mllvm -runtime-counter-relocation" \
 		-Dc_link_args="-fprofile-instr-generate"
+
+# A journal whose threads are watched, among programs of a release; what it reports is in a file, as nobody hears what
+# is killed. It is many times as slow: what a test demands besides is for the other builds to keep.
+tsan: all build/tsan/build.ninja ## ThreadSanitizer over service-journal while its tests run; a report fails it
+	@$(NINJA) -C build/tsan -j $(JOBS) --quiet src/service-journal/service-journal
+	@mkdir -p build/tsan/flat && cp out/* build/tsan/flat && cp build/tsan/src/service-journal/service-journal build/tsan/flat
+	@rm -f build/tsan/report.*
+	@export TSAN_OPTIONS=log_path=$(CURDIR)/build/tsan/report; for tests in test_journal test_upgrade_journal test_dev_log; do \
+		tests/run --build tsan pidns -k $$tests || echo "tsan: of a run with failures"; done
+	@! cat build/tsan/report.* 2>/dev/null
+build/tsan/build.ninja: | needs
+	$(MESON) setup build/tsan -Dstatic=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false \
+		-Dwerror=$(WERROR)
 
 # As a release, but that an allocation fails where a test asks for it.
 .PHONY: memory

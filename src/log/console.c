@@ -28,7 +28,7 @@ static struct {
     int fd;
     enum way way;
     bool own, colour, kmsg;
-    bool stuck; /* waiting was of no use, and nothing was taken since */
+    _Atomic bool stuck; /* waiting was of no use, and nothing was taken since; any thread writes */
 } console = {.fd = -1};
 
 static const char *const colours[LOG_LEVELS] = {
