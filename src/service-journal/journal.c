@@ -131,6 +131,11 @@ void journal_put_line_end(struct journal *journal, struct service *service)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
+static bool is_unfinished(const struct service_pipe *pipe)
+{
+    return pipe->splitter.state != LINE_NONE || pipe->splitter.held_bytes || pipe->dropping;
+}
+
 /* Ends the line that was put last, if it is another pipe's. */
 static void take_line(struct journal *journal, struct service *service, struct service_pipe *from,
                       const char *time)
@@ -138,6 +143,7 @@ static void take_line(struct journal *journal, struct service *service, struct s
     char end[JOURNAL_SPLITTER_ROOM] = "";
     if (service->in && service->in != from) {
         unsigned flags = flags_now(service);
+        service->live->counts.lines += is_unfinished(service->in);
         put(journal, service, end, journal_splitter_end(&service->in->splitter, time, end), flags,
             JOURNAL_DEBUG);
     }
@@ -379,8 +385,7 @@ void journal_end_line(struct journal *journal, struct service_pipe *pipe)
     struct service *service = pipe->service;
     char time[CLOCK_RFC3339_BYTES], end[JOURNAL_SPLITTER_ROOM] = "";
 
-    if (pipe->splitter.state != LINE_NONE || pipe->splitter.held_bytes || pipe->dropping)
-        service->live->counts.lines++;
+    service->live->counts.lines += is_unfinished(pipe);
     clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
     if (pipe->splitter.held_bytes)
         take_line(journal, service, pipe, time);

@@ -482,6 +482,23 @@ def no_room(m, id):
     return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, id * 32))[3]
 
 
+def test_a_line_that_another_one_ends_is_counted():
+    with machine() as m:
+        def counted():
+            m.drain()
+            return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, 0))[0]
+        first = m.service(0, 'web')
+        os.write(first, b'one\nunfinished')
+        assert counted() == 1
+        second = m.service(0, 'web')
+        os.write(second, b'two\n')
+        assert counted() == len(m.lines('web')) == 3
+        os.write(first, b'rest\n')
+        assert counted() == len(m.lines('web')) == 4
+        os.close(first)
+        os.close(second)
+
+
 def dropped_in(lines):
     return sum(int(match[1]) for mark, _, text in lines if mark == '+'
                for match in [DROPPED.fullmatch(text)] if match)
