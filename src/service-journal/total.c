@@ -78,15 +78,28 @@ static struct total_share *find_oldest(const struct total *total)
     return oldest;
 }
 
+/* Once, until they are below it again. */
+static void say_above(struct total *total, uint64_t used, uint64_t limit)
+{
+    if (!total->is_above)
+        LOG(WARNING, "The journals' current files alone are above the quota of all journals",
+            TEXT("logs", total->store->logs), NUMBER("bytes", used), NUMBER("quota", limit));
+    total->is_above = true;
+}
+
 static void on_more(struct loop_timer *timer);
 
 static void keep(struct total *total)
 {
     const uint64_t limit = limit_of(total);
+    if (used_of(total) <= limit)
+        total->is_above = false;
     for (int i = 0; limit && used_of(total) > limit; i++) {
         struct total_share *share = find_oldest(total);
-        if (!share)
+        if (!share) {
+            say_above(total, used_of(total), limit);
             return;
+        }
         if (i == AT_ONCE) {
             loop_set_timer(total->loop, &total->more, clock_now_ns() + MORE_NS, on_more);
             return;

@@ -27,6 +27,7 @@ struct total {
     /* Set by the other thread: */
     _Atomic uint64_t max_bytes; /* 0: the default */
     _Atomic bool changed;
+    bool is_above; /* and nothing more can be removed; it was said */
 };
 
 void total_init(struct total *total, struct journal_store *store, struct loop *loop,

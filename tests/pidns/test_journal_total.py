@@ -59,6 +59,24 @@ def test_the_oldest_files_of_all_journals_go_first_and_current_stays():
         os.close(b)
 
 
+def test_it_is_said_once_when_current_files_alone_are_above_it():
+    with machine() as m:
+        tell(m, 1 << 30)
+        a, b = printing(m, 0, 'a'), printing(m, 1, 'b')
+        def count():
+            m.drain()
+            return m.text('conit').count(b'current files alone are above the quota')
+        for out in (a, b):
+            write_all(out, b'%s\n' % (b'x' * 100) * 300)
+        m.drain()
+        for limit, said in ((1 << 16, 1), (1 << 15, 1), (1 << 30, 1), (1 << 15, 2)):
+            tell(m, limit)
+            until(lambda: count() == said, f'it was said {said} times: {count()}')
+        assert names(m, 'a') == names(m, 'b') == ['current']
+        for out in (a, b):
+            os.close(out)
+
+
 def begun(m, name):
     """When each sealed file was begun: while it is compressed there may be two of one."""
     return sorted({file.split('.log')[0] for file in sealed(m, name)})
