@@ -153,6 +153,15 @@ static size_t count_lines(const char *bytes, size_t count)
     return lines;
 }
 
+uint64_t backlog_lines(const struct backlog *backlog)
+{
+    const size_t used = backlog_used(backlog), at = backlog->now.begin % BACKLOG_RING_BYTES;
+    const size_t first = used < BACKLOG_RING_BYTES - at ? used : BACKLOG_RING_BYTES - at;
+    uint64_t lines = count_lines(backlog->ring + at, first) +
+                     count_lines(backlog->ring, used - first) + backlog->now.dropped_lines;
+    return lines + (used && backlog->ring[(backlog->now.end - 1) % BACKLOG_RING_BYTES] != '\n');
+}
+
 /* Drops the oldest line, which is counted already. One whose end has not come yet is dropped with
  * what is to come. */
 static void drop_rest(struct backlog *backlog)

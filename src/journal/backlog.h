@@ -70,6 +70,9 @@ void backlog_close(struct backlog *backlog, struct backlog_pool *pool);
 void backlog_add(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
                  size_t count, const struct backlog_record *record);
 
+/* How many lines are in it, or were dropped and that was not said; an unfinished one counts. */
+uint64_t backlog_lines(const struct backlog *backlog);
+
 /* Takes up to `most` of the oldest bytes, as the chunk of that number; *ret_bytes, which may be in
  * the memory file too, says how many before that counts. If there are more, they are whole lines as
  * far as any ends in them: what stays may be dropped before they are written. Returns as many. */

@@ -89,6 +89,9 @@ static void wait_for_disk(struct writer *writer, struct book *book)
 {
     if (list_empty(&book->waiting_node) && writer_has_backlog(book))
         list_append(&writer->waiting, &book->waiting_node);
+    /* What is only in the middle of a line that was dropped waits for its end, not for the disk. */
+    if (book->backlog && (backlog_used(book->backlog) || book->backlog->now.dropped_lines))
+        writer->has_lines = true;
 }
 
 /* Is stored with the change that follows, for the journal after a kill. */
@@ -552,29 +555,43 @@ static bool write_backlog(struct writer *writer, struct book *book, uint64_t now
     return true;
 }
 
-bool writer_retry(struct writer *writer)
+static void move_all(struct list *from, struct list *to)
+{
+    struct list *node;
+    while ((node = list_take(from)))
+        list_append(to, node);
+}
+
+static void settle_backlog(struct writer *writer, struct book *book)
+{
+    pthread_mutex_lock(&writer->lock);
+    list_remove(&book->waiting_node);
+    if (writer_has_backlog(book))
+        wait_for_disk(writer, book);
+    else
+        writer_drop_backlog(writer, book);
+    pthread_mutex_unlock(&writer->lock);
+    if (book->file.sealed)
+        keeper_sealed(&writer->keeper, book);
+}
+
+void writer_retry(struct writer *writer, unsigned failures_most)
 {
     uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);
-    struct list *node;
-    bool left = false;
+    unsigned failures = 0;
 
     pthread_mutex_lock(&writer->lock);
-    writer->fresh = false;
-    while ((node = list_take(&writer->waiting)))
-        list_append(&writer->trying, node);
+    writer->fresh = writer->has_lines = false;
+    move_all(&writer->waiting, &writer->trying);
     pthread_mutex_unlock(&writer->lock);
-    while (!list_empty(&writer->trying)) {
+    while (!list_empty(&writer->trying) && failures < failures_most) {
         struct book *book = container_of(list_first(&writer->trying), struct book, waiting_node);
-        left = !write_backlog(writer, book, now_ns) || left;
-        pthread_mutex_lock(&writer->lock);
-        list_remove(&book->waiting_node);
-        if (writer_has_backlog(book))
-            wait_for_disk(writer, book);
-        else
-            writer_drop_backlog(writer, book);
-        pthread_mutex_unlock(&writer->lock);
-        if (book->file.sealed)
-            keeper_sealed(&writer->keeper, book);
+        failures += !write_backlog(writer, book, now_ns);
+        settle_backlog(writer, book);
     }
-    return left;
+    pthread_mutex_lock(&writer->lock);
+    writer->has_lines = writer->has_lines || !list_empty(&writer->trying);
+    move_all(&writer->waiting, &writer->trying);
+    move_all(&writer->trying, &writer->waiting);
+    pthread_mutex_unlock(&writer->lock);
 }

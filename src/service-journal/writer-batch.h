@@ -23,5 +23,5 @@ void writer_rewind(struct writer *writer);
 /* Takes a batch and writes it. False: there was nothing. */
 bool writer_batch(struct writer *writer);
 
-/* Tries all backlogs. Returns true when one is left that cannot be written. */
-bool writer_retry(struct writer *writer);
+/* Tries the backlogs until so many could not be written; the others come first the next time. */
+void writer_retry(struct writer *writer, unsigned failures_most);

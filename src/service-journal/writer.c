@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -15,9 +16,11 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define PAUSE_NS       (5 * NS_PER_MS) /* between batches that are not full */
-#define ENOUGH_BYTES   (64u << 10)     /* for which there is no pause */
-#define RETRY_NS       (250 * NS_PER_MS)
+#define PAUSE_NS     (5 * NS_PER_MS) /* between batches that are not full */
+#define ENOUGH_BYTES (64u << 10)     /* for which there is no pause */
+#define RETRY_NS     (250 * NS_PER_MS)
+#define FAILURES_MOST                                                                              \
+    64 /* of backlogs that are tried again, after which the others wait for their turn */
 #define STACK_BYTES    (256u << 10) /* pages that are never used are not there */
 #define DESCRIPTORS    16           /* given up at once */
 #define DESCRIPTORS_MS 1000
@@ -82,10 +85,10 @@ static void take_news(struct writer *writer)
 static void end_book(struct writer *writer, struct book *book)
 {
     if (writer_has_backlog(book))
-        writer_retry(writer);
+        writer_retry(writer, UINT_MAX);
     if (writer_has_backlog(book))
         LOG(WARNING, "The last lines of a service cannot be written", TEXT("service", book->name),
-            TEXT("error", writer_reason(book)), NUMBER("bytes", backlog_used(book->backlog)));
+            TEXT("error", writer_reason(book)), NUMBER("lines", backlog_lines(book->backlog)));
     keeper_drop(&writer->keeper, book);
     journal_file_finish(&book->file);
     writer->written[book->slot] = (struct journal_written){0};
@@ -123,12 +126,16 @@ static void on_retry(struct loop_timer *timer)
 static void try_backlogs(struct writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
-    bool now = writer->fresh || writer->retry_now, wait = !list_empty(&writer->waiting);
+    bool now = writer->fresh || writer->retry_now;
     pthread_mutex_unlock(&writer->lock);
     if (now) {
-        writer->retry_now = false;
-        wait = writer_retry(writer);
+        unsigned most = writer->retry_all ? UINT_MAX : FAILURES_MOST;
+        writer->retry_now = writer->retry_all = false;
+        writer_retry(writer, most);
     }
+    pthread_mutex_lock(&writer->lock);
+    bool wait = writer->has_lines;
+    pthread_mutex_unlock(&writer->lock);
     if (wait && !writer->retry.set)
         loop_set_timer(&writer->loop, &writer->retry, clock_now_ns() + RETRY_NS, on_retry);
 }
@@ -154,7 +161,7 @@ static void drain(struct writer *writer)
     for (uint64_t head = queue_head(writer->queue);
          queue_tail(writer->queue) < head && writer_batch(writer);)
         try_backlogs(writer);
-    writer->retry_now = true;
+    writer->retry_now = writer->retry_all = true;
     try_backlogs(writer);
     if (writer->drain_sync)
         sync_all(writer, writer->drain_sync == WRITER_SYNC_ALL);

@@ -64,7 +64,7 @@ struct writer {
     struct list books, ending;
     struct journal_written *written; /* by slot */
     uint64_t next_batch_ns;
-    bool retry_now;
+    bool retry_now, retry_all;
     pthread_t thread;
     /* Between the threads: */
     int bell_fd, reader_fd;    /* eventfds: rung for the writer, for the reader */
@@ -81,6 +81,7 @@ struct writer {
     struct list waiting, news, done;
     struct list trying; /* book.waiting_node: taken out of `waiting` by the writer */
     bool fresh;         /* there are backlogs that were not tried */
+    bool has_lines;     /* and of those that wait one has something to write */
     bool stop;          /* the thread is to stand still; it does */
     _Atomic bool is_stopped;
     pthread_cond_t go;

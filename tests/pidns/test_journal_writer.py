@@ -477,6 +477,24 @@ def again(m):
     m.start()
 
 
+def test_lines_of_a_forgotten_service_that_cannot_be_written_are_counted():
+    with machine(start=False) as m, mounted(m, 'size=256k'):
+        m.start()
+        out = m.service(0, 'web')
+        m.drain()
+        fill(m)
+        write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 1000) for n in range(3000)) + b'half')
+        m.drain()
+        m.say_link(FORGET, 0)
+        os.close(out)
+        m.drain()
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.drain()
+        lost = re.search(rb'The last lines of a service cannot be written .* lines=(\d+) ', m.text('conit'))
+        there = m.lines('web')
+        assert lost and int(lost[1]) + len(numbers(there)) + dropped_in(there) == 3001, (lost, len(there))
+
+
 def no_room(m, id):
     """How many lines of a service there was no room for, as is counted."""
     return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, id * 32))[3]
