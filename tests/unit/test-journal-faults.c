@@ -95,6 +95,7 @@ static bool is_there(const char *folder, const char *leaf)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+static int read_until; /* the number after the last that was read */
 static bool any_order; /* what is read is there once, in whatever order */
 
 /* Reads on; every entry has to be the next number. Returns the number after the last, or -errno. */
@@ -120,6 +121,7 @@ static int read_numbers(struct journal_reader *reader, int from)
         from++;
         last = number;
     }
+    read_until = from;
     return got < 0 ? got : reader->loss_count ? -EIO : from;
 }
 
@@ -205,6 +207,78 @@ TEST(what_never_works_again_leaves_whole_lines)
 {
     CHECK(fault_each(FAULT_CALLS | FAULT_FOR_GOOD, EIO, write_until_it_fails) > LINES);
     CHECK(fault_each_of("writev", FAULT_CALLS | FAULT_FOR_GOOD, ENOSPC, write_until_it_fails) > 5);
+}
+
+/* ---- paths and groups ---------------------------------------------------------------------- */
+
+/* A folder with a path as long as none may be: each of the things that are done says so, or does
+ * nothing. */
+TEST(folders_with_too_long_a_path_are_said_and_nothing_is_done_in_them)
+{
+    static char too_long[2 * PATH_MAX];
+    struct journal_measure found = {0};
+    struct journal_work work;
+    int fd = -1, folder = -1;
+    memset(too_long, 'x', sizeof too_long - 1);
+    for (size_t cut = 0; cut < 2; cut++) {
+        too_long[0] = '/';
+        too_long[cut ? sizeof too_long - 1 : PATH_MAX - 4] = 0;
+        begin();
+        journal_store_finish(&store);
+        journal_store_init(&store, too_long, too_long);
+        journal_store_open(&store);
+        CHECK(journal_store_probe(&store) < 0);
+        CHECK_NUMBER(journal_store_prepare(&store, &file, false, now_ns), -ENAMETOOLONG);
+        file.quota.max_age_s = 1;
+        CHECK(!journal_store_is_old(&store, &file, now_ns));
+        journal_store_tidy(&store, &file, now_ns, &work);
+        CHECK(work.count == 0 && work.folder < 0);
+        journal_store_measure(&store, &file, &found);
+        CHECK(!found.sealed_bytes && !found.current_bytes);
+        CHECK(!journal_store_is_elsewhere(&store, &file));
+        CHECK(journal_store_rewind(&store, &file, &(const struct journal_cut){0}) <= 0);
+        CHECK(journal_store_sync_fds(&store, &file, &fd, &folder) <= 0 && fd < 0 && folder < 0);
+        finish();
+    }
+}
+
+/* Where the group of what is made is not ours it is given to it; where it cannot be, it is root's.
+ */
+static void write_for_group(void)
+{
+    begin();
+    store.group = getegid() + 1;
+    store.makes_in_group = false;
+    faults_begin();
+    for (int i = 0; i < 3; i++)
+        CHECK(write_line(i));
+    faults_end();
+    CHECK_NUMBER(read_all(logs, false), 3);
+    finish();
+}
+
+TEST(what_cannot_be_given_to_the_group_is_written_all_the_same)
+{
+    CHECK(fault_each_of("chown", FAULT_CALLS, EPERM, write_for_group) >= 1);
+    CHECK(fault_each_of("fchown", FAULT_CALLS, EPERM, write_for_group) >= 1);
+}
+
+static void open_store(void)
+{
+    begin();
+    journal_store_finish(&store);
+    journal_store_init(&store, logs, fallback);
+    faults_begin();
+    journal_store_open(&store);
+    faults_end();
+    CHECK(write_line(0));
+    CHECK_NUMBER(read_all(logs, false), 1);
+    finish();
+}
+
+TEST(a_store_without_a_group_or_a_descriptor_to_spare_writes)
+{
+    CHECK(fault_each(FAULT_CALLS, EMFILE, open_store) >= 2);
 }
 
 /* ---- from the fallback --------------------------------------------------------------------- */
@@ -434,11 +508,31 @@ TEST(a_signal_while_it_reads_or_writes_does_no_harm_to_compressing)
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
+/* Opens the compressed file; *ret_table is where its seek table begins. */
+static int open_packed(off_t *ret_table)
+{
+    char path[PATH_MAX];
+    unsigned char end[9]; /* how many frames, a descriptor, a magic number */
+    text_format(path, sizeof path, "%s/web/" STEM ".log.zst", logs);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    off_t size = lseek(fd, 0, SEEK_END);
+    CHECK_NUMBER(pread(fd, end, sizeof end, size - (off_t)sizeof end), sizeof end);
+    *ret_table = size - (off_t)sizeof end - 8 - 8 * (end[0] | end[1] << 8);
+    return fd;
+}
+
+static bool without_table; /* as other programs compress */
+
 static void make_journal(void)
 {
     begin();
     write_file(logs, STEM ".log", 0, 4000);
     CHECK_NUMBER(compress(false), 0);
+    if (without_table) {
+        off_t table;
+        AUTO_CLOSE int fd = open_packed(&table);
+        CHECK_NUMBER(ftruncate(fd, table), 0);
+    }
     write_file(logs, "20261122T135402.000000Z.log", 4000, 4010);
     write_file(logs, "current", 4010, 4020);
 }
@@ -507,10 +601,55 @@ static void follow(void)
 
 TEST(a_reader_reads_all_or_says_why_not)
 {
-    CHECK(fault_each(FAULT_CALLS, EIO, read_forwards) > 10);
-    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_forwards) > 5);
-    CHECK(fault_each(FAULT_CALLS, EIO, read_about) > 10);
-    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_about) > 5);
+    for (int i = 0; i < 2; i++) {
+        without_table = i;
+        CHECK(fault_each(FAULT_CALLS, EIO, read_forwards) > 10);
+        CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_forwards) > 5);
+        CHECK(fault_each(FAULT_CALLS, EIO, read_about) > 10);
+        CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_about) > 5);
+    }
+    without_table = false;
+}
+
+static void read_interrupted(void)
+{
+    make_journal();
+    faults_begin();
+    CHECK_NUMBER(read_all(logs, true), 4020);
+    faults_end();
+    finish();
+}
+
+TEST(a_signal_while_it_reads_does_no_harm_to_a_reader)
+{
+    without_table = true;
+    CHECK(fault_each_of("read", FAULT_CALLS, EINTR, read_interrupted) >= 1);
+    without_table = false;
+}
+
+/* Each byte of the table as it is not: what does not fit is read as a file without a table. */
+TEST(a_seek_table_that_is_damaged_costs_no_line)
+{
+    static const unsigned char changes[] = {0x01, 0x80, 0xff, 0x03};
+    make_journal();
+    off_t table;
+    AUTO_CLOSE int fd = open_packed(&table);
+    const off_t size = lseek(fd, 0, SEEK_END);
+    for (off_t at = table; at < size; at++)
+        for (size_t i = 0; i < sizeof changes; i++) {
+            unsigned char byte, changed;
+            CHECK_NUMBER(pread(fd, &byte, 1, at), 1);
+            changed = byte ^ changes[i];
+            CHECK_NUMBER(pwrite(fd, &changed, 1, at), 1);
+            read_until = 0;
+            int result = read_all(logs, true); /* of a damaged end it says so, behind all lines */
+            if ((result != 4020 && result != -EIO) || read_until != 4020)
+                fprintf(stderr, "byte %d of the table: %02x\n", (int)(at - table), changed);
+            CHECK(result == 4020 || result == -EIO);
+            CHECK_NUMBER(read_until, 4020);
+            CHECK_NUMBER(pwrite(fd, &byte, 1, at), 1);
+        }
+    finish();
 }
 
 TEST(following_goes_on_where_it_was_whichever_call_fails)
