@@ -203,6 +203,95 @@ static void write_until_it_fails(void)
     finish();
 }
 
+TEST(a_place_that_refuses_is_no_place_for_whatever_reason)
+{
+    static const int errors[] = {EACCES, EPERM, ENOTDIR, ELOOP, EISDIR, EINVAL, ENXIO};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        CHECK(fault_each_of("open64", FAULT_CALLS, errors[i], write_and_rotate) > 2);
+}
+
+static size_t write_piece(const char *text, bool continues)
+{
+    struct iovec piece = {(char *)text, strlen(text)};
+    if (journal_store_prepare(&store, &file, continues, now_ns) < 0)
+        return 0;
+    return journal_store_write(&store, &file, &piece, 1, now_ns);
+}
+
+TEST(a_line_goes_on_in_a_file_that_was_closed_and_is_marked_where_its_beginning_is_gone)
+{
+    char path[PATH_MAX];
+    begin();
+    CHECK(write_piece(PREFIX "0", false) > 0);
+    journal_file_finish(&file);
+    CHECK(write_piece(" whole\n", true) > 0);
+    CHECK(write_piece(PREFIX "1", false) > 0);
+    journal_file_finish(&file);
+    CHECK(write_piece(PREFIX "2\n", false) > 0); /* another one: the first is ended */
+    CHECK_NUMBER(read_all(logs, false), 3);
+    CHECK(write_piece(PREFIX "3", false) > 0);
+    journal_file_finish(&file);
+    text_format(path, sizeof path, "%s/web/current", logs);
+    CHECK_NUMBER(unlink(path), 0);
+    CHECK(write_piece(" its end\n", true) > 0);
+    char text[200] = "";
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(read(fd, text, sizeof text - 1) > 0);
+    CHECK_TEXT(text, TIME " -info  its end\n");
+    finish();
+}
+
+TEST(without_a_fallback_a_place_that_is_none_is_said)
+{
+    begin();
+    CHECK_NUMBER(rmdir(logs), 0);
+    close(open(logs, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    journal_store_finish(&store);
+    journal_store_init(&store, logs, NULL);
+    journal_store_open(&store);
+    CHECK_NUMBER(journal_store_prepare(&store, &file, false, now_ns), -ENOTDIR);
+    CHECK(journal_store_probe(&store) < 0);
+    CHECK(!journal_store_has_fallback(&store) && !journal_store_is_elsewhere(&store, &file));
+    unlink(logs);
+    CHECK(write_line(0));
+    CHECK_NUMBER(read_all(logs, false), 1);
+    finish();
+}
+
+/* What a power cut has left at the end of a file: zeros in place of lines. */
+static bool in_line;
+
+static void cut_zeros(void)
+{
+    static const char zeros[3000];
+    char path[PATH_MAX];
+    begin();
+    CHECK(write_line(0));
+    text_format(path, sizeof path, "%s/web/current", logs);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (in_line)
+        CHECK_NUMBER(write(fd, PREFIX "1", sizeof PREFIX), sizeof PREFIX);
+    CHECK_NUMBER(write(fd, zeros, sizeof zeros), sizeof zeros);
+    journal_file_finish(&file);
+    faults_begin();
+    bool written = write_line(2);
+    faults_end();
+    journal_file_finish(&file);
+    CHECK(written);
+    /* Where the zeros could not be cut off they are a line, of no time. */
+    if (!fault_happened())
+        CHECK_NUMBER(read_all(logs, false), 3);
+    finish();
+}
+
+TEST(zeros_at_the_end_are_cut_off_or_stand_in_a_line_of_their_own)
+{
+    in_line = true;
+    CHECK(fault_each(FAULT_CALLS, EIO, cut_zeros) >= 5);
+    CHECK(fault_each_of("pread64", FAULT_CALLS | FAULT_FOR_GOOD, EIO, cut_zeros) >= 1);
+    CHECK(fault_each_of("ftruncate64", FAULT_CALLS | FAULT_FOR_GOOD, EIO, cut_zeros) >= 1);
+}
+
 TEST(what_never_works_again_leaves_whole_lines)
 {
     CHECK(fault_each(FAULT_CALLS | FAULT_FOR_GOOD, EIO, write_until_it_fails) > LINES);
@@ -303,6 +392,31 @@ static void come_back(void)
     CHECK_NUMBER(read_all(logs, false), 24);
     any_order = false;
     finish();
+}
+
+/* The fallback's `current` begins with what has come back before, all of it or a part, or with
+ * something else. */
+TEST(what_has_come_back_before_is_not_there_twice)
+{
+    static const struct {
+        int from, until; /* lines in the right place */
+        const char *more;
+    } rows[] = {{0, 0, ""}, {0, 2, ""}, {0, 4, ""}, {0, 4, PREFIX "4"}, {0, 2, PREFIX "2"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char path[PATH_MAX];
+        begin();
+        write_file(logs, "current", rows[i].from, rows[i].until);
+        write_file(fallback, "current", 2, 6);
+        text_format(path, sizeof path, "%s/web/current", logs);
+        AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+        CHECK_NUMBER(write(fd, rows[i].more, strlen(rows[i].more)), strlen(rows[i].more));
+        CHECK(write_line(6));
+        journal_file_finish(&file);
+        any_order = rows[i].until == 0; /* then the first two are nowhere */
+        CHECK_NUMBER(read_all(logs, false), rows[i].until ? 7 : 5);
+        any_order = false;
+        finish();
+    }
 }
 
 TEST(what_was_written_elsewhere_comes_back_in_order_whichever_call_fails)
@@ -483,11 +597,52 @@ static void compress_once(void)
     finish();
 }
 
+/* Whose it is cannot be kept: it is for fewer then, and whole. */
+static void compress_for_fewer(void)
+{
+    begin();
+    write_file(logs, STEM ".log", 0, 3);
+    CHECK_NUMBER(compress(true), 0);
+    CHECK_NUMBER(read_all(logs, true), 3);
+    finish();
+}
+
 TEST(a_file_that_is_compressed_is_whole_in_one_form_whichever_call_fails)
 {
     CHECK(fault_each(FAULT_CALLS, EIO, compress_once) > 10);
     CHECK(fault_each(FAULT_CALLS, EWOULDBLOCK, compress_once) > 10);
+    fault_each_of("fchown", FAULT_CALLS | FAULT_FOR_GOOD, EPERM, compress_for_fewer);
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, compress_once) > 2);
+}
+
+TEST(what_is_no_sealed_file_is_not_compressed_and_stays)
+{
+    char path[PATH_MAX], other[PATH_MAX];
+    begin();
+    write_file(logs, STEM ".log", 0, 3);
+    text_format(path, sizeof path, "%s/web", logs);
+    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    static const char *const names[] = {"current", STEM ".log.zst", STEM ".log.zst.tmp", "../x",
+                                        ""};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        CHECK_NUMBER(journal_compress(folder, names[i]), -EINVAL);
+    /* In its place, or in that of what it is to become: something else. */
+    text_format(path, sizeof path, "%s/web/" STEM ".log", logs);
+    text_format(other, sizeof other, "%s/web/other", logs);
+    CHECK_NUMBER(rename(path, other), 0);
+    CHECK_NUMBER(journal_compress(folder, STEM ".log"), 0); /* gone */
+    CHECK_NUMBER(mkdir(path, 0755), 0);
+    CHECK(journal_compress(folder, STEM ".log") < 0 && access(path, F_OK) == 0);
+    CHECK_NUMBER(rmdir(path), 0);
+    CHECK_NUMBER(rename(other, path), 0);
+    text_format(other, sizeof other, "%s/web/" STEM ".log.zst.tmp", logs);
+    CHECK_NUMBER(mkfifo(other, 0600), 0);
+    AUTO_CLOSE int reader = open(other, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK_NUMBER(journal_compress(folder, STEM ".log"), -EINVAL);
+    CHECK_NUMBER(unlink(other), 0);
+    CHECK_NUMBER(journal_compress(folder, STEM ".log"), 0);
+    CHECK_NUMBER(read_all(logs, false), 3);
+    finish();
 }
 
 static void compress_interrupted(void)
@@ -523,18 +678,20 @@ static int open_packed(off_t *ret_table)
 
 static bool without_table; /* as other programs compress */
 
+enum { packed = 4000 }; /* lines in the compressed file */
+
 static void make_journal(void)
 {
     begin();
-    write_file(logs, STEM ".log", 0, 4000);
+    write_file(logs, STEM ".log", 0, packed);
     CHECK_NUMBER(compress(false), 0);
     if (without_table) {
         off_t table;
         AUTO_CLOSE int fd = open_packed(&table);
         CHECK_NUMBER(ftruncate(fd, table), 0);
     }
-    write_file(logs, "20261122T135402.000000Z.log", 4000, 4010);
-    write_file(logs, "current", 4010, 4020);
+    write_file(logs, "20261122T135402.000000Z.log", packed, packed + 10);
+    write_file(logs, "current", packed + 10, packed + 20);
 }
 
 static void read_forwards(void)
@@ -543,8 +700,8 @@ static void read_forwards(void)
     faults_begin();
     int result = read_all(logs, true);
     faults_end();
-    CHECK(result == 4020 || (fault_happened() && result < 0));
-    CHECK_NUMBER(read_all(logs, true), 4020);
+    CHECK(result == packed + 20 || (fault_happened() && result < 0));
+    CHECK_NUMBER(read_all(logs, true), packed + 20);
     finish();
 }
 
@@ -566,9 +723,9 @@ static void read_about(void)
         failed = journal_reader_end(&reader, &place);
     if (!failed)
         failed = journal_reader_seek_last(&reader, 15);
-    int read_to = failed ? failed : read_numbers(&reader, 4005);
+    int read_to = failed ? failed : read_numbers(&reader, packed + 5);
     faults_end();
-    CHECK(read_to == 4020 || (fault_happened() && read_to < 0));
+    CHECK(read_to == packed + 20 || (fault_happened() && read_to < 0));
     journal_reader_close(&reader);
     finish();
 }
@@ -615,7 +772,7 @@ static void read_interrupted(void)
 {
     make_journal();
     faults_begin();
-    CHECK_NUMBER(read_all(logs, true), 4020);
+    CHECK_NUMBER(read_all(logs, true), packed + 20);
     faults_end();
     finish();
 }
@@ -643,10 +800,10 @@ TEST(a_seek_table_that_is_damaged_costs_no_line)
             CHECK_NUMBER(pwrite(fd, &changed, 1, at), 1);
             read_until = 0;
             int result = read_all(logs, true); /* of a damaged end it says so, behind all lines */
-            if ((result != 4020 && result != -EIO) || read_until != 4020)
+            if ((result != packed + 20 && result != -EIO) || read_until != packed + 20)
                 fprintf(stderr, "byte %d of the table: %02x\n", (int)(at - table), changed);
-            CHECK(result == 4020 || result == -EIO);
-            CHECK_NUMBER(read_until, 4020);
+            CHECK(result == packed + 20 || result == -EIO);
+            CHECK_NUMBER(read_until, packed + 20);
             CHECK_NUMBER(pwrite(fd, &byte, 1, at), 1);
         }
     finish();
