@@ -84,29 +84,32 @@ static int scan(const struct reading_options *options, const char *system_path,
     return failed;
 }
 
-/* What the journal cannot make its socket out of: it is the one to say so, later, in the log. */
-static void check_dev_log(const struct log_settings *log, const char *path,
-                          struct error_list *warnings)
+/* What the journal cannot make its socket out of: it is the one to say so, later, in the log.
+ * Returns 0 or -ENOMEM. */
+static int check_dev_log(const struct log_settings *log, const char *path,
+                         struct error_list *warnings)
 {
     char folder[LOG_SETTINGS_PATH_BYTES];
     struct stat found;
 
     if (!*log->dev_log_path)
-        return;
+        return 0;
     size_t bytes = (size_t)(strrchr(log->dev_log_path, '/') - log->dev_log_path);
     memcpy(folder, log->dev_log_path, bytes);
     folder[bytes] = 0;
     if (lstat(log->dev_log_path, &found) == 0) {
         if (!S_ISSOCK(found.st_mode))
-            error_list_add(warnings, path, 0, 0,
-                           "'dev-log' of 'log': %s is there, and no socket: remove it, or name "
-                           "another path",
-                           log->dev_log_path);
+            return error_list_add(warnings, path, 0, 0,
+                                  "'dev-log' of 'log': %s is there, and no socket: remove it, or "
+                                  "name another path",
+                                  log->dev_log_path);
     } else if (errno == ENOTDIR || (errno == ENOENT && *folder && access(folder, F_OK) < 0)) {
-        error_list_add(warnings, path, 0, 0,
-                       "'dev-log' of 'log': no socket can be made, for there is no folder %s",
-                       folder);
+        return error_list_add(warnings, path, 0, 0,
+                              "'dev-log' of 'log': no socket can be made, for there is no folder "
+                              "%s",
+                              folder);
     }
+    return 0;
 }
 
 /* One that does not parse is said, and counts as none. */
@@ -123,7 +126,7 @@ static int read_system_file(const char *path, struct sources *set, struct readin
     } else {
         failed = system_file_parse(path, source->text, source->size, &parsed, &reading->errors);
         if (!failed)
-            check_dev_log(&parsed.log, path, &reading->warnings);
+            failed = check_dev_log(&parsed.log, path, &reading->warnings);
         system_file_finish(&parsed);
     }
     reading->system_broken = failed == -EINVAL;

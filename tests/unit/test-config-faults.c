@@ -6,12 +6,13 @@
 #include "config/read-file.h"
 #include "config/reading.h"
 #include "config/users.h"
+#include "fake-users.h"
 #include "faults.h"
+#include "scratch.h"
 #include "test.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,100 +37,61 @@ static const char bad_text[] =
     "enabled: 7\nready: {log: '('}\nwhen: [{exist: /x}]\nlimits: {nofiles: 3}\nenv: [A]\n"
     "restart: {policy: sometimes, delay: -1}\nlog: {rate: 5/x}\ncpus: 9-1\ngroups: [nobody-here]\n";
 
-static char top[] = "/tmp/test-config-XXXXXX";
-
-static void write_text(const char *leaf, const char *text)
-{
-    char path[PATH_MAX];
-    text_format(path, sizeof path, "%s/%s", top, leaf);
-    FILE *file = fopen(path, "we");
-    fputs(text, file);
-    fclose(file);
-}
-
-static int remove_one(const char *path, const struct stat *about, int type, struct FTW *where)
-{
-    (void)about;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
 static void begin(void)
 {
-    static const char *const folders[] = {
-        "services",          "later",       "later/folder",   "etc", "etc/enabled", "etc/disabled",
-        "later/folder/logs", "later/inner", "later/inner/bin"};
+    static const char *const folders[] = {"services",    "later",           "later/folder",
+                                          "etc",         "etc/enabled",     "etc/disabled",
+                                          "later/inner", "later/inner/bin", "later/folder/logs"};
+    static const struct {
+        const char *path, *text;
+    } files[] = {
+        {"conit.yml", "title: x\nservices: [{name: a, description: b}]\nstart: [web]\n"},
+        {"services/web.yml", daemon_text},
+        {"services/task.yaml", script_text},
+        {"services/bad.yml", bad_text},
+        {"services/no name.yml", "exec: a\n"},
+        {"services/tty@.yml", "exec: a %i\n"},
+        {"services/twice.yml", "exec: a\n"},
+        {"services/twice.yaml", "exec: a\n"},
+        {"services/empty.yml", ""},
+        {"later/web.yml", daemon_text},
+        {"later/task.yml", ""},
+        {"later/folder/config.yaml", "args: [a]\n"},
+        {"later/inner/config.yml", "args: [a]\n"},
+        {"etc/enabled/tty@1", ""},
+        {"etc/enabled/web", ""},
+        {"etc/enabled/task", ""},
+        {"etc/disabled/web", ""},
+        {"etc/disabled/no name", ""},
+    };
     char path[PATH_MAX];
-    memcpy(top + sizeof top - 7, "XXXXXX", 6);
-    if (!mkdtemp(top))
-        abort();
-    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
-        text_format(path, sizeof path, "%s/%s", top, folders[i]);
-        mkdir(path, 0755);
-    }
-    write_text("conit.yml", "title: x\nservices: [{name: a, description: b}]\nstart: [web]\n");
-    write_text("services/web.yml", daemon_text);
-    write_text("services/task.yaml", script_text);
-    write_text("services/bad.yml", bad_text);
-    write_text("services/no name.yml", "exec: a\n");
-    write_text("services/tty@.yml", "exec: a %i\n");
-    write_text("services/twice.yml", "exec: a\n");
-    write_text("services/twice.yaml", "exec: a\n");
-    write_text("later/web.yml", daemon_text);
-    write_text("later/task.yml", "");
-    write_text("later/folder/config.yaml", "args: [a]\n");
-    write_text("later/folder/bin", "#!/bin/sh\n");
-    text_format(path, sizeof path, "%s/later/folder/bin", top);
-    CHECK_NUMBER(chmod(path, 0755), 0);
-    write_text("later/inner/config.yml", "args: [a]\n");
-    write_text("later/inner/bin/inner", "#!/bin/sh\n");
-    text_format(path, sizeof path, "%s/later/inner/bin/inner", top);
-    CHECK_NUMBER(chmod(path, 0755), 0);
-    write_text("services/empty.yml", "");
+    scratch_begin();
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++)
+        scratch_folder(folders[i]);
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        scratch_put(files[i].path, files[i].text);
+    scratch_program("later/folder/bin");
+    scratch_program("later/inner/bin/inner");
+    CHECK_NUMBER(symlink("circle.yml", "later/circle.yml"), 0);
     text_format(path, sizeof path, "services/%0*d.yml", SERVICE_NAME_MAX_BYTES + 1, 0);
-    write_text(path, "exec: a\n"); /* a name that is too long */
-    write_text("etc/enabled/tty@1", "");
-    write_text("etc/disabled/web", "");
-    write_text("etc/enabled/web", "");
-    write_text("etc/enabled/task", "");
-    write_text("etc/disabled/no name", "");
-    text_format(path, sizeof path, "%s/later/circle.yml", top);
-    CHECK_NUMBER(symlink("circle.yml", path), 0);
-}
-
-static void end(void)
-{
-    CHECK_NUMBER(nftw(top, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+    scratch_put(path, "exec: a\n"); /* a name that is too long */
 }
 
 /* ---- one file ------------------------------------------------------------------------------ */
 
 static const char *parsed_text;
 static int parsed_result, expected_failure;
-static char passwd[PATH_MAX], group[PATH_MAX];
 
 /* www is in more groups than room is made for at first. */
 static void begin_users(void)
 {
     char text[4000];
     struct text all;
-    begin();
-    text_format(passwd, sizeof passwd, "%s/passwd", top);
-    text_format(group, sizeof group, "%s/group", top);
-    write_text("passwd", "www:x:33:34:web:/srv:/bin/false\n");
     text_init(&all, text, sizeof text);
     text_add(&all, "web:x:34:\n");
     for (int i = 0; i < 50; i++)
         text_printf(&all, "g%d:x:%d:www\n", i, 100 + i);
-    write_text("group", text);
-    users_set_paths(passwd, group);
-}
-
-static void end_users(void)
-{
-    users_set_paths(NULL, NULL);
-    end();
+    fake_users_begin("www:x:33:34:web:/srv:/bin/false\n", text);
 }
 
 static void parse(void)
@@ -163,7 +125,7 @@ TEST(a_file_loads_whole_or_there_is_no_memory)
         parsed_result = rows[i].result;
         CHECK(fault_each(FAULT_MEMORY, ENOMEM, parse) > 50);
     }
-    end_users();
+    fake_users_end();
 }
 
 static void look_up(void)
@@ -181,7 +143,7 @@ static void look_up(void)
         const struct error *error = errors.list;
         CHECK_NUMBER(errors.count, 1);
         CHECK(error->line == 2 && error->column == strcspn(parsed_text + 8, " ") + 2);
-        CHECK(strstr(error->message, passwd) || strstr(error->message, group));
+        CHECK(strstr(error->message, fake_passwd) || strstr(error->message, fake_group));
         CHECK(strstr(error->message, "cannot be read, so no user can be looked up: Input/output"));
     }
     definition_destroy(definition);
@@ -200,7 +162,7 @@ TEST(users_that_cannot_be_looked_up_are_told_by_the_key_that_names_them)
         parsed_text = texts[i];
         CHECK(fault_each(FAULT_CALLS, EIO, look_up) >= 10);
     }
-    end_users();
+    fake_users_end();
 }
 
 static void parse_template(void)
@@ -263,16 +225,18 @@ static void read_one(void)
 TEST(a_file_is_read_whole_or_it_is_said_why_it_is_not)
 {
     begin();
-    text_format(read_path, sizeof read_path, "%s/conit.yml", top);
+    text_format(read_path, sizeof read_path, "%s/conit.yml", scratch);
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_one) >= 1);
     CHECK_NUMBER(fault_each(FAULT_CALLS, EPERM, read_one), 4);
     read_bytes = 0; /* it has become empty meanwhile */
     CHECK_NUMBER(fault_each_of("read", FAULT_CALLS, 0, read_one), 1);
-    read_bytes = strlen("title: x\nservices: [{name: a, description: b}]\nstart: [web]\n");
+    struct stat about;
+    CHECK_NUMBER(stat(read_path, &about), 0);
+    read_bytes = (size_t)about.st_size;
     CHECK_NUMBER(fault_each_of("read", FAULT_CALLS, EINTR, read_one), 1);
     text_format(read_path, sizeof read_path, "no such file");
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_one) >= 1);
-    end();
+    scratch_end();
 }
 
 /* ---- the system file ------------------------------------------------------------------------ */
@@ -310,7 +274,7 @@ static void find_system_file(void)
     struct system_file file = {0};
     char path[PATH_MAX] = "";
     faults_begin();
-    int found = system_file_find(top, path, sizeof path, &warnings);
+    int found = system_file_find(scratch, path, sizeof path, &warnings);
     int failed = found ? found : system_file_read(path, &file, &errors);
     faults_end();
     if (!fault_happened()) {
@@ -345,15 +309,13 @@ static void read_missing_file(void)
 TEST(the_system_file_that_counts_is_found_or_it_is_said_why_not)
 {
     begin();
-    char path[PATH_MAX];
-    text_format(path, sizeof path, "%s/system", top);
-    CHECK_NUMBER(mkdir(path, 0755), 0);
-    write_text("system/config.yml", "title: first\n");
-    write_text("etc/conit.yml", "title: second\n");
+    scratch_folder("system");
+    scratch_put("system/config.yml", "title: first\n");
+    scratch_put("etc/conit.yml", "title: second\n");
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, find_system_file) > 5);
     CHECK(fault_each(FAULT_CALLS, EIO, find_system_file) > 5);
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_missing_file) >= 3);
-    end();
+    scratch_end();
 }
 
 /* ---- all files ----------------------------------------------------------------------------- */
@@ -378,15 +340,10 @@ static const struct source *find(const struct reading *reading, const char *name
 static void read_folders(void)
 {
     static size_t sources, problems;
-    char system_file[PATH_MAX], switches[PATH_MAX], first[PATH_MAX], second[PATH_MAX];
-    const char *folders[] = {first, second};
-    struct reading_options options = {system_file, switches, folders, 2, true};
+    const char *folders[] = {"services", "later"};
+    struct reading_options options = {"conit.yml", "etc", folders, 2, true};
     struct reading reading = {0};
     begin();
-    text_format(system_file, sizeof system_file, "%s/conit.yml", top);
-    text_format(switches, sizeof switches, "%s/etc", top);
-    text_format(first, sizeof first, "%s/services", top);
-    text_format(second, sizeof second, "%s/later", top);
     faults_begin();
     int failed = reading_read(&options, NULL, &reading);
     faults_end();
@@ -404,7 +361,7 @@ static void read_folders(void)
         CHECK_NUMBER(failed, -ENOMEM);
     }
     reading_finish(&reading);
-    end();
+    scratch_end();
 }
 
 TEST(of_folders_that_are_read_nothing_is_missing_without_a_word)
@@ -414,24 +371,38 @@ TEST(of_folders_that_are_read_nothing_is_missing_without_a_word)
     CHECK(fault_each(FAULT_CALLS, EACCES, read_folders) > 20);
 }
 
-static void read_no_system_file(void)
+/* The errors and warnings of a reading of the system file alone. */
+static const char *config;
+static size_t told;
+
+static void read_system_file(void)
 {
-    struct reading_options options = {.config = "/no/such/file"};
+    struct reading_options options = {.config = config};
     struct reading reading = {0};
     faults_begin();
     int failed = reading_read(&options, NULL, &reading);
     faults_end();
     CHECK_NUMBER(failed, fault_happened() ? -ENOMEM : 0);
-    if (!failed) {
-        CHECK(reading.system_broken);
-        CHECK_NUMBER(reading.errors.count, 1);
-    }
+    if (!failed)
+        CHECK_NUMBER(reading.errors.count + reading.warnings.count, told);
     reading_finish(&reading);
 }
 
-TEST(a_system_file_that_is_not_there_is_told_or_there_is_no_memory)
+TEST(what_is_wrong_with_a_system_file_is_told_or_there_is_no_memory)
 {
-    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_no_system_file) > 4);
+    scratch_begin();
+    told = 1;
+    config = "none.yml";
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_system_file) > 4);
+    config = "conit.yml";
+    scratch_put(config, "log: {dev-log: /no/such/folder/log}\n");
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_system_file) > 10);
+    scratch_put(config, "log: {dev-log: /dev/null}\n");
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_system_file) > 10);
+    told = 2;
+    scratch_put(config, "titel: x\nwatch: 5\n");
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, read_system_file) > 10);
+    scratch_end();
 }
 
 /* Of a folder of which the path is relative, which has one service, a folder, in it. */
@@ -445,7 +416,7 @@ static void scan_one_folder(void)
     int failed = sources_scan(folders, 1, &sources, &errors, &warnings);
     faults_end();
     CHECK(failed == 0 || (failed == -ENOMEM && fault_happened() && !sources.list));
-    text_format(exec, sizeof exec, "%s/inner/web/bin", top);
+    text_format(exec, sizeof exec, "%s/inner/web/bin", scratch);
     if (!fault_happened())
         CHECK_TEXT(sources.list[0].exec, exec);
     else if (!strcmp(fault_call(), "getcwd")) /* where we are cannot be told */
@@ -457,18 +428,14 @@ static void scan_one_folder(void)
 
 TEST(a_folder_of_one_service_is_found_with_its_program_or_there_is_no_memory)
 {
-    char path[PATH_MAX];
-    begin();
-    CHECK_NUMBER(chdir(top), 0);
-    CHECK_NUMBER(mkdir("inner", 0755) + mkdir("inner/web", 0755), 0);
-    write_text("inner/web/config.yml", "args: [a]\n");
-    write_text("inner/web/bin", "#!/bin/sh\n");
-    text_format(path, sizeof path, "%s/inner/web/bin", top);
-    CHECK_NUMBER(chmod(path, 0755), 0);
+    scratch_begin();
+    scratch_folder("inner");
+    scratch_folder("inner/web");
+    scratch_put("inner/web/config.yml", "args: [a]\n");
+    scratch_program("inner/web/bin");
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, scan_one_folder) > 10);
     CHECK_NUMBER(fault_each_of("getcwd", FAULT_CALLS, ENOENT, scan_one_folder), 1);
-    CHECK_NUMBER(chdir("/"), 0);
-    end();
+    scratch_end();
 }
 
 static void write_and_take(void)

@@ -2,49 +2,27 @@
 #include "base/text.h"
 #include "config/reading.h"
 #include "config/system-file.h"
+#include "scratch.h"
 #include "test.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
-
-static char top[] = "/tmp/conit-test-XXXXXX";
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
-static void put(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "we");
-    if (!file || fputs(text, file) < 0)
-        abort();
-    fclose(file);
-}
 
 static void begin(void)
 {
-    memcpy(top, "/tmp/conit-test-XXXXXX", sizeof top);
-    if (!mkdtemp(top) || chdir(top) < 0 || mkdir("s", 0755) < 0 || mkdir("etc", 0755) < 0 ||
-        mkdir("etc/enabled", 0755) < 0)
-        abort();
-    put("conit.yml", "start: [web]\n");
-    put("s/web.yml", "exec: a\n");
-    put("s/a.yml", "exec: a\n");
-}
-
-static void end(void)
-{
-    CHECK_NUMBER(chdir("/"), 0);
-    CHECK_NUMBER(nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+    scratch_begin();
+    scratch_folder("s");
+    scratch_folder("etc");
+    scratch_folder("etc/enabled");
+    scratch_put("conit.yml", "start: [web]\n");
+    scratch_put("s/web.yml", "exec: a\n");
+    scratch_put("s/a.yml", "exec: a\n");
 }
 
 /* Its sources by name, a blank between them; errors and warnings. */
@@ -73,26 +51,26 @@ TEST(what_is_read_is_in_one_set_with_the_system_file_and_what_was_switched)
 {
     const char *folders[] = {"s"};
     begin();
-    put("etc/enabled/web", "");
+    scratch_put("etc/enabled/web", "");
     check_read(&(struct reading_options){"conit.yml", "etc", folders, 1, true},
                "/switched,/system-file,a,web", "", "");
     check_read(&(struct reading_options){"conit.yml", NULL, folders, 1, true}, "/system-file,a,web",
                "", "");
     check_read(&(struct reading_options){"conit.yml", "etc", NULL, 0, false},
                "/switched,/system-file", "", "");
-    end();
+    scratch_end();
 }
 
 TEST(no_file_has_the_name_of_what_is_kept_beside_the_services)
 {
     const char *folders[] = {"s"};
     begin();
-    put("etc/enabled/web", "");
-    put("s/ system-file.yml", "exec: a\n");
-    put("s/ switched.yml", "exec: a\n");
+    scratch_put("etc/enabled/web", "");
+    scratch_put("s/ system-file.yml", "exec: a\n");
+    scratch_put("s/ switched.yml", "exec: a\n");
     check_read(&(struct reading_options){"conit.yml", "etc", folders, 1, true},
                " switched, system-file,/switched,/system-file,a,web", "", "");
-    end();
+    scratch_end();
 }
 
 TEST(a_system_file_that_cannot_be_read_is_told_and_all_else_is_read)
@@ -101,10 +79,10 @@ TEST(a_system_file_that_cannot_be_read_is_told_and_all_else_is_read)
     struct reading_options options = {"conit.yml", NULL, folders, 1, true};
     char path[PATH_MAX + 10];
     begin();
-    put("conit.yml", "titel: a\n");
+    scratch_put("conit.yml", "titel: a\n");
     check_read(&options, "a,web", "conit.yml:1:1: there is no key 'titel': did you mean 'title'?",
                "");
-    put("conit.yml", "");
+    scratch_put("conit.yml", "");
     check_read(&options, "a,web",
                "conit.yml: is empty: write at least 'title: some words', or remove it", "");
     remove("conit.yml");
@@ -118,7 +96,7 @@ TEST(a_system_file_that_cannot_be_read_is_told_and_all_else_is_read)
     CHECK_TEXT(reading.errors.list[0].message, "cannot be read: File name too long");
     CHECK(reading.system_broken && reading.sources.count == 2);
     reading_finish(&reading);
-    end();
+    scratch_end();
 }
 
 TEST(with_gonits_layout_its_own_folder_is_read_and_need_not_be_there)
@@ -135,7 +113,7 @@ TEST(with_gonits_layout_its_own_folder_is_read_and_need_not_be_there)
     CHECK_NUMBER(reading.errors.count, 1);
     CHECK_NUMBER(reading.warnings.count, 0);
     reading_finish(&reading);
-    end();
+    scratch_end();
 }
 
 TEST(without_a_name_the_system_file_is_looked_for_in_the_default_places)
@@ -152,6 +130,47 @@ TEST(without_a_name_the_system_file_is_looked_for_in_the_default_places)
     error_list_finish(&warnings);
 }
 
+/* A socket called "socket", a file, and a link that leads in a circle. */
+static void begin_paths(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket"};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    begin();
+    scratch_put("file", "");
+    CHECK_NUMBER(symlink("circle", "circle"), 0);
+    CHECK_NUMBER(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    close(fd);
+}
+
+TEST(a_path_where_no_socket_can_be_made_is_told)
+{
+    static const struct {
+        const char *path, *words; /* words: %s is the folder of the test */
+    } rows[] = {
+        {"/socket", ""},
+        {"/new", ""},
+        {"/file", "%s/file is there, and no socket: remove it, or name another path"},
+        {"/circle/x", ""}, /* the journal will tell */
+        {"/file/x", "no socket can be made, for there is no folder %s/file"},
+        {"/none/x", "no socket can be made, for there is no folder %s/none"},
+    };
+    struct reading_options options = {.config = "conit.yml"};
+    begin_paths();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[200], words[300] = "";
+        text_format(text, sizeof text, "log: {dev-log: %s%s}\n", scratch, rows[i].path);
+        scratch_put("conit.yml", text);
+        const char *place = strstr(rows[i].words, "%s");
+        if (place)
+            text_format(words, sizeof words, "conit.yml: 'dev-log' of 'log': %.*s%s%s",
+                        (int)(place - rows[i].words), rows[i].words, scratch, place + 2);
+        check_read(&options, "/system-file", "", words);
+    }
+    scratch_put("conit.yml", "log: {dev-log: /no-such-name-in-the-root}\n");
+    check_read(&options, "/system-file", "", "");
+    scratch_end();
+}
+
 TEST(a_folder_that_was_named_and_is_not_there_is_told)
 {
     const char *folders[] = {"none", "s", "s/a.yml/x"};
@@ -163,7 +182,7 @@ TEST(a_folder_that_was_named_and_is_not_there_is_told)
     check_read(&options, "/system-file,a,web",
                "s/a.yml/x: is no folder: put a folder with service files in its place",
                "none: there is no such folder, so no service comes from it");
-    end();
+    scratch_end();
 }
 
 TEST(where_the_reading_is_can_be_seen_from_outside)
@@ -182,7 +201,7 @@ TEST(where_the_reading_is_can_be_seen_from_outside)
     CHECK_NUMBER(reading_read(&options, &place, &reading), 0);
     CHECK_TEXT(place.path, "s/web.yml");
     reading_finish(&reading);
-    end();
+    scratch_end();
 }
 
 /* ---- handing over --------------------------------------------------------------------------- */
@@ -205,6 +224,7 @@ TEST(notes_that_nobody_wrote_are_refused)
         {{1, 1, 1, 1, 1}, "f\0mx", 4, -EBADMSG},
         {{1, 1, 1, 1, 1}, "fxm", 4, -EBADMSG},
         {{1, 1, 1, 4, 1}, "f\0m", 4, -EBADMSG},
+        {{1, 1, 1, 1, 1}, "f\0m", 3, -EBADMSG}, /* cut just before its NUL */
         {{1, 1, 1, 1, 9}, "f\0m", 4, -EBADMSG},
         {{1, 1, 1, UINT32_MAX, 1}, "f\0m", 4, -EBADMSG},
         {{0, 1, 1, 1, 1}, "f\0m", 4, -EBADMSG},

@@ -3,41 +3,14 @@
 #include "base/text.h"
 #include "config/definition-parse.h"
 #include "config/read-file.h"
+#include "scratch.h"
 #include "test.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-
-static char top[] = "/tmp/conit-test-XXXXXX";
-
-static void begin(void)
-{
-    memcpy(top, "/tmp/conit-test-XXXXXX", sizeof top);
-    if (!mkdtemp(top) || chdir(top) < 0)
-        abort();
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    return remove(path);
-}
-
-static void end(void)
-{
-    CHECK_NUMBER(chdir("/"), 0);
-    CHECK_NUMBER(nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
-}
-
-static void put(const char *path, const char *text)
-{
-    AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-        abort();
-}
 
 /* On a file system that tells no types. */
 static bool types_unknown;
@@ -96,16 +69,16 @@ static const char *list(const struct sources *sources)
 
 TEST(yml_and_yaml_files_are_services_and_nothing_else_is)
 {
-    begin();
-    mkdir("s", 0755);
-    mkdir("s/sub", 0755);
+    scratch_begin();
+    scratch_folder("s");
+    scratch_folder("s/sub");
     static const char *const files[] = {"a.yml", "b.yaml",   "c.yml.disabled", "d.yml~",
                                         "e.txt", ".h.yml",   ".yml",           "yml",
                                         "f.YML", "sub/x.yml"};
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
         char path[64];
         text_format(path, sizeof path, "s/%s", files[i]);
-        put(path, "exec: a\n");
+        scratch_put(path, "exec: a\n");
     }
     struct sources sources = scan_one("s");
     CHECK_TEXT(list(&sources), "a=s/a.yml b=s/b.yaml");
@@ -114,18 +87,18 @@ TEST(yml_and_yaml_files_are_services_and_nothing_else_is)
     CHECK(sources_find(&sources, "b") == &sources.list[1]);
     CHECK(sources_find(&sources, "c") == NULL);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(of_two_files_for_one_name_in_a_folder_yml_counts_with_a_warning)
 {
-    begin();
+    scratch_begin();
     const char *folder = "s/";
-    mkdir("s", 0755);
-    mkdir("s/a", 0755);
-    put("s/a.yaml", "exec: yaml\n");
-    put("s/a.yml", "exec: yml\n");
-    put("s/a/config.yaml", "exec: folder\n");
+    scratch_folder("s");
+    scratch_folder("s/a");
+    scratch_put("s/a.yaml", "exec: yaml\n");
+    scratch_put("s/a.yml", "exec: yml\n");
+    scratch_put("s/a/config.yaml", "exec: folder\n");
     struct sources sources =
         scan(&folder, 1, "",
              "s/: 'a.yml' and 'a.yaml' are both there: 'a.yml' counts; remove one\n"
@@ -133,26 +106,26 @@ TEST(of_two_files_for_one_name_in_a_folder_yml_counts_with_a_warning)
     CHECK_TEXT(list(&sources), "a=s/a.yml");
     CHECK_TEXT(sources.list[0].text, "exec: yml\n");
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(what_a_folder_is_called_says_whether_it_is_a_service_as_with_a_file)
 {
     static const char *const names[] = {"web",  "web~",  "web.disabled",
                                         ".web", "short", "x.disablec"};
-    begin();
-    mkdir("s", 0755);
+    scratch_begin();
+    scratch_folder("s");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char path[64];
         text_format(path, sizeof path, "s/%s", names[i]);
-        mkdir(path, 0755);
+        scratch_folder(path);
         text_format(path, sizeof path, "s/%s/config.yml", names[i]);
-        put(path, "exec: a\n");
+        scratch_put(path, "exec: a\n");
     }
     CHECK_NUMBER(symlink("web", "s/linked"), 0);
     CHECK_NUMBER(symlink("linked", "s/again"), 0);
     CHECK_NUMBER(symlink("circle", "s/circle"), 0);
-    put("file", "");
+    scratch_put("file", "");
     CHECK_NUMBER(symlink("../file", "s/other"), 0);
     for (int known = 0; known < 2; known++) {
         types_unknown = !known;
@@ -164,15 +137,15 @@ TEST(what_a_folder_is_called_says_whether_it_is_a_service_as_with_a_file)
         sources_finish(&sources);
     }
     types_unknown = false;
-    end();
+    scratch_end();
 }
 
 TEST(a_file_is_read_whatever_the_file_system_tells_of_its_type)
 {
-    begin();
-    mkdir("s", 0755);
-    put("s/a.yml", "exec: a\n");
-    put("s/b.txt", "exec: a\n");
+    scratch_begin();
+    scratch_folder("s");
+    scratch_put("s/a.yml", "exec: a\n");
+    scratch_put("s/b.txt", "exec: a\n");
     mkfifo("s/c.yml", 0644);
     types_unknown = true;
     struct sources sources = scan_one("s");
@@ -180,7 +153,7 @@ TEST(a_file_is_read_whatever_the_file_system_tells_of_its_type)
                "a=s/a.yml c=s/c.yml(is a named pipe: put a regular file in its place)");
     sources_finish(&sources);
     types_unknown = false;
-    end();
+    scratch_end();
 }
 
 TEST(more_files_than_are_thought_of_at_first_are_all_found)
@@ -189,12 +162,12 @@ TEST(more_files_than_are_thought_of_at_first_are_all_found)
     struct scan_place place = {0};
     struct error_list errors = {0}, warnings = {0};
     const char *const folders[] = {"s"};
-    begin();
-    mkdir("s", 0755);
+    scratch_begin();
+    scratch_folder("s");
     for (int i = 0; i < COUNT; i++) {
         char path[64];
         text_format(path, sizeof path, "s/s%03d.yml", i);
-        put(path, "exec: a\n");
+        scratch_put(path, "exec: a\n");
     }
     struct sources sources;
     CHECK_NUMBER(sources_scan_at(folders, 1, &sources, &errors, &warnings, &place), 0);
@@ -203,77 +176,77 @@ TEST(more_files_than_are_thought_of_at_first_are_all_found)
     CHECK_NUMBER(place.steps, 1 + COUNT);
     CHECK_TEXT(place.path, "s/s199.yml");
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(an_empty_file_of_a_folder_is_told_as_any_other)
 {
-    begin();
-    mkdir("s", 0755);
-    mkdir("s/web", 0755);
-    put("s/web/config.yml", "");
+    scratch_begin();
+    scratch_folder("s");
+    scratch_folder("s/web");
+    scratch_put("s/web/config.yml", "");
     struct sources sources = scan_one("s");
     CHECK(sources.list[0].folder && sources.list[0].problem && !sources.list[0].masked);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_later_folder_replaces_and_an_empty_file_there_masks)
 {
-    begin();
+    scratch_begin();
     static const char *const folders[] = {"one", "missing", "two"};
-    mkdir("one", 0755);
-    mkdir("two", 0755);
-    put("one/a.yml", "exec: one\n");
-    put("one/b.yml", "exec: one\n");
-    put("one/c.yml", "exec: one\n");
-    put("one/empty.yml", "");
-    put("two/a.yaml", "exec: two\n");
-    put("two/b.yaml", "");
-    put("two/only.yml", "");
+    scratch_folder("one");
+    scratch_folder("two");
+    scratch_put("one/a.yml", "exec: one\n");
+    scratch_put("one/b.yml", "exec: one\n");
+    scratch_put("one/c.yml", "exec: one\n");
+    scratch_put("one/empty.yml", "");
+    scratch_put("two/a.yaml", "exec: two\n");
+    scratch_put("two/b.yaml", "");
+    scratch_put("two/only.yml", "");
     struct sources sources = scan(folders, 3, "", "");
 #define EMPTY                                                                                      \
     "(is empty and there is nothing that it could mask: write at least 'exec: /path/of/program')"
     CHECK_TEXT(list(&sources), "a=two/a.yaml b=two/b.yaml(masked) c=one/c.yml "
                                "empty=one/empty.yml" EMPTY " only=two/only.yml" EMPTY);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_template_is_a_source_and_an_empty_file_masks_its_instance)
 {
-    begin();
+    scratch_begin();
     static const char *const folders[] = {"one", "two"};
-    mkdir("one", 0755);
-    mkdir("two", 0755);
-    put("one/a@.yml", "exec: one\n");
-    put("one/a@x.yml", "");
-    put("one/b@.yml", "exec: one\n");
-    put("two/a@y.yml", "");
-    put("two/a@z.yml", "exec: two\n");
-    put("two/b@.yml", "");
-    put("two/c@x.yml", "");
+    scratch_folder("one");
+    scratch_folder("two");
+    scratch_put("one/a@.yml", "exec: one\n");
+    scratch_put("one/a@x.yml", "");
+    scratch_put("one/b@.yml", "exec: one\n");
+    scratch_put("two/a@y.yml", "");
+    scratch_put("two/a@z.yml", "exec: two\n");
+    scratch_put("two/b@.yml", "");
+    scratch_put("two/c@x.yml", "");
     struct sources sources = scan(folders, 2, "", "");
     CHECK_TEXT(list(&sources), "a@=one/a@.yml a@x=one/a@x.yml(masked) a@y=two/a@y.yml(masked) "
                                "a@z=two/a@z.yml b@=two/b@.yml(masked) c@x=two/c@x.yml" EMPTY);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_template_that_is_a_folder_has_a_program_named_after_it)
 {
-    begin();
+    scratch_begin();
     char wanted[100];
-    mkdir("s", 0755);
-    mkdir("s/a@", 0755);
-    mkdir("s/a@/bin", 0755);
-    mkdir("s/a@/logs", 0755);
-    put("s/a@/config.yaml", "args: ['%i']\n");
-    put("s/a@/bin/a", "#!/bin/sh\n");
+    scratch_folder("s");
+    scratch_folder("s/a@");
+    scratch_folder("s/a@/bin");
+    scratch_folder("s/a@/logs");
+    scratch_put("s/a@/config.yaml", "args: ['%i']\n");
+    scratch_put("s/a@/bin/a", "#!/bin/sh\n");
     chmod("s/a@/bin/a", 0755);
     struct sources sources = scan_one("s");
     CHECK_TEXT(list(&sources), "a@=s/a@/config.yaml");
-    text_format(wanted, sizeof wanted, "%s/s/a@/bin/a", top);
+    text_format(wanted, sizeof wanted, "%s/s/a@/bin/a", scratch);
     CHECK_TEXT(sources.list[0].exec, wanted);
     struct error_list errors = {0};
     struct definition *definition = NULL;
@@ -283,38 +256,36 @@ TEST(a_template_that_is_a_folder_has_a_program_named_after_it)
     definition_destroy(definition);
     error_list_finish(&errors);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_folder_is_a_service_with_its_own_program_and_journal)
 {
-    begin();
+    scratch_begin();
     char wanted[100];
-    mkdir("s", 0755);
+    scratch_folder("s");
     for (int i = 0; i < 4; i++) {
         char path[64];
         text_format(path, sizeof path, "s/%c", 'a' + i);
-        mkdir(path, 0755);
+        scratch_folder(path);
         text_format(path, sizeof path, "s/%c/config.%s", 'a' + i, i == 1 ? "yml" : "yaml");
-        put(path, "description: x\n");
+        scratch_put(path, "description: x\n");
     }
-    mkdir("s/none", 0755);
-    mkdir("s/a/logs", 0755);
-    put("s/a/bin", "#!/bin/sh\n");
-    chmod("s/a/bin", 0755);
-    mkdir("s/b/bin", 0755);
-    put("s/b/bin/b", "#!/bin/sh\n");
-    chmod("s/b/bin/b", 0755);
-    put("s/c/bin", "not executable\n");
-    put("s/c/logs", "no folder\n");
+    scratch_folder("s/none");
+    scratch_folder("s/a/logs");
+    scratch_program("s/a/bin");
+    scratch_folder("s/b/bin");
+    scratch_program("s/b/bin/b");
+    scratch_put("s/c/bin", "not executable\n");
+    scratch_put("s/c/logs", "no folder\n");
     struct sources sources = scan_one("s");
     CHECK_TEXT(list(&sources), "a=s/a/config.yaml b=s/b/config.yml c=s/c/config.yaml "
                                "d=s/d/config.yaml");
-    text_format(wanted, sizeof wanted, "%s/s/a/bin", top);
+    text_format(wanted, sizeof wanted, "%s/s/a/bin", scratch);
     CHECK_TEXT(sources.list[0].exec, wanted);
-    text_format(wanted, sizeof wanted, "%s/s/a/logs", top);
+    text_format(wanted, sizeof wanted, "%s/s/a/logs", scratch);
     CHECK_TEXT(sources.list[0].logs, wanted);
-    text_format(wanted, sizeof wanted, "%s/s/b/bin/b", top);
+    text_format(wanted, sizeof wanted, "%s/s/b/bin/b", scratch);
     CHECK_TEXT(sources.list[1].exec, wanted);
     CHECK(sources.list[0].folder && !sources.list[1].logs);
     CHECK(!sources.list[2].exec && !sources.list[2].logs && !sources.list[3].exec);
@@ -327,21 +298,27 @@ TEST(a_folder_is_a_service_with_its_own_program_and_journal)
     CHECK_NUMBER(definition_parse(&sources.list[3], &definition, &errors), -EINVAL);
     definition_destroy(definition);
     error_list_finish(&errors);
+
+    text_format(wanted, sizeof wanted, "%s/s", scratch); /* the same by its whole path */
+    struct sources again = scan_one(wanted);
+    CHECK_TEXT(again.list[0].exec, sources.list[0].exec);
+    CHECK_TEXT(again.list[1].exec, sources.list[1].exec);
+    sources_finish(&again);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(what_is_no_regular_file_is_told_and_never_waited_for)
 {
-    begin();
-    mkdir("s", 0755);
-    mkdir("s/dir.yml", 0755);
+    scratch_begin();
+    scratch_folder("s");
+    scratch_folder("s/dir.yml");
     mkfifo("s/fifo.yml", 0644);
     CHECK_NUMBER(symlink("/dev/zero", "s/device.yml"), 0);
     CHECK_NUMBER(symlink("fifo.yml", "s/link-to-fifo.yml"), 0);
     CHECK_NUMBER(symlink("nothing", "s/dangling.yml"), 0);
     CHECK_NUMBER(symlink("loop.yml", "s/loop.yml"), 0);
-    put("s/real", "exec: a\n");
+    scratch_put("s/real", "exec: a\n");
     CHECK_NUMBER(symlink("real", "s/link.yml"), 0);
     struct sources sources = scan_one("s");
     CHECK_TEXT(list(&sources),
@@ -354,31 +331,31 @@ TEST(what_is_no_regular_file_is_told_and_never_waited_for)
                "loop=s/loop.yml(cannot be read: there is no such file (its symbolic links lead in "
                "a circle))");
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_large_file_is_refused_unread)
 {
-    begin();
-    mkdir("s", 0755);
-    put("s/large.yml", "");
+    scratch_begin();
+    scratch_folder("s");
+    scratch_put("s/large.yml", "");
     CHECK_NUMBER(truncate("s/large.yml", 100000000), 0);
-    put("s/limit.yml", "exec: a\n");
+    scratch_put("s/limit.yml", "exec: a\n");
     CHECK_NUMBER(truncate("s/limit.yml", SOURCE_MAX_BYTES), 0);
     struct sources sources = scan_one("s");
     CHECK_TEXT(list(&sources), "large=s/large.yml(has 100000000 bytes; at most 1048576 are read) "
                                "limit=s/limit.yml");
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_name_that_breaks_the_rules_is_a_source_that_says_so)
 {
-    begin();
-    mkdir("s", 0755);
-    put("s/a b.yml", "exec: a\n");
-    put("s/conit.yml", "exec: a\n");
-    put("s/...yml", "exec: a\n"); /* hidden */
+    scratch_begin();
+    scratch_folder("s");
+    scratch_put("s/a b.yml", "exec: a\n");
+    scratch_put("s/conit.yml", "exec: a\n");
+    scratch_put("s/...yml", "exec: a\n"); /* hidden */
     struct sources sources = scan_one("s");
     CHECK_TEXT(list(&sources),
                "a b=s/a b.yml(the name 'a b' has a character that a name cannot have; use letters, "
@@ -391,42 +368,42 @@ TEST(a_name_that_breaks_the_rules_is_a_source_that_says_so)
     CHECK_TEXT(errors.list[0].file, "s/a b.yml");
     error_list_finish(&errors);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_name_that_no_record_has_room_for_is_an_error_of_its_file_alone)
 {
     const char *folder = "s";
     char longest[SERVICE_NAME_MAX_BYTES + 2], path[400], errors[1000], sources_text[500];
-    begin();
-    mkdir("s", 0755);
-    put("s/a.yml", "exec: a\n");
+    scratch_begin();
+    scratch_folder("s");
+    scratch_put("s/a.yml", "exec: a\n");
     memset(longest, 'n', sizeof longest);
     longest[SERVICE_NAME_MAX_BYTES] = 0;
     text_format(path, sizeof path, "s/%s.yml", longest);
-    put(path, "exec: a\n");
+    scratch_put(path, "exec: a\n");
     text_format(sources_text, sizeof sources_text, "a=s/a.yml %s=%s", longest, path);
     longest[SERVICE_NAME_MAX_BYTES] = 'n';
     longest[SERVICE_NAME_MAX_BYTES + 1] = 0;
     text_format(path, sizeof path, "s/%s", longest);
-    mkdir(path, 0755);
+    scratch_folder(path);
     text_format(path, sizeof path, "s/%s/config.yml", longest);
-    put(path, "exec: a\n");
+    scratch_put(path, "exec: a\n");
     text_format(errors, sizeof errors,
                 "%s: the name '%.60s' is too long; a name has at most 200 bytes", path, longest);
     struct sources sources = scan(&folder, 1, errors, "");
     CHECK_TEXT(list(&sources), sources_text);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_missing_folder_is_no_error_and_a_file_in_its_place_is_one)
 {
-    begin();
+    scratch_begin();
     static const char *const folders[] = {"missing", "file", "s"};
-    put("file", "x");
-    mkdir("s", 0755);
-    put("s/a.yml", "exec: a\n");
+    scratch_put("file", "x");
+    scratch_folder("s");
+    scratch_put("s/a.yml", "exec: a\n");
     struct sources sources =
         scan(folders, 3, "file: is no folder: put a folder with service files in its place", "");
     CHECK_TEXT(list(&sources), "a=s/a.yml");
@@ -435,16 +412,16 @@ TEST(a_missing_folder_is_no_error_and_a_file_in_its_place_is_one)
     CHECK_NUMBER(sources.count, 0);
     CHECK(sources_find(&sources, "a") == NULL);
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_single_file_is_named_after_itself_or_its_folder)
 {
-    begin();
+    scratch_begin();
     struct sources sources = {0};
-    mkdir("web", 0755);
-    put("web/config.yaml", "exec: a\n");
-    put("x.conf", "exec: a\n");
+    scratch_folder("web");
+    scratch_put("web/config.yaml", "exec: a\n");
+    scratch_put("x.conf", "exec: a\n");
     CHECK_NUMBER(sources_read_file("web/config.yaml", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "web=web/config.yaml");
     sources_finish(&sources);
@@ -464,14 +441,14 @@ TEST(a_single_file_is_named_after_itself_or_its_folder)
     CHECK_NUMBER(sources_read_file("gone.yml", NULL, &sources), 0);
     CHECK_TEXT(list(&sources), "gone=gone.yml(cannot be read: there is no such file)");
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 TEST(a_file_read_for_something_else_may_have_any_name)
 {
-    begin();
+    scratch_begin();
     struct sources sources = {0};
-    put("conit.yml", "title: a\n");
+    scratch_put("conit.yml", "title: a\n");
     CHECK_NUMBER(sources_read_file("conit.yml", NULL, &sources), 0);
     CHECK(sources.list[0].problem != NULL && sources.list[0].text == NULL);
     sources_finish(&sources);
@@ -479,7 +456,7 @@ TEST(a_file_read_for_something_else_may_have_any_name)
     CHECK_TEXT(list(&sources), "/system-file=conit.yml");
     CHECK_TEXT(sources.list[0].text, "title: a\n");
     sources_finish(&sources);
-    end();
+    scratch_end();
 }
 
 /* --- The record --- */
@@ -656,12 +633,12 @@ TEST(a_file_that_became_another_kind_since_it_was_listed_is_not_read)
     const char *problem = NULL;
     char *text = NULL;
     size_t size = 0;
-    begin();
+    scratch_begin();
     mkfifo("pipe", 0644);
     CHECK_NUMBER(read_file_at(AT_FDCWD, "pipe", true, 100, &arena, &text, &size, &problem),
                  -EINVAL);
     CHECK_TEXT(problem, "is a named pipe: put a regular file in its place");
     CHECK(text == NULL);
     arena_finish(&arena);
-    end();
+    scratch_end();
 }

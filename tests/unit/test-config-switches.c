@@ -1,88 +1,45 @@
 /* What was switched on and off by hand: found in folders, kept as a text, asked for by name. */
 #include "base/text.h"
 #include "config/switches.h"
+#include "scratch.h"
 #include "test.h"
 
-#include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char folder[64];
-
-static void put(const char *name)
-{
-    char path[400];
-    CHECK(text_format(path, sizeof path, "%s/%s", folder, name));
-    int fd = open(path, O_CREAT | O_WRONLY, 0644);
-    CHECK(fd >= 0);
-    close(fd);
-}
-
-static void put_folder(const char *name)
-{
-    char path[128];
-    text_format(path, sizeof path, "%s/%s", folder, name);
-    CHECK_NUMBER(mkdir(path, 0755), 0);
-}
-
-static void begin(void)
-{
-    text_format(folder, sizeof folder, "/tmp/test-switches-XXXXXX");
-    CHECK(mkdtemp(folder) != NULL);
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *where)
-{
-    (void)status;
-    (void)type;
-    (void)where;
-    return remove(path);
-}
-
-static void end(void)
-{
-    CHECK_NUMBER(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
-}
 
 static struct switches read_all(struct error_list *errors, struct error_list *warnings)
 {
     struct switches switches;
-    CHECK_NUMBER(switches_read(folder, NULL, &switches, errors, warnings), 0);
+    CHECK_NUMBER(switches_read(".", NULL, &switches, errors, warnings), 0);
     return switches;
 }
 
 TEST(without_folders_nothing_is_switched)
 {
     struct error_list errors = {0}, warnings = {0};
-    begin();
+    scratch_begin();
     struct switches switches = read_all(&errors, &warnings);
     CHECK_NUMBER(switches.count, 0);
     CHECK_NUMBER(errors.count + warnings.count, 0);
     CHECK_NUMBER(switches_find(&switches, "web"), SWITCHED_NOT);
     switches_finish(&switches);
-    end();
+    scratch_end();
 }
 
 TEST(files_in_the_two_folders_switch_on_and_off)
 {
     struct error_list errors = {0}, warnings = {0};
-    begin();
-    put_folder("enabled");
-    put_folder("disabled");
+    scratch_begin();
+    scratch_folder("enabled");
+    scratch_folder("disabled");
     char name[64];
     for (int i = 0; i < 100; i++) {
         text_format(name, sizeof name, "%s/s%d", i % 3 ? "enabled" : "disabled", i);
-        put(name);
+        scratch_put(name, "");
     }
-    put("enabled/.hidden");
-    put("enabled/both");
-    put("disabled/both");
-    put("disabled/not a name");
+    scratch_put("enabled/.hidden", "");
+    scratch_put("enabled/both", "");
+    scratch_put("disabled/both", "");
+    scratch_put("disabled/not a name", "");
     struct switches switches = read_all(&errors, &warnings);
     CHECK_NUMBER(switches.count, 101);
     for (int i = 0; i < 100; i++) {
@@ -97,23 +54,23 @@ TEST(files_in_the_two_folders_switch_on_and_off)
     CHECK_TEXT(warnings.list[1].message, "'both' is in enabled and in disabled: disabled counts");
     switches_finish(&switches);
     error_list_finish(&warnings);
-    end();
+    scratch_end();
 }
 
 TEST(a_folder_that_is_none_is_an_error_and_the_other_counts)
 {
     struct error_list errors = {0}, warnings = {0};
-    begin();
-    put("enabled");
-    put_folder("disabled");
-    put("disabled/web");
+    scratch_begin();
+    scratch_put("enabled", "");
+    scratch_folder("disabled");
+    scratch_put("disabled/web", "");
     struct switches switches = read_all(&errors, &warnings);
     CHECK_NUMBER(errors.count, 1);
     CHECK(strstr(errors.list[0].message, "Not a directory") != NULL);
     CHECK_NUMBER(switches_find(&switches, "web"), SWITCHED_OFF);
     switches_finish(&switches);
     error_list_finish(&errors);
-    end();
+    scratch_end();
 }
 
 TEST(a_folder_whose_path_is_too_long_is_an_error)

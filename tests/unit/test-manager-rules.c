@@ -130,6 +130,21 @@ TEST(a_name_without_room_takes_no_slot_and_full_is_full)
     end();
 }
 
+TEST(a_slot_with_last_words_on_their_way_is_no_others_until_they_are_there)
+{
+    chain();
+    uint32_t slot = fake_find(&fake, "c")->slot;
+    manager_linger(&fake.manager, slot, true);
+    manager_linger(&fake.manager, FAKE_SLOTS, true); /* there is none */
+    manager_forget(&fake.manager, fake_find(&fake, "c"));
+    CHECK_NUMBER(manager_add(&fake.manager, "d")->slot, slot + 1);
+    manager_linger(&fake.manager, slot, false);
+    CHECK_NUMBER(manager_add(&fake.manager, "e")->slot, slot);
+    manager_linger(&fake.manager, slot + 1, false); /* what is in use stays so */
+    CHECK_NUMBER(manager_add(&fake.manager, "f")->slot, slot + 2);
+    end();
+}
+
 static void forget_b(struct fake *of, struct service *service, bool start)
 {
     if (start && service == fake_find(of, "a"))
@@ -319,6 +334,23 @@ TEST(the_boot_leaves_what_a_person_stopped)
     fake_run(&fake);
     CHECK_TEXT(fake.order, "");
     CHECK_TEXT(fake_shown(&fake, "b"), "stopped");
+    end();
+}
+
+TEST(a_stop_takes_along_what_runs_and_names_nobody_else)
+{
+    chain_running();
+    fake_exit(&fake, "a", EXIT_CODE, 1);
+    CHECK_TEXT(fake_shown(&fake, "a"), "backing-off");
+    struct request request = request_of(REQUEST_STOP, "c");
+    manager_request(&fake.manager, &request);
+    CHECK_NUMBER(request.count, 2);
+    CHECK_NUMBER(request.items[1].slot, fake_find(&fake, "b")->slot);
+    CHECK(request.items[1].taken_along);
+    fake_run(&fake);
+    CHECK_TEXT(fake.order, "-b -c ");
+    CHECK_TEXT(fake_shown(&fake, "a"), "stopped");
+    free(request.items);
     end();
 }
 
