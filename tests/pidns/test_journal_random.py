@@ -10,7 +10,7 @@ import random
 import re
 import subprocess
 
-from harness import DEADLINE
+from harness import DEADLINE, Skip
 from test_journal import EVENT, RUN_ENDED, machine, write_all
 
 SLC = os.path.join(os.environ['CONIT_BUILD'], 'slc')
@@ -122,6 +122,21 @@ class Launcher:
             self.machine.say_link(kind, 0, sequence=sequence, **options)
 
 
+class DiskHung(Exception):
+    """It did not answer for a second, as on a machine that has no time for us: lines were dropped, and
+    counted, which other tests judge."""
+
+
+def judge(m, model):
+    try:
+        check(m, model)
+    except AssertionError as error:
+        if b"The journals' disk does not answer" in m.text('conit') and \
+                b'reason="the disk did not answer"' in read(m, '-o', 'short'):
+            raise DiskHung from error
+        raise
+
+
 def run_round(dice):
     model, events = Model(), 0
     with machine() as m:
@@ -158,20 +173,25 @@ def run_round(dice):
                 launcher.restart_journal()
             if step % 10 == 9:
                 m.drain()
-                check(m, model)
+                judge(m, model)
         m.drain()
         model.end()
         launcher.say(RUN_ENDED)
         m.drain()
-        check(m, model)
+        judge(m, model)
         os.close(out)
 
 
 def test_random_writes_events_rotations_and_kills_give_back_each_line_and_each_event_once():
-    given = os.environ.get('CONIT_SEED')
+    given, judged = os.environ.get('CONIT_SEED'), 0
     for number in range(int(os.environ.get('CONIT_ROUNDS', ROUNDS))):
         seed = int(given) + number if given else random.SystemRandom().randrange(1 << 32)
         try:
             run_round(random.Random(seed))
+            judged += 1
+        except DiskHung:
+            print(f'CONIT_SEED={seed}: the disk did not answer')
         except Exception as error:
             raise AssertionError(f'CONIT_SEED={seed}: {error}') from error
+    if not judged:
+        raise Skip('the disk did not answer in any round')
