@@ -6,6 +6,7 @@
 #include "service-journal/writer-batch.h"
 
 #include "base/clock.h"
+#include "journal/lines.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ void writer_drop_backlog(struct writer *writer, struct book *book)
 
 /* ---- backlogs, under the lock ------------------------------------------------------------- */
 
-/* Without memory for it lines are lost that nobody counts: the kernel is about to end somebody. */
+/* False: there is no memory for it. */
 static bool has_backlog(struct writer *writer, struct book *book)
 {
     if (book->backlog)
@@ -101,13 +102,33 @@ static void note_error(struct book *book)
         book->backlog->now.error = (uint16_t)-book->file.error;
 }
 
+/* There was no memory for a backlog. Who prints next has one, or what he prints is counted, too. */
+static void lose(struct book *book, const char *bytes, size_t count)
+{
+    uint64_t lines = lines_count(bytes, count);
+    book->lost_lines += lines;
+    if (book->no_room)
+        __atomic_fetch_add(book->no_room, lines, __ATOMIC_RELAXED);
+}
+
+/* In front of what is kept by now. They are in the count already. */
+static void note_lost(struct book *book)
+{
+    if (book->lost_lines)
+        backlog_drop_more(book->backlog, book->lost_lines);
+    book->lost_lines = 0;
+}
+
 static void keep(struct writer *writer, struct book *book, const struct queue_record *record,
                  uint64_t at, uint64_t next)
 {
-    if (!has_backlog(writer, book))
+    if (!has_backlog(writer, book)) {
+        lose(book, record->text, record->bytes);
         return;
+    }
     backlog_add(book->backlog, &writer->pool, record->text, record->bytes,
                 &(struct backlog_record){at, next, record->flags & QUEUE_CONTINUES});
+    note_lost(book);
     wait_for_disk(writer, book);
 }
 
@@ -126,11 +147,16 @@ static void give_back(struct writer *writer, struct book *book, const struct pie
                       size_t skip)
 {
     bool continues = skip ? book->file.mid_line : piece->flags & QUEUE_CONTINUES;
-    if (skip == piece->count || !has_backlog(writer, book))
+    if (skip == piece->count)
         return;
+    if (!has_backlog(writer, book)) {
+        lose(book, piece->bytes + skip, piece->count - skip);
+        return;
+    }
     note_error(book);
     backlog_give_record_back(book->backlog, &writer->pool, piece->bytes + skip, piece->count - skip,
                              &(struct backlog_record){piece->at, writer->claimed, continues}, skip);
+    note_lost(book);
     wait_for_disk(writer, book);
 }
 
@@ -291,8 +317,14 @@ static bool add_piece(struct book *book, const struct queue_record *record, uint
 static bool claim_record(struct writer *writer, struct book *book,
                          const struct queue_record *record, uint64_t at, uint64_t next)
 {
+    /* What was lost before it is said first. */
+    const bool lost = book->lost_lines && has_backlog(writer, book);
     const struct backlog_state *now = book->backlog ? &book->backlog->now : NULL;
 
+    if (lost) {
+        keep(writer, book, record, at, next);
+        return true;
+    }
     if (!now || !writer_has_backlog(book) || at < now->from)
         return add_piece(book, record, at, record->bytes);
     if (at == now->from && at < now->until && now->from_skip && now->from_skip <= record->bytes)

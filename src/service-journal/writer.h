@@ -41,6 +41,7 @@ struct book {
     bool ended;               /* `done_node`: ended; else it is to be cut */
     struct backlog *backlog;  /* NULL: none; NULL again when it is empty */
     uint64_t *no_room;        /* where lines are counted that it drops; NULL: nowhere */
+    uint64_t lost_lines;      /* there was no memory for one; to be said */
     struct list waiting_node; /* has a backlog */
     struct list news_node;    /* is new, has another quota, or ends */
     struct quota quota;       /* the other thread alone writes it */

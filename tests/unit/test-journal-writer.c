@@ -101,6 +101,61 @@ static void drain(struct writer *writer)
     }
 }
 
+/* Has the thread stand still for ever: the next test has the same queue. */
+static void park(struct writer *writer)
+{
+    struct pollfd bell = {.fd = writer->reader_fd, .events = POLLIN};
+    uint64_t rung;
+    writer_stop(writer, true);
+    while (!writer_is_stopped(writer)) {
+        CHECK_NUMBER(poll(&bell, 1, WAIT_MS), 1);
+        if (!bell.revents)
+            return;
+        CHECK(read(bell.fd, &rung, sizeof rung) > 0);
+    }
+}
+
+TEST(lines_that_there_is_no_memory_to_keep_are_counted_and_said_when_there_is)
+{
+    static struct writer writer;
+    static uint64_t dropped;
+    char folder[] = "/tmp/test-journal-memory-XXXXXX", path[64], text[200] = "";
+
+    CHECK(mkdtemp(folder) != NULL);
+    CHECK_NUMBER(queue_create(&queue), 0);
+    CHECK_NUMBER(backlogs_create(&backlogs), 0);
+    CHECK_NUMBER(writer_init(&writer, &queue, &backlogs, folder, NULL), 0);
+    struct book *book = writer_open(&writer, SLOT, NAME, NULL, &QUOTA_DEFAULT);
+    book->no_room = &dropped;
+    snprintf(path, sizeof path, "%s/" NAME, folder);
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); /* where the folder should be */
+    const int memory = backlogs.fd;
+    backlogs.fd = -1; /* no ring can be mapped */
+    CHECK_NUMBER(writer_start(&writer, written), 0);
+    put("one\ntwo\n");
+    drain(&writer);
+    CHECK_NUMBER(dropped, 2);
+    put("three\n");
+    drain(&writer);
+    CHECK_NUMBER(dropped, 3);
+    backlogs.fd = memory;
+    unlink(path);
+    put("four\n");
+    drain(&writer);
+    park(&writer);
+    snprintf(path, sizeof path, "%s/" NAME "/current", folder);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(read(fd, text, sizeof text - 1) > 0);
+    close(fd);
+    CHECK(strstr(text, " +warning dropped lines=3 reason=") != NULL);
+    CHECK_TEXT(strchr(text, '\n') ? strchr(text, '\n') : "", "\nfour\n");
+    CHECK_NUMBER(dropped, 3);
+    unlink(path);
+    *strrchr(path, '/') = 0;
+    CHECK_NUMBER(rmdir(path), 0);
+    CHECK_NUMBER(rmdir(folder), 0);
+}
+
 /* The batch under way was of three lines, of which the file took a line and a half. */
 TEST(while_a_disk_hangs_what_a_killed_journal_had_begun_stays_in_front_of_what_it_kept)
 {
