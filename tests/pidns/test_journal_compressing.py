@@ -181,7 +181,7 @@ def test_a_kill_while_compressing_begins_leaves_all_files_compressed_in_the_end(
         out = m.service(0, 'web', quota=quota)
         m.drain()
         number = 0
-        for steps in range(0, 60, 3):  # by then another program runs
+        for steps in range(0, 70, 3):  # by then another program runs, and is watched
             write_all(out, lines(number, 1500))
             number += 1500
             m.drain()
