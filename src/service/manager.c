@@ -282,7 +282,7 @@ static enum service_event judge(struct manager *manager, struct service *service
                           : body.cause;
     else
         body.reason = reason_of_end(service->definition, &body);
-    if (verdict.event != EVENT_ENDED_ASKED && verdict.limit_reached) {
+    if (verdict.limit_reached) {
         body.cause =
             body.reason.code != REASON_NONE ? body.reason : reason_of(REASON_EXITED, SLOT_NONE, 0);
         body.reason = reason_of(REASON_LIMIT, SLOT_NONE, (int32_t)verdict.in_row);

@@ -79,6 +79,15 @@ TEST(what_holds_for_all_journals_may_be_said)
     system_file_finish(&file);
     CHECK_NUMBER(parse("log: {}\n", &file, &errors), 0);
     system_file_finish(&file);
+    static const struct {
+        const char *text;
+        uint64_t bytes;
+    } sizes[] = {{"log: {max-size: 1M}\n", 1 << 20}, {"log: {max-size: 1048576G}\n", 1ull << 50}};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        CHECK_NUMBER(parse(sizes[i].text, &file, &errors), 0);
+        CHECK_NUMBER(file.log.max_size_bytes, sizes[i].bytes);
+        system_file_finish(&file);
+    }
 }
 
 TEST(what_is_wrong_in_it_is_told_with_its_place)

@@ -354,6 +354,25 @@ TEST(a_stop_takes_along_what_runs_and_names_nobody_else)
     end();
 }
 
+TEST(a_stop_that_is_overtaken_before_it_began_stops_nobody_and_all_of_it_is_answered)
+{
+    chain_running();
+    struct request stop = request_of(REQUEST_STOP, "c"), start = request_of(REQUEST_START, "c");
+    CHECK_NUMBER(manager_request(&fake.manager, &stop), 3);
+    answers = 0;
+    manager_request(&fake.manager, &start);
+    fake_run(&fake);
+    CHECK_TEXT(fake.order, "");
+    CHECK_NUMBER(answers, 2);
+    for (size_t i = 0; i < stop.count; i++) {
+        CHECK_NUMBER(stop.items[i].outcome, OUTCOME_OVERTAKEN);
+        CHECK_NUMBER(stop.items[i].by, REQUEST_START);
+    }
+    free(stop.items);
+    free(start.items);
+    end();
+}
+
 TEST(one_that_was_skipped_can_be_stopped_and_restarted)
 {
     chain();
@@ -551,6 +570,21 @@ TEST(the_first_time_that_is_over_says_why_a_run_ended)
         CHECK_TEXT(fake_reason(&fake, "c"), rows[i].reason);
         end();
     }
+}
+
+TEST(one_that_was_restarted_too_often_says_so_and_how_it_ended_last)
+{
+    chain_running();
+    definition_of("a")->restart.limit = 1;
+    fake_exit(&fake, "a", EXIT_CODE, 3);
+    CHECK_TEXT(fake_shown(&fake, "a"), "backing-off");
+    CHECK(fake_next_timer(&fake));
+    fake_run(&fake);
+    CHECK_TEXT(fake_shown(&fake, "a"), "running");
+    fake_exit(&fake, "a", EXIT_CODE, 0);
+    CHECK_TEXT(fake_shown(&fake, "a"), "failed");
+    CHECK_TEXT(fake_reason(&fake, "a"), "ended again after 1 restart in a row: exited with 0");
+    end();
 }
 
 TEST(a_hook_that_takes_too_long_fails_the_start)
