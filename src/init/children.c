@@ -205,8 +205,7 @@ void children_init(struct init *init)
 
 static void schedule(struct child *child)
 {
-    if (child->init->ending->phase != PHASE_NONE && child->init->ending->phase < PHASE_CLOSE &&
-        child->owner == OWNER_JOURNAL && child->kept->failures > 1)
+    if (child->init->ending->phase != PHASE_NONE && child->kept->failures > 1)
         return; /* the machine ends: a journal that fails twice is not waited for */
     restart_at(child, clock_now_ns() + delay_ms(child->kept->failures) * NS_PER_MS);
 }
@@ -328,11 +327,16 @@ void child_start_trial(struct child *trial, const struct child *old)
         hand_over_begin(trial);
 }
 
+/* Whether its process, or another one in its place, has said what it could not execute. */
+static bool read_error(const struct child *child, struct start_error *ret)
+{
+    return read(child->kept->error_fd, ret, sizeof *ret) == sizeof *ret;
+}
+
 void child_why_ended(const struct child *child, int status, char *why, size_t size_bytes)
 {
     struct start_error error;
-    if (child->kept->error_fd >= 0 &&
-        read(child->kept->error_fd, &error, sizeof error) == sizeof error)
+    if (read_error(child, &error))
         text_format(why, size_bytes, "it cannot be executed: %s", strerror(error.error));
     else if (WIFSIGNALED(status))
         text_format(why, size_bytes, "it was ended by signal %d", WTERMSIG(status));
@@ -356,8 +360,7 @@ void child_close_link(struct child *child)
 static void log_end(struct child *child, pid_t pid, int status)
 {
     struct start_error error;
-    if (child->kept->error_fd >= 0 &&
-        read(child->kept->error_fd, &error, sizeof error) == sizeof error) {
+    if (read_error(child, &error)) {
         char path[sizeof child->init->folder + 32];
         text_format(path, sizeof path, "%s/%s",
                     error.path == 0 ? child->init->folder : CONIT_LIBEXEC, child->program);
@@ -417,8 +420,7 @@ static void keep_program(struct child *child)
 static void say_former(const struct child *child)
 {
     struct start_error error;
-    if (child->kept->error_fd < 0 ||
-        read(child->kept->error_fd, &error, sizeof error) != sizeof error || !error.former)
+    if (!read_error(child, &error) || !error.former)
         return;
     LOG(WARNING, "The file of a part of conit is no good: the program that ran before runs again",
         TEXT("program", child->program),
@@ -478,7 +480,7 @@ static void __attribute__((noreturn)) become_rescue(struct init *init)
 /* One at a time, and none in a container: its console belongs to the outside. */
 static void open_rescue(struct init *init)
 {
-    if (init->own->container || init->own->rescue_pid > 0 || init->ending->phase != PHASE_NONE)
+    if (init->own->container || init->own->rescue_pid > 0)
         return;
     LOG(FATAL, "The launcher does not get ready: here is a shell, and it is tried again meanwhile");
     pid_t pid = process_fork(&init->own->rescue_pid);

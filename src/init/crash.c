@@ -82,7 +82,7 @@ static void crash(const char *how, size_t length)
 void crash_at(const char *point)
 {
     const char *plan = getenv("CONIT_CRASH"), *rest;
-    if (!plan || !kept || getpid() != 1)
+    if (!plan)
         return;
     for (uint32_t i = 0; i < kept->faults.number && plan; i++) {
         plan = strchr(plan, ',');

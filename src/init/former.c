@@ -2,6 +2,7 @@
  * that is as it left it, but for what is said here. What was done since is lost with our own
  * record; that is little before the loop: some messages may be sent twice. */
 #include "init/former.h"
+#include "base/text.h"
 #include "init/execute.h"
 #include "init/record.h"
 
@@ -27,9 +28,10 @@ static bool write_number(int fd, off_t at, int32_t number)
 static void write_why(int fd, const char *why)
 {
     off_t at;
-    struct kept_upgrade *none = NULL;
-    if (FIND(fd, FIELD_UPGRADE, struct kept_upgrade, why, &at) && strlen(why) < sizeof none->why)
-        (void)!pwrite(fd, why, strlen(why) + 1, at);
+    char text[sizeof((struct kept_upgrade *)0)->why];
+    text_format(text, sizeof text, "%s", why);
+    if (FIND(fd, FIELD_UPGRADE, struct kept_upgrade, why, &at))
+        (void)!pwrite(fd, text, strlen(text) + 1, at);
 }
 
 static void write_faults(int fd, const struct kept_faults *faults)

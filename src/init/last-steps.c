@@ -198,12 +198,12 @@ static size_t list_mounts(bool root_too, const char *verb, int (*run)(const stru
 
 static void unmount_all(void)
 {
-    for (int pass = 0; pass < PASSES_MAX; pass++) {
+    for (int pass = 1;; pass++) {
         size_t count = list_mounts(false, "unmount", unmount, UNMOUNT_MS), done = 0;
         steps_run(steps, count);
         for (size_t i = 0; i < count; i++)
             done += steps[i].result == 0;
-        if (done == count || done == 0 || pass + 1 == PASSES_MAX) {
+        if (done == count || done == 0 || pass == PASSES_MAX) {
             report(count);
             break;
         }

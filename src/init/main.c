@@ -83,7 +83,7 @@ static void take_signal(struct init *init, int signal, pid_t sender)
 {
     if (signal == SIGCHLD)
         init->reap_wanted = true;
-    else if (shut_down_of_signal(signal) != SHUT_DOWN_NONE)
+    else
         shut_down_ask(init, signal, sender);
 }
 

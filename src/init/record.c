@@ -219,14 +219,14 @@ static bool is_possible(const struct record_field *field, uint64_t bytes)
            (uint64_t)field->count * field->element_bytes <= bytes - field->at;
 }
 
-/* The row for that field in the table behind that head. 1, 0 when it has none, or -EIO. */
+/* The row for that field in the table behind that head, which has been checked. 1, 0 when it has
+ * none, or -EIO. */
 static int find_field(int fd, const struct record_head *head, uint32_t id, struct record_field *ret)
 {
     for (uint32_t i = 0; i < head->field_count; i++) {
-        struct record_field field = {0};
-        size_t common = head->field_bytes < sizeof field ? head->field_bytes : sizeof field;
+        struct record_field field;
         off_t at = (off_t)(sizeof *head + (uint64_t)i * head->field_bytes);
-        if (pread(fd, &field, common, at) != (ssize_t)common)
+        if (pread(fd, &field, sizeof field, at) != sizeof field)
             return -EIO;
         if (field.id != id)
             continue;

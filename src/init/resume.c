@@ -45,22 +45,21 @@ static void leave_out(const char *what, const char *whose, int number)
 
 static bool is_open(int fd)
 {
-    return fd >= 0 && fcntl(fd, F_GETFD) >= 0;
+    return fcntl(fd, F_GETFD) >= 0;
 }
 
 static bool is_link(int fd)
 {
     int type;
     socklen_t bytes = sizeof type;
-    return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 &&
-           type == SOCK_SEQPACKET;
+    return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &bytes) == 0 && type == SOCK_SEQPACKET;
 }
 
 /* A zombie counts: its status is still to be taken. */
 static bool is_child(pid_t pid)
 {
     siginfo_t info;
-    return pid > 0 && waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+    return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
 static void check_pid(int32_t *pid, const char *whose)

@@ -258,8 +258,7 @@ void stage1_unmount_own(void)
     size_t count = 0;
     make_steps(steps, "unmount", unmount_row);
     for (size_t i = ROWS; i-- > 0;)
-        if (own_mount(rows[i].target))
-            reversed[count++] = steps[i];
+        reversed[count++] = steps[i];
     steps_run(reversed, count);
     for (size_t i = 0; i < count; i++)
         if (reversed[i].result && reversed[i].result != -EALREADY)

@@ -451,7 +451,7 @@ void hand_over_poll(struct child *child)
         try_again(child, result);
         return;
     }
-    if (result != -EAGAIN && child->kept->link_fd >= 0) {
+    if (result != -EAGAIN) {
         /* The other side is closed: the child is ending, or will never be heard again. */
         loop_remove(&child->init->loop, &child->link);
         if (child->kept->pid > 0)

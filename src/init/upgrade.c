@@ -25,7 +25,7 @@ static const struct {
     const char *name;
     enum child_id child;
 } parts[] = {
-    {PART_INIT, "init", CHILDREN},
+    {PART_INIT, "init", CHILD_TRIAL},
     {PART_JOURNAL, "journal", CHILD_JOURNAL},
     {PART_LAUNCHER, "launcher", CHILD_LAUNCHER},
 };
@@ -34,16 +34,16 @@ static const struct {
 
 static size_t row_of(uint32_t part)
 {
-    for (size_t i = 0; i < PARTS; i++)
-        if (parts[i].part == part)
-            return i;
-    return 0;
+    size_t row = PARTS - 1;
+    while (row > 0 && parts[row].part != part)
+        row--;
+    return row;
 }
 
+/* Means nothing while it is init that is upgraded. */
 static struct child *old_one(struct init *init)
 {
-    enum child_id child = parts[row_of(init->kept->upgrade.part)].child;
-    return child == CHILDREN ? NULL : &init->children[child];
+    return &init->children[parts[row_of(init->kept->upgrade.part)].child];
 }
 
 /* ---- time-outs and results ---------------------------------------------------------------------
@@ -144,7 +144,7 @@ void upgrade_ask(struct init *init, uint32_t asked)
 {
     struct kept_upgrade *upgrade = &init->kept->upgrade;
     uint32_t wanted = asked & PARTS_ALL ? asked & PARTS_ALL : PARTS_ALL;
-    if (init->ending->how != SHUT_DOWN_NONE || init->ending->phase != PHASE_NONE) {
+    if (init->ending->how != SHUT_DOWN_NONE) {
         refuse(init, wanted, "the machine is going down");
     } else if (upgrade->part || upgrade->wanted) {
         refuse(init, wanted, "an upgrade is under way");
@@ -404,10 +404,10 @@ static void turn_trying(struct init *init)
         end_try(init);
         return;
     }
-    if (!upgrade->late || upgrade->try_pid <= 0)
+    if (!upgrade->late)
         return;
     note_why(init, "it did not answer within 10 s");
-    kill(upgrade->try_pid, SIGKILL);
+    kill_unseen(upgrade, upgrade->try_pid);
 }
 
 static void begin_next(struct init *init)
@@ -424,15 +424,25 @@ static void begin_next(struct init *init)
             begin_child(init);
         return;
     }
+    upgrade->wanted = 0; /* parts that only another version has */
+}
+
+/* Steps that nothing is waited for in. */
+static void turn_nothing(struct init *init)
+{
+    (void)init;
 }
 
 void upgrade_turn(struct init *init)
 {
-    static void (*const turns[])(struct init *) = {[UPGRADE_TRYING] = turn_trying,
-                                                   [UPGRADE_YIELDING] = turn_yielding,
-                                                   [UPGRADE_TRIAL] = turn_trial};
+    static void (*const turns[UPGRADE_STEPS])(struct init *) = {
+        [UPGRADE_NONE] = turn_nothing,      [UPGRADE_TRYING] = turn_trying,
+        [UPGRADE_EXECUTING] = turn_nothing, [UPGRADE_FELL_BACK] = turn_nothing,
+        [UPGRADE_YIELDING] = turn_yielding, [UPGRADE_TRIAL] = turn_trial,
+        [UPGRADE_PROMOTED] = turn_nothing,
+    };
     const struct kept_upgrade *upgrade = &init->kept->upgrade;
-    if (upgrade->part && upgrade->step < sizeof turns / sizeof turns[0] && turns[upgrade->step])
+    if (upgrade->step < UPGRADE_STEPS) /* else it is mended when init is executed anew */
         turns[upgrade->step](init);
     while (!upgrade->part && upgrade->wanted)
         begin_next(init);
@@ -504,8 +514,7 @@ void upgrade_stop(struct init *init)
     upgrade->wanted = 0;
     if (upgrade->step == UPGRADE_TRYING) {
         note_why(init, "the machine is going down");
-        if (upgrade->try_pid > 0)
-            kill(upgrade->try_pid, SIGKILL);
+        kill_unseen(upgrade, upgrade->try_pid);
     } else if (upgrade->step == UPGRADE_TRIAL) {
         note_why(init, "the machine is going down");
         fail_trial(init);

@@ -74,7 +74,6 @@ PASS(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, m
 PASS(ssize_t, recvmsg, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 PASS(ssize_t, recv, (int fd, void *bytes, size_t count, int flags), (fd, bytes, count, flags))
 PASS(int, epoll_create1, (int flags), (flags))
-PASS(int, getrlimit64, (int what, struct rlimit *limit), (what, limit))
 
 NOTE(setrlimit64, (int what, const struct rlimit *limit), (what, limit), NULL,
      "setrlimit %llu %llu", (unsigned long long)limit->rlim_cur,
@@ -83,6 +82,21 @@ NOTE(swapoff, (const char *path), (path), path, "swapoff %s", path)
 NOTE(sethostname, (const char *name, size_t bytes), (name, bytes), name, "sethostname %.*s",
      (int)bytes, name)
 NOTE(setsid, (void), (), NULL, "setsid")
+
+void machine_limit(uint64_t soft, uint64_t hard)
+{
+    machine->soft = soft;
+    machine->hard = hard;
+}
+
+WRAP(int, getrlimit64, (int what, struct rlimit *limit))
+{
+    ANSWER(int, getrlimit64, NULL, (what, limit));
+    int failed = __real_getrlimit64(what, limit);
+    if (machine->hard)
+        *limit = (struct rlimit){machine->soft, machine->hard};
+    return failed;
+}
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
@@ -137,7 +151,9 @@ int __wrap_fcntl64(int fd, int what, ...)  /* NOLINT */
     va_start(list, what);
     long value = va_arg(list, long);
     va_end(list);
-    ANSWER(int, fcntl64, NULL, (fd, what, value));
+    char number[12];
+    snprintf(number, sizeof number, "%d", fd);
+    ANSWER(int, fcntl64, number, (fd, what, value));
     return __real_fcntl64(fd, what, value);
 }
 
@@ -148,7 +164,7 @@ WRAP(int, mknod, (const char *path, mode_t mode, dev_t device))
     return 0;
 }
 
-static char *mounted(const char *target)
+char *machine_mounted(const char *target)
 {
     for (size_t i = 0; i < MACHINE_MOUNTS; i++)
         if (strcmp(machine->mounts[i], target) == 0)
@@ -158,7 +174,7 @@ static char *mounted(const char *target)
 
 void machine_mount(const char *target)
 {
-    char *place = mounted(target) ? mounted(target) : mounted("");
+    char *place = machine_mounted(target) ? machine_mounted(target) : machine_mounted("");
     snprintf(place, sizeof machine->mounts[0], "%s", target);
     machine->mount_ids[(place - machine->mounts[0]) / (long)sizeof machine->mounts[0]] =
         ++machine->mount_id;
@@ -183,8 +199,8 @@ WRAP(int, umount2, (const char *target, int flags))
 {
     ANSWER(int, umount2, target, (target, flags));
     machine_note("umount %s", target);
-    if (mounted(target))
-        mounted(target)[0] = 0;
+    if (machine_mounted(target))
+        machine_mounted(target)[0] = 0;
     return 0;
 }
 
@@ -574,11 +590,11 @@ static long make_process(int32_t *at)
 /* As struct statx, as far as init looks at it. */
 static long stat_mount(const char *path, void *ret)
 {
-    const char *place = mounted(path);
+    const char *place = machine_mounted(path);
     uint64_t attributes = place ? 0x2000 : 0, id = 0;
     if (place)
         id = machine->mount_ids[(place - machine->mounts[0]) / (long)sizeof machine->mounts[0]];
-    uint32_t mask = 0x1000;
+    uint32_t mask = (uint32_t)answer_of("mount id", 0x1000);
     memset(ret, 0, 256);
     memcpy(ret, &mask, sizeof mask);
     memcpy((char *)ret + 8, &attributes, sizeof attributes);

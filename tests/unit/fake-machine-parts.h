@@ -33,6 +33,7 @@ struct machine {
     uint64_t timer_at_ns;
     int spare_peer, spare_pipe; /* of the pair and the pipe that were made last; -1 */
     bool hung;
+    uint64_t soft, hard; /* the limit of descriptors; 0: that of this process */
     unsigned forks, become;
     bool is_child;
     char root[MACHINE_PATH];
@@ -60,6 +61,9 @@ void machine_say(const char *bytes, size_t count);
 const char *machine_path(const char *path, char storage[static MACHINE_PATH]);
 const char *machine_name_of(int fd, char storage[static MACHINE_PATH]);
 void __attribute__((noreturn)) machine_end(int how);
+
+/* The place of a mount, or of none (""). */
+char *machine_mounted(const char *target);
 
 /* Time, until something comes or `until_ns`. False: that is over. */
 bool machine_wait(uint64_t until_ns);

@@ -89,6 +89,8 @@ bool machine_answers(const char *call, const char *with, long *ret)
     }
     if (found && *ret == MACHINE_HANGS)
         machine_hang();
+    if (found && *ret == MACHINE_IS_SLOW)
+        return machine_pass(6000), false;
     if (found && *ret == MACHINE_FAULTS)
         *(volatile int *)8 = 1; /* NOLINT: it is meant */
     if (found && *ret == MACHINE_IS_SENT)
@@ -247,7 +249,7 @@ pid_t machine_add(const char *name, enum temper temper, int peer)
     for (size_t i = 0; i < MACHINE_PROCESSES; i++)
         if (machine->processes[i].pid >= pid)
             pid = machine->processes[i].pid + 1;
-    while (process->pid)
+    while (process->alive || process->zombie)
         process++;
     *process = (struct machine_process){pid, true, false, 0, temper, peer, -1};
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -515,6 +517,12 @@ int machine_boot(const char *const *words, bool (*on_wait)(void))
     return machine_run(main_again, &begun);
 }
 
+int machine_boot_with(int count, char **words)
+{
+    struct resumed begun = {count, words};
+    return machine_run(main_again, &begun);
+}
+
 int machine_live(const char *const *words, const struct machine_act *acts_, size_t count)
 {
     acts = acts_;
@@ -668,12 +676,17 @@ void machine_faults_end(void)
 
 size_t machine_fail_each(int error, void (*attempt)(void))
 {
+    return machine_fail_some(error, attempt, 0, 1);
+}
+
+size_t machine_fail_some(int error, void (*attempt)(void), size_t first, size_t of)
+{
     size_t tried = 0;
     int failures = test_failures;
     fault_error = error;
     fault_at = SIZE_MAX;
     run_apart(attempt);
-    for (fault_at = 0; run_apart(attempt) && tried < TRIES_MOST; fault_at++, tried++)
+    for (fault_at = first; run_apart(attempt) && tried < TRIES_MOST; fault_at += of, tried++)
         if (test_failures > failures + 10)
             break;
     fault_at = SIZE_MAX;

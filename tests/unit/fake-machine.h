@@ -44,8 +44,12 @@ int init_main(int argc, char **argv);
 void machine_answer(const char *call, const char *with, long answer, unsigned times);
 #define FOR_GOOD        0xffffffffu
 #define MACHINE_HANGS   (-100000) /* in one of init's steps: it does not come back */
+#define MACHINE_IS_SLOW (-100003) /* it takes six seconds */
 #define MACHINE_FAULTS  (-100001) /* a fault of init's own, in that call */
 #define MACHINE_IS_SENT (-100002) /* it is sent SIGBUS meanwhile, and the call is made */
+
+/* How many descriptors a process may have. */
+void machine_limit(uint64_t soft, uint64_t hard);
 
 /* What was done so far that would have changed something, one a line: "mount /proc", "kill 100 9".
  */
@@ -93,6 +97,8 @@ extern bool (*machine_on_wait)(void);
 
 /* Boots with these words (NULL: with none that matter), until it ends. */
 int machine_boot(const char *const *words, bool (*on_wait)(void));
+
+int machine_boot_with(int count, char **words);
 
 /* What happens, act by act: each when what it waits for is so (NULL: at once). */
 struct machine_act {
@@ -159,6 +165,9 @@ void machine_write(pid_t pid, const void *bytes, size_t count);
 /* Runs `attempt` on a machine of its own without a fault, and then once for each call that init
  * makes in it, which fails with `error`. Returns how many failed in turn. */
 size_t machine_fail_each(int error, void (*attempt)(void));
+
+/* Of these every `of`-th call, from `first` on: a share of them. */
+size_t machine_fail_some(int error, void (*attempt)(void), size_t first, size_t of);
 
 /* The call that failed in this attempt, else NULL. */
 const char *machine_fault(void);

@@ -201,6 +201,33 @@ static void get_ready_unseen(void)
     machine_say_type(CHILD_LAUNCHER, HAND_OVER_READY, 0);
 }
 
+static void get_ready_seen(void)
+{
+    char path[40];
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)machine_child(CHILD_LAUNCHER));
+    machine_link_file(path, "/usr/lib/conit/service-launcher");
+    machine_say_type(CHILD_LAUNCHER, HAND_OVER_READY, 0);
+}
+
+static int open_before;
+
+static void end_launcher_and_count(void)
+{
+    open_before = machine_descriptors();
+    end_launcher();
+}
+
+MACHINE_TEST(the_one_that_ran_before_the_last_is_kept_no_longer)
+{
+    static const struct machine_act acts[] = {{both_run_from_files, machine_both_ready},
+                                              {machine_both_heard, end_launcher_and_count},
+                                              {another_runs, get_ready_seen},
+                                              {machine_both_heard, machine_over}};
+    machine_file("/usr/lib/conit/service-launcher", "x");
+    CHECK_NUMBER(LIVE(acts), MACHINE_STOPPED);
+    CHECK_NUMBER(machine_descriptors(), open_before);
+}
+
 MACHINE_TEST(one_that_cannot_be_kept_leaves_the_one_that_was)
 {
     static const struct machine_act acts[] = {{both_run_from_files, machine_both_ready},
@@ -293,8 +320,11 @@ static bool launcher_runs(void)
 static void end_again(void)
 {
     int error[3] = {ENOEXEC, 0, 0};
+    int elsewhere[3] = {ENOENT, 1, 0};
     if (starts == 2)
         machine_write(machine_child(CHILD_LAUNCHER), error, sizeof error);
+    if (starts == 4)
+        machine_write(machine_child(CHILD_LAUNCHER), elsewhere, sizeof elsewhere);
     machine_ends(machine_child(CHILD_LAUNCHER), starts == 3 ? SIGABRT | 0x80 : 7 << 8);
 }
 
@@ -313,12 +343,13 @@ static void check_delays(void)
 
 MACHINE_TEST(one_that_ends_again_and_again_is_started_more_and_more_rarely)
 {
+    machine_link("/proc/1/exe", "/opt/conit/init");
     CHECK_NUMBER(LIVE(always_ends), MACHINE_STOPPED);
     check_delays();
     CHECK(machine_said("A part of conit ended and is started again code=7 failures=1"));
-    CHECK(
-        machine_said("Could not execute a part of conit beside=/usr/lib/conit error=\"Exec format "
-                     "error\" path=/usr/lib/conit/service-launcher"));
+    CHECK(machine_said("Could not execute a part of conit beside=/opt/conit error=\"Exec format "
+                       "error\" path=/opt/conit/service-launcher"));
+    CHECK(machine_said("error=\"No such file or directory\" path=/usr/lib/conit/service-launcher"));
     CHECK(machine_said("A part of conit was killed and is started again failures=3"));
     CHECK(machine_said("signal=6"));
     CHECK(machine_said("The launcher does not get ready: here is a shell"));

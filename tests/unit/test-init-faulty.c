@@ -298,7 +298,7 @@ MACHINE_TEST(among_too_many_messages_it_is_not_looked_for)
 {
     leave_minimal();
     machine_answer("recv", "", 1, FOR_GOOD); /* there is always one more, of no use */
-    CHECK_NUMBER(end_by(SIGUSR1, 0), MACHINE_REBOOTED);
+    CHECK_NUMBER(end_by(SIGHUP, SIGUSR1), MACHINE_REBOOTED);
     CHECK(!machine_said("An upgrade is asked for"));
 }
 
@@ -306,7 +306,7 @@ MACHINE_TEST(without_a_launcher_nobody_asks)
 {
     leave_minimal();
     close(kept->children[CHILD_LAUNCHER].link_fd);
-    CHECK_NUMBER(end_by(SIGUSR1, 0), MACHINE_REBOOTED);
+    CHECK_NUMBER(end_by(SIGHUP, SIGUSR1), MACHINE_REBOOTED);
     CHECK(!machine_said("An upgrade is asked for"));
 }
 
@@ -470,6 +470,17 @@ MACHINE_TEST(a_former_one_that_does_not_know_this_record_is_given_its_own)
     CHECK_NUMBER(other->upgrade.step, UPGRADE_FELL_BACK);
     CHECK_TEXT(other->upgrade.why, "it had a fault while it took over");
     CHECK_NUMBER(other->faults.signal, SIGSEGV);
+}
+
+MACHINE_TEST(where_its_record_has_no_place_for_faults_they_are_not_told)
+{
+    struct kept *other = leave_former_record(RECORD_READER - 1);
+    for (size_t i = 0; i < RECORD_FIELDS; i++)
+        if (other->fields[i].id == FIELD_FAULTS)
+            other->fields[i].id = 0;
+    fault_while_it_takes_over();
+    CHECK_NUMBER(other->upgrade.step, UPGRADE_FELL_BACK);
+    CHECK_NUMBER(other->faults.signal, 0);
 }
 
 MACHINE_TEST(a_fault_before_a_record_of_the_former_one_is_read_leads_back_to_it)

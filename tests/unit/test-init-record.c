@@ -304,6 +304,11 @@ TEST(a_part_with_a_number_that_cannot_be_is_emptied_and_named)
     FINDS(inbox.from, -1, "inbox");
     FINDS(children[1].refused_count, HAND_OVER_KEYS_MAX + 1, "children");
     FINDS(children[0].pid, -1, "children");
+    memset(kept->upgrade.text, 'x', sizeof kept->upgrade.text);
+    CHECK_TEXT(record_mend(kept), "upgrade");
+    memset(kept->upgrade.why, 'x', sizeof kept->upgrade.why);
+    CHECK_TEXT(record_mend(kept), "upgrade");
+    CHECK(!record_mend(kept));
     memset(kept->own.path, 'x', sizeof kept->own.path);
     CHECK_TEXT(record_mend(kept), "path");
     CHECK_TEXT(kept->own.path, "");
@@ -339,6 +344,77 @@ TEST(held_descriptors_that_are_not_open_are_left_out_and_the_rest_is_counted_aga
     CHECK(fcntl(only_open, F_GETFD) >= 0);
     held_close();
     CHECK(fcntl(only_open, F_GETFD) < 0);
+    record_close(&record);
+}
+
+TEST(a_record_of_this_version_with_another_layout_is_read_piece_by_piece)
+{
+    for (int i = 0; i < 4; i++) {
+        struct record taken;
+        begin();
+        record.kept->own.container = 7;
+        struct record_head *head = &record.kept->head;
+        int fd = memfd_create("grown", MFD_CLOEXEC);
+        if (i == 0)
+            record.kept->fields[3].id = 77; /* one that it does not know */
+        if (i == 1)
+            head->field_count--;
+        if (i == 2)
+            head->bytes++;
+        if (i == 3) { /* rows with more in them */
+            head->field_bytes = sizeof(struct record_field) * 2;
+        }
+        CHECK_NUMBER(ftruncate(fd, sizeof(struct kept) + 100), 0);
+        CHECK_NUMBER(pwrite(fd, record.kept, offsetof(struct kept, held_pages), 0),
+                     offsetof(struct kept, held_pages));
+        text_init(&why, said, sizeof said);
+        CHECK_NUMBER(record_open(&taken, fd, &why), 0);
+        CHECK(taken.fd != fd);
+        CHECK_NUMBER(taken.kept->own.container, 7);
+        close(fd);
+        record_close(&taken);
+        record_close(&record);
+    }
+}
+
+TEST(a_record_larger_than_any_is_none_and_one_that_is_empty_was_written_by_nobody)
+{
+    struct record taken;
+    begin();
+    int fd = memfd_create("large", MFD_CLOEXEC);
+    record.kept->head.bytes = 65u << 20;
+    CHECK_NUMBER(ftruncate(fd, 66 << 20), 0);
+    CHECK_NUMBER(pwrite(fd, record.kept, 4096, 0), 4096);
+    CHECK(record_open(&taken, fd, &why) < 0);
+    CHECK(strstr(said, "head of the record"));
+    CHECK(record_writer_knows(fd));
+    CHECK_NUMBER(ftruncate(fd, 0), 0);
+    CHECK(!record_writer_knows(fd));
+    close(fd);
+    record_close(&record);
+    record_close(&record); /* there is none any more */
+}
+
+TEST(words_of_which_there_cannot_be_so_many_are_read_as_far_as_they_are_there)
+{
+    struct kept_words words = {.count = 500, .bytes = 400};
+    const char *found[WORDS_KEPT_MAX + 1];
+    CHECK_NUMBER(options_kept(&words, found), WORDS_KEPT_MAX); /* empty ones */
+    words.bytes = 3;
+    memcpy(words.text, "ab", 3);
+    CHECK_NUMBER(options_kept(&words, found), 1);
+    CHECK_TEXT(found[0], "ab");
+}
+
+TEST(an_entry_of_nobody_is_left_out)
+{
+    begin();
+    held_use(record.kept);
+    record.kept->held_pages[0].used = 1;
+    record.kept->held_table[4] = 9u << 2;
+    record.kept->held.end = 5;
+    CHECK_NUMBER(held_check(is_only_open), 1);
+    CHECK_NUMBER(record.kept->held_pages[0].used, 0);
     record_close(&record);
 }
 

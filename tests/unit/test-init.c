@@ -82,7 +82,13 @@ TEST(what_cannot_be_held_is_closed_and_said)
     held_set_limit(fd);
     CHECK_NUMBER(held_store(1, OWNER_LAUNCHER, fd), -EMFILE);
     CHECK(!is_open(fd));
+    held_set_limit(INT_MAX); /* more than ever are open */
+    fd = some_fd();
+    CHECK_NUMBER(held_store(1, OWNER_LAUNCHER, fd), 0);
     held_set_limit(0);
+    held_drop(2, OWNER_LAUNCHER); /* its page is there, and nothing under it */
+    CHECK(is_open(fd));
+    held_drop(1, OWNER_LAUNCHER);
     held_drop(1, OWNER_LAUNCHER);
     held_drop(UINT32_MAX, OWNER_LAUNCHER);
 }
@@ -144,7 +150,8 @@ TEST(acknowledgements_of_pairs_that_were_pushed_out_do_not_count_for_others)
     ended_sent(5);
     ended_push((struct hand_over_ended){9001, 0}); /* pushes out 1 and 2, which were sent */
     ended_push((struct hand_over_ended){9002, 0});
-    ended_seen(5); /* of 1 to 5: 3, 4 and 5 are still there */
+    ended_seen(1); /* of 1 to 5: 3, 4 and 5 are still there */
+    ended_seen(4);
     ended_rewind();
     CHECK_NUMBER(ended_peek(pairs, 1), 1);
     CHECK_NUMBER(pairs[0].pid, 6);
@@ -178,6 +185,28 @@ TEST(lines_come_out_in_order_and_the_oldest_make_room)
     CHECK(!lines_peek(text, sizeof text, &bytes, &level));
 }
 
+TEST(a_line_without_an_end_or_of_any_length_is_kept_as_far_as_there_is_room)
+{
+    static char line[LOG_LINE_BYTES + 500], text[LOG_LINE_BYTES + 500];
+    size_t bytes = 0;
+    enum log_level level;
+    lines_sink(NULL, LOG_INFO, "half", 4);
+    lines_sink(NULL, LOG_INFO, "", 0);
+    memset(line, 'x', sizeof line);
+    lines_sink(NULL, LOG_ERROR, line, sizeof line);
+    CHECK(lines_peek(text, sizeof text, &bytes, &level));
+    CHECK(bytes == 4 && memcmp(text, "half", 4) == 0);
+    lines_take();
+    CHECK(lines_peek(text, sizeof text, &bytes, &level) && bytes == 0);
+    lines_take();
+    CHECK(lines_peek(text, sizeof text, &bytes, &level));
+    CHECK_NUMBER(bytes, LOG_LINE_BYTES);
+    CHECK_NUMBER(level, LOG_ERROR);
+    CHECK(lines_peek(text, 7, &bytes, &level)); /* where there is less room than it takes */
+    CHECK_NUMBER(bytes, 7);
+    lines_take();
+}
+
 static int parse_hostname(const char *file, char *name)
 {
     char text[256];
@@ -192,6 +221,8 @@ TEST(the_host_name_is_the_first_line_that_is_neither_blank_nor_comment)
     CHECK_TEXT(name, "box");
     CHECK_NUMBER(parse_hostname("# the name\n\n  \t\n \tmy.host \r\nother\n", name), 0);
     CHECK_TEXT(name, "my.host");
+    CHECK_NUMBER(parse_hostname("tab\t\n", name), 0);
+    CHECK_TEXT(name, "tab");
     CHECK_NUMBER(parse_hostname("end", name), 0);
     CHECK_TEXT(name, "end");
     CHECK_NUMBER(parse_hostname("", name), -ENOENT);
@@ -235,7 +266,19 @@ TEST(a_stat_of_any_name_is_read)
     CHECK(process.kernel_thread);
     CHECK_NUMBER(process_parse_stat("", &process), -EINVAL);
     CHECK_NUMBER(process_parse_stat("7 (a) S 1", &process), -EINVAL);
-    CHECK_NUMBER(process_parse_stat("7 )a( S", &process), -EINVAL);
+    static const char *const none[] = {
+        "7 )a( S",
+        "7 (a",
+        "7 (a)S 1",
+        "7 (a) ",
+        "0 (a) S 1 7 7 0 -1 4194560",
+        "7 (a) S 1 7 7 0 -1",
+        "7 (a) S 1 7 7 0 -1 4194560 1 2 3",
+    };
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        CHECK_NUMBER(process_parse_stat(none[i], &process), -EINVAL);
+    text_format(text, sizeof text, "0 (a)%s", rest);
+    CHECK_NUMBER(process_parse_stat(text, &process), -EINVAL);
 }
 
 TEST(only_the_initial_namespace_is_a_machine)
@@ -307,6 +350,17 @@ TEST(options_are_handed_on_and_unknown_words_are_left_out)
     CHECK(options.help && !options.version && !options.wrong);
     options_parse(&options, 1, with);
     CHECK_TEXT(options.arguments[1], "/r");
+    const char *const longer[] = {"init", "--servicesX", "--log-format", "xml", NULL};
+    options_parse(&options, 2, longer);
+    CHECK_TEXT(options.wrong, "--servicesX");
+    options_parse(&options, 4, (const char *const[]){"init", "--log-format", "xml", "--json"});
+    CHECK_TEXT(options.wrong, "--log-format");
+    CHECK(!options.json);
+    options_parse(&options, 3, (const char *const[]){"init", "--log-format", "text"});
+    CHECK(!options.wrong && !options.json);
+    setenv("CONIT_RUNTIME", "", 1);
+    options_parse(&options, 1, with);
+    CHECK_NUMBER(options.argument_count, 0);
     const char *const last[] = {"init", "--config", NULL};
     options_parse(&options, 2, last);
     CHECK_TEXT(options.wrong, "--config");
