@@ -3,8 +3,12 @@
 #include "base/syscall.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define GONE_MS 1000
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -49,4 +53,12 @@ void pidref_reap(const struct pidref *process)
 {
     siginfo_t info;
     waitid((idtype_t)P_PIDFD, (id_t)process->fd, &info, WEXITED | WNOHANG);
+}
+
+void pidref_kill_child(const struct pidref *process)
+{
+    struct pollfd end = {.fd = process->fd, .events = POLLIN};
+    pidref_signal(process, SIGKILL);
+    poll(&end, 1, GONE_MS);
+    pidref_reap(process);
 }

@@ -32,3 +32,7 @@ int pidref_peek(const struct pidref *process, int *ret_code, int *ret_status);
 
 /* Takes the zombie of a child away. */
 void pidref_reap(const struct pidref *process);
+
+/* SIGKILL to a child that has only just begun, and takes it away: waits until it is gone, but no
+ * longer than a second. */
+void pidref_kill_child(const struct pidref *process);

@@ -221,8 +221,7 @@ static int begin(struct look *look)
     looks->children++;
     int failed = loop_add(loop_of(look), &look->source, pidfd, EPOLLIN, on_ended);
     if (failed) { /* it is not known when it has ended: it is not needed either */
-        pidref_signal(&look->process, SIGKILL);
-        pidref_reap(&look->process);
+        pidref_kill_child(&look->process);
         end_child(look);
     }
     return failed;

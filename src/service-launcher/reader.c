@@ -268,10 +268,8 @@ int reader_begin(struct launcher *launcher, reader_done *on_done)
     if (!failed)
         failed = start(child);
     if (failed) {
-        if (pidref_is_set(&child->process)) {
-            pidref_signal(&child->process, SIGKILL);
-            pidref_reap(&child->process);
-        }
+        if (pidref_is_set(&child->process))
+            pidref_kill_child(&child->process);
         destroy(child);
         return failed;
     }

@@ -1,4 +1,5 @@
 /* Processes as /proc shows them, and ends of those that are nobody's children. */
+#include "proc/pidref.h"
 #include "proc/processes.h"
 #include "test.h"
 
@@ -236,6 +237,21 @@ TEST(how_a_process_ended_is_known_without_waiting_for_it)
     check_end(255);
     check_end(-SIGKILL);
     check_end(-SIGTERM);
+}
+
+TEST(a_child_that_is_killed_at_once_leaves_no_zombie)
+{
+    for (int i = 0; i < 20; i++) {
+        pid_t pid = fork();
+        if (pid == 0)
+            for (;;)
+                pause();
+        struct pidref child;
+        CHECK_NUMBER(pidref_open(pid, &child), 0);
+        pidref_kill_child(&child);
+        CHECK(waitpid(pid, NULL, WNOHANG) == -1 && errno == ECHILD);
+        pidref_close(&child);
+    }
 }
 
 TEST(without_a_descriptor_it_is_not_said_that_nobody_lives)
