@@ -22,6 +22,13 @@ static const unsigned undone[SERVICE_STATES] = {
     [STATE_FINISHING] = ACTION_HOOKS, [STATE_BACKING_OFF] = ACTION_BACK_OFF,
 };
 
+void executor_expect_pipe(struct executor *executor, uint32_t slot)
+{
+    struct manager *manager = &executor->launcher->manager;
+    if (slot < manager->slots && !manager->records[slot].name[0])
+        manager_linger(manager, slot, true);
+}
+
 void executor_take_pipe(struct executor *executor, uint32_t slot, int fd)
 {
     const struct manager *manager = &executor->launcher->manager;

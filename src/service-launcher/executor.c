@@ -235,6 +235,7 @@ void executor_keep_last_words(struct executor *executor, uint32_t slot)
         struct dropped dropped = {.executor = executor};
         drop_key(&dropped, KEY_SERVICE_FIRST + slot);
         send_dropped(&dropped);
+        manager_linger(&executor->launcher->manager, slot, false);
         return;
     }
     *last = (struct last_words){.slot = slot,

@@ -28,6 +28,10 @@ struct watch_paths *executor_watch_paths(struct executor *executor);
 enum service_event executor_act(void *context, struct service *service, unsigned actions);
 int executor_conditions_met(void *context, const struct service *service, size_t *ret_index);
 
+/* Before services are loaded: init keeps a pipe of this slot, which may be of one that is gone.
+ * Then no other service is to get the slot. */
+void executor_expect_pipe(struct executor *executor, uint32_t slot);
+
 /* A descriptor that init kept for us from before. It is the executor's now. */
 void executor_take_pipe(struct executor *executor, uint32_t slot, int fd);
 

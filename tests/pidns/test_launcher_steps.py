@@ -13,10 +13,11 @@ import signal
 import subprocess
 import time
 
-from harness import BUILD, DEADLINE, Machine, until
+from harness import BUILD, DEADLINE, Machine, children_of, until
 from services import (booted, define, events, look, outer_pid, printed, shell,
                       shell_list, wait)
 from steps import WALL, Stepper, ptrace, PTRACE_SYSCALL, IDLE_SECONDS
+from upgrading import Upgrading
 
 TIMEOUT = 40000  # for the long form
 SEED = int(os.environ.get('CONIT_STEPS_SEED', 0)) or random.SystemRandom().randrange(1, 1 << 32)
@@ -389,3 +390,55 @@ def test_killed_anywhere_in_the_end_of_the_machine_it_ends_in_order_and_the_clie
     print(f'{total} steps, killed at {list(steps)}')
     for count in steps:
         ends(count)
+
+
+def take_the_place(machine, number, steps):
+    """A reload brings a service where one is gone whose last words no journal has heard, and the launcher
+    is killed after so many steps of it. Returns how many there were, where they are only counted."""
+    old, new = f'old{number}', f'new{number}'
+    program = lambda name: ['/bin/sh', '-c', 'exec 2>/dev/null; trap "echo last of $0; exit 0" TERM; '
+                            f'echo first of $0; : >{machine.folder}/$0; while :; do sleep 0.02; done', name]
+    define(machine, old, exec=program(old))
+    machine.slc('reload')
+    until(lambda: 'first' in printed(machine, old), 'it is read')
+    machine.put_text('service-journal', '#!/bin/sh\nkill -STOP $$\nexit 3\n')
+    os.kill(machine.wait_pid_of('service-journal'), signal.SIGKILL)
+    script = until(lambda: [child for child, stat in children_of(machine.pid).items() if stat[1] == 'T'],
+                   'what is no journal is started')[0]
+    machine.slc('stop', old)
+    (machine.services / f'{old}.yml').unlink()
+    machine.slc('reload')
+    define(machine, new, exec=program(new))
+    machine.quiet()
+    launcher = machine.wait_pid_of('service-launcher')
+    stepper = One(Target(launcher))
+    with subprocess.Popen([str(BUILD / 'slc'), '--runtime', str(machine.runtime), 'reload'],
+                          stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as client:
+        total = stepper.count() if steps is None else stepper.step(steps)
+        stepper.kill()
+        machine.wait_pid_of('service-launcher', launcher)
+        assert client.wait(DEADLINE) == 0, steps
+    until((machine.folder / new).exists, 'it has printed')
+    machine.put_back('service-journal')
+    os.kill(script, signal.SIGCONT)
+    machine.slc('stop', new)
+    for name in (old, new):
+        until(lambda: printed(machine, name) == f'first of {name}\nlast of {name}\n',
+              f'what {name} has printed is in its journal, killed after {steps} steps', 20)
+    (machine.services / f'{new}.yml').unlink()
+    machine.slc('reload')
+    return total
+
+
+def test_killed_anywhere_in_a_reload_while_no_journal_runs_nobody_gets_the_output_of_who_was_there_before():
+    print(f'CONIT_STEPS_SEED={SEED}')
+    with Upgrading() as machine:
+        define(machine, 'other', exec='sleep 100000')
+        booted(machine)
+        total = take_the_place(machine, 0, None)
+        steps = range(1, total + 1)
+        if SAMPLE != 'all':
+            steps = sorted(random.Random(f'{SEED} place').sample(steps, min(int(SAMPLE), total)))
+        print(f'{total} steps, killed at {list(steps)}')
+        for number, count in enumerate(steps, 1):
+            take_the_place(machine, number, count)
