@@ -225,6 +225,33 @@ TEST(descriptors_cut_at_the_limit_are_emfile_with_the_keys_and_none_is_kept)
     close_pair();
 }
 
+TEST(more_descriptors_than_a_message_holds_are_not_sent)
+{
+    struct hand_over_message out = {.type = HAND_OVER_STORE, .count = HAND_OVER_KEYS_MAX}, in;
+    static int many[HAND_OVER_KEYS_MAX + 1];
+    open_pair();
+    CHECK_NUMBER(hand_over_send(pair[0], &out, many, HAND_OVER_KEYS_MAX + 1), -EMSGSIZE);
+    CHECK_NUMBER(receive(&in), -EAGAIN);
+    close_pair();
+}
+
+/* As one stands in memory that outlived who received it. */
+TEST(of_what_is_in_an_inbox_only_descriptors_are_taken_for_some)
+{
+    struct hand_over_inbox inbox = {.header.msg_controllen = CMSG_SPACE(2 * sizeof(int))};
+    int own[2] = {dup(0), dup(0)};
+    CHECK(!hand_over_inbox_is_filled(&inbox));
+    inbox.control.first = (struct cmsghdr){
+        .cmsg_len = CMSG_LEN(sizeof own), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS};
+    memcpy(CMSG_DATA(&inbox.control.first), own, sizeof own);
+    CHECK(hand_over_inbox_is_filled(&inbox));
+    CHECK_NUMBER(hand_over_inbox_open(&inbox, 0, fds, &count), 0); /* the end */
+    CHECK(fcntl(own[0], F_GETFD) >= 0);
+    inbox.control.first.cmsg_type = SCM_RIGHTS; /* nothing was sent with these: it is malformed */
+    CHECK_NUMBER(hand_over_inbox_open(&inbox, 0, fds, &count), -EPROTO);
+    CHECK(fcntl(own[0], F_GETFD) < 0 && fcntl(own[1], F_GETFD) < 0);
+}
+
 TEST(signals_end_the_machine_as_documented_and_others_do_not)
 {
     CHECK_NUMBER(shut_down_of_signal(SIGUSR1), SHUT_DOWN_POWEROFF);

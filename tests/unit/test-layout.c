@@ -71,6 +71,21 @@ TEST(what_is_told_is_known_again)
     CHECK(layout_is_same(&one, &told));
     CHECK(!layout_is_same(&two, &told));
     CHECK_NUMBER(told.version, 1);
+    struct layout_told others[6] = {told, told, told, told, told, told};
+    others[0].version++;
+    others[1].least_reader++;
+    others[2].part_count++;
+    others[3].field_count++;
+    memset(&others[4].parts[0], 0xff, sizeof others[4].parts[0]);
+    memset(&others[5].fields[0], 0xff, sizeof others[5].fields[0]);
+    for (size_t i = 0; i < 6; i++)
+        CHECK(!layout_is_same(&one, &others[i]));
+    struct layout large = one;
+    large.part_count = LAYOUT_PARTS_MAX + 1;
+    CHECK_NUMBER(layout_put(&large, place, SIZE_MAX), -ENOSPC);
+    large = one;
+    large.field_count = LAYOUT_FIELDS_MAX + 1;
+    CHECK_NUMBER(layout_put(&large, place, SIZE_MAX), -ENOSPC);
     CHECK_NUMBER(layout_put(&one, place, layout_bytes(&one) - 1), -ENOSPC);
     CHECK_NUMBER(layout_put(&one, place, layout_bytes(&one)), 0);
 }

@@ -177,6 +177,8 @@ TEST(what_is_no_call_is_refused_with_the_reason)
     } rows[] = {
         {"[]", "it is not an object"},
         {"{}", "it names no method"},
+        {"{\"method\":\"a.B\",\"oneway\":1}", "more, oneway and upgrade are true or false"},
+        {"{\"method\":\"a.B\",\"upgrade\":\"yes\"}", "more, oneway and upgrade are true or false"},
         {"{\"method\":1}", "it names no method"},
         {"{\"method\":\"a\",\"parameters\":[]}", "its parameters are not an object"},
         {"{\"method\":\"a\",\"more\":1}", "more, oneway and upgrade are true or false"},
@@ -288,6 +290,14 @@ TEST(bytes_that_are_no_utf8_are_written_as_the_replacement_character)
     }
 }
 
+TEST(a_reply_whose_flag_is_none_is_refused)
+{
+    static const char *const texts[] = {"{\"continues\":1}", "[]", "{\"parameters\":[]}", "{"};
+    struct varlink_reply reply;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        CHECK_NUMBER(varlink_reply_parse(&reply, texts[i], strlen(texts[i])), -EBADMSG);
+}
+
 TEST(patterns_match_as_in_a_shell)
 {
     static const struct {
@@ -310,6 +320,14 @@ TEST(patterns_match_as_in_a_shell)
         {"web", "we", false},
         {"we", "web", false},
         {"[]]x", "]x", true},
+        {"[^w]eb", "web", false},
+        {"[^w]eb", "xeb", true},
+        {"[a-]", "-", true},
+        {"[a-]", "b", false},
+        {"[ab]", "b", true},
+        {"[b-d]", "a", false},
+        {"[b-d]", "e", false},
+        {"[!b-d]", "c", false},
         {"a**b", "ab", true},
         {"agetty@*", "agetty@tty1", true},
     };
