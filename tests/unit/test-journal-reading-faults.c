@@ -5,6 +5,7 @@
 #include "faults.h"
 #include "journal-files.h"
 #include "journal/compress.h"
+#include "journal/joiner.h"
 #include "test.h"
 
 #include <errno.h>
@@ -260,4 +261,43 @@ TEST(following_goes_on_where_it_was_whichever_call_fails)
 {
     CHECK(fault_each(FAULT_CALLS, EIO, follow) > 5);
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, follow) > 0);
+}
+
+/* Pieces of a line with an event between them are one entry again, or there was no memory for it.
+ */
+static void join(void)
+{
+    static const char text[] =
+        PREFIX "0 begins\n" TIME " +info event\n" TIME " -info  and ends\n" PREFIX "1\n";
+    static const char *const wanted[] = {"0 begins and ends", "event", "1"};
+    struct journal_joiner joiner = {.holds = false};
+    struct journal_reader reader;
+    struct journal_entry entry;
+    char path[PATH_MAX];
+    size_t count = 0;
+    int got = 0;
+    begin();
+    write_file(logs, "current", 0, 0);
+    text_format(path, sizeof path, "%s/web/current", logs);
+    AUTO_CLOSE int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    CHECK_NUMBER(write(fd, text, sizeof text - 1), sizeof text - 1);
+    text_format(path, sizeof path, "%s/web", logs);
+    CHECK_NUMBER(journal_reader_open(&reader, path), 0);
+    faults_begin();
+    while (count < 3 && (got = journal_joiner_next(&joiner, &reader, &entry)) == 1) {
+        CHECK(entry.bytes == strlen(wanted[count]) &&
+              memcmp(entry.text, wanted[count], entry.bytes) == 0);
+        count++;
+    }
+    faults_end();
+    CHECK(count == 3 || (fault_happened() && (got < 0 || reader.loss_count)));
+    journal_joiner_finish(&joiner);
+    journal_reader_close(&reader);
+    finish();
+}
+
+TEST(pieces_of_a_line_are_one_or_there_was_no_memory)
+{
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, join) >= 2);
+    CHECK(fault_each(FAULT_CALLS, EIO, join) >= 2);
 }
