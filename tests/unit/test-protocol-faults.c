@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "faults.h"
 #include "protocol/foreign.h"
+#include "protocol/journal-link.h"
 #include "protocol/varlink.h"
 #include "test.h"
 
@@ -133,6 +134,58 @@ TEST(what_others_have_sent_is_closed_though_there_is_no_thread_or_memory)
 {
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, close_foreign) >= 1);
     CHECK(fault_each(FAULT_CALLS, EAGAIN, close_foreign) >= 2);
+}
+
+/* ---- the journal's link ------------------------------------------------------------------------
+ */
+
+/* A message with a descriptor is sent, looked at, and dropped. */
+static void pass_message(void)
+{
+    int ends[2], fd = -1, own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    struct journal_link_message out = {.type = JOURNAL_COUNTS, .name = "web"}, in = {0};
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    faults_begin();
+    int sent = journal_link_send(ends[0], &out, own);
+    int peeked = sent ? 0 : journal_link_peek(ends[1], &in, &fd);
+    journal_link_drop(ends[1]);
+    faults_end();
+    CHECK_NUMBER(sent, 0);
+    CHECK_NUMBER(peeked, 1);
+    CHECK_TEXT(in.name, "web");
+    CHECK(fd >= 0);
+    CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EAGAIN);
+    close(fd);
+    close(own);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+TEST(a_message_to_the_journal_whose_call_was_interrupted_is_passed_on)
+{
+    CHECK_NUMBER(fault_each(FAULT_CALLS, EINTR, pass_message), 3);
+}
+
+TEST(what_is_no_message_to_the_journal_costs_no_descriptor)
+{
+    struct journal_link_message out = {.type = JOURNAL_COUNTS, .level = 8}, in;
+    int ends[2], fd = -1, own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    int lowest = dup(0);
+    close(lowest);
+    CHECK_NUMBER(journal_link_send(ends[0], &out, own), 0);
+    CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EPROTO);
+    CHECK_NUMBER(journal_link_send(ends[0], &out, -1), 0);
+    CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EPROTO);
+    CHECK_NUMBER(fd, -1);
+    memset(out.text, 'x', sizeof out.text); /* no room for its end */
+    CHECK_NUMBER(journal_link_bytes(&out), sizeof out);
+    int now = dup(0);
+    close(now);
+    CHECK_NUMBER(now, lowest);
+    close(own);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 /* ---- small files --------------------------------------------------------------------------- */
