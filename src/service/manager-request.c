@@ -490,10 +490,8 @@ static enum outcome outcome_of(const struct manager *manager, struct request_ite
         return OUTCOME_FAILED;
     if (body->state != STATE_STOPPED || !must_go(manager, body))
         return OUTCOME_PENDING;
-    /* What a restart has taken down comes back when its need has. */
-    if (item->taken_along && is_taken_along(body))
-        return OUTCOME_PENDING;
-    return OUTCOME_FAILED;
+    /* What a restart has taken down comes back when its need has, whether it was named or not. */
+    return is_taken_along(body) ? OUTCOME_PENDING : OUTCOME_FAILED;
 }
 
 void settle_item(struct request *request, struct request_item *item, enum outcome outcome)

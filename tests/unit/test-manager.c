@@ -221,6 +221,26 @@ TEST(all_that_a_restart_takes_along_is_waited_for_however_far_up_it_is)
     end();
 }
 
+TEST(of_two_that_are_restarted_at_once_the_one_that_needs_the_other_is_waited_for_too)
+{
+    chain();
+    fake_boot(&fake);
+    fake_run(&fake);
+    struct request request = request_of(REQUEST_RESTART, "b");
+    request.items = reallocarray(request.items, 2, sizeof *request.items);
+    request.items[request.count++] = (struct request_item){.slot = fake_find(&fake, "c")->slot};
+    answers = 0;
+    fake.order[0] = 0;
+    manager_request(&fake.manager, &request);
+    fake_run(&fake);
+    CHECK_NUMBER(answers, 1);
+    CHECK_NUMBER(request.items[0].outcome, OUTCOME_DONE);
+    CHECK_NUMBER(request.items[1].outcome, OUTCOME_DONE);
+    CHECK_TEXT(fake_shown(&fake, "b"), "running");
+    free(request.items);
+    end();
+}
+
 TEST(a_restart_runs_a_done_task_again_and_a_start_does_not)
 {
     fake_init(&fake);
