@@ -6,7 +6,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # The files that out/ and the flat folder have copies of, but with their symbols.
-FILES = {'asan': ROOT / 'build/test/src/init/init', 'release': ROOT / 'build/small/src/init/init'}
+FILES = {'asan': ROOT / 'build/test/src/init/init', 'release': ROOT / 'build/small/src/init/init',
+         'coverage': ROOT / 'build/coverage/src/init/init'}
 DYNAMIC = b'\3\0'  # the type of an ELF file that can be anywhere
 
 # x86-64 code, each a real fault of its kind.

@@ -1,5 +1,6 @@
 """init as the process 1 of a machine: it has real faults and is upgraded, and the machine goes on. One boot."""
 import contextlib
+import os
 
 import booting
 from bad_code import CODE, address_of
@@ -33,7 +34,7 @@ def pids(machine):
 
 def poison(machine, symbol, kind):
     """The next call of that function of init's is a fault: written as root in the machine."""
-    at = address_of(symbol, machine.check('cat /proc/1/maps'), 'release')
+    at = address_of(symbol, machine.check('cat /proc/1/maps'), os.environ['CONIT_BUILD_KIND'])
     if at is None:
         raise booting.Skip(f'nobody can tell where {symbol} is in init')
     text = ''.join(f'\\x{byte:02x}' for byte in CODE[kind])
