@@ -127,7 +127,7 @@ fuzz: ## libFuzzer over tests/fuzz: TARGET=service-file (none: each), SECONDS=60
 	@scripts/install-needs build fuzz
 	@JOBS=$(JOBS) scripts/fuzz --seconds $(or $(SECONDS),60) $(TARGET)
 
-chaos: test-build all ## kill and break everything at random against both builds: SEED=…, KILLS=1000, BUILD=release for one of them
+chaos: test-build variant all ## kill, break and upgrade everything at random against both builds: SEED=…, KILLS=1000, BUILD=release for one of them
 	@rm -f build/chaos-report
 	@CONIT_CHAOS_SEED=$(or $(SEED),0) CONIT_CHAOS_KILLS=$(or $(KILLS),1000) \
 		CONIT_CHAOS_REPORT=$(CURDIR)/build/chaos-report \
