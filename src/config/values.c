@@ -203,7 +203,7 @@ static bool bad_percent(struct parse *p, const struct node *node, size_t index, 
                                   "'%%i' is the instance of a template, and '%s' is none: remove "
                                   "it, or write '%%%%i' for the two characters",
                                   p->source->name);
-    if (c > ' ' && c != 0x7f)
+    if (c > ' ' && c < 0x7f)
         return parse_error_inside(p, node, place,
                                   "'%%%c' stands for nothing: write '%%%%' for a percent sign; "
                                   "%%n is the service's name",

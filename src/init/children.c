@@ -315,6 +315,13 @@ void child_forget_trial(struct child *trial)
     *trial->kept = (struct kept_child){.link_fd = -1, .error_fd = -1};
 }
 
+void child_drop_trial(struct child *trial)
+{
+    child_close_link(trial);
+    close_errors(trial);
+    child_forget_trial(trial);
+}
+
 void child_start_trial(struct child *trial, const struct child *old)
 {
     child_of_trial(trial, old);

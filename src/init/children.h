@@ -54,6 +54,9 @@ void child_of_trial(struct child *trial, const struct child *old);
 /* There is none any more. Closes nothing. */
 void child_forget_trial(struct child *trial);
 
+/* And closes what is open of it, which nobody has taken over. */
+void child_drop_trial(struct child *trial);
+
 /* Why one that is tried has ended, in words. */
 void child_why_ended(const struct child *child, int status, char *why, size_t size_bytes);
 

@@ -337,8 +337,7 @@ static void fail_trial(struct init *init)
 {
     struct child *old = old_one(init), *trial = &init->children[CHILD_TRIAL];
     kill_unseen(&init->kept->upgrade, trial->kept->pid);
-    child_close_link(trial);
-    child_forget_trial(trial);
+    child_drop_trial(trial);
     go_back(init, old, true);
 }
 
@@ -424,7 +423,9 @@ static void begin_next(struct init *init)
             begin_child(init);
         return;
     }
-    upgrade->wanted = 0; /* parts that only another version has */
+    upgrade->report = REPORT_WANTED; /* of the parts before those that only another version has */
+    kept_settle();
+    upgrade->wanted = 0;
 }
 
 /* Steps that nothing is waited for in. */

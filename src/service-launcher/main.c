@@ -535,7 +535,7 @@ static int load_files(void)
 static void load(bool found)
 {
     int failed = -ENOENT;
-    for (size_t i = 0; i < held.pipe_count; i++)
+    for (size_t i = 0; found && i < held.pipe_count; i++)
         executor_expect_pipe(launcher.executor, held.pipes[i].slot);
     if (found && held.definitions >= 0) {
         failed = launcher_load_again(&launcher, held.definitions);

@@ -69,6 +69,16 @@ MACHINE_TEST(parts_that_only_another_version_has_are_upgraded_by_nobody)
     CHECK_NUMBER(kept->upgrade.wanted, 0);
 }
 
+/* What is asked for is told to be over, also where nothing of it is known. */
+MACHINE_TEST(parts_that_only_another_version_has_keep_nobody_waiting)
+{
+    leave();
+    kept->upgrade.wanted = 8;
+    kept->upgrade.done = PART_JOURNAL;
+    CHECK_NUMBER(go_on(), MACHINE_STOPPED);
+    CHECK(machine_got(launcher, HAND_OVER_UPGRADED, NULL));
+}
+
 MACHINE_TEST(a_trial_of_no_part_that_is_known_goes_nowhere)
 {
     leave();

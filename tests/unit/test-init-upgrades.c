@@ -206,6 +206,31 @@ MACHINE_TEST(a_new_one_that_does_not_get_ready_is_killed)
     CHECK(machine_got(journal, HAND_OVER_RESUME, NULL));
 }
 
+static int descriptors;
+
+static void count_and_ask_journal(void)
+{
+    descriptors = machine_descriptors();
+    ask_journal();
+}
+
+static void count_again(void)
+{
+    CHECK_NUMBER(machine_descriptors(), descriptors);
+}
+
+static bool is_resumed(void)
+{
+    return machine_got(former, HAND_OVER_RESUME, NULL);
+}
+
+MACHINE_TEST(a_new_one_that_is_no_good_leaves_no_descriptor)
+{
+    CHECK_LIVES({machine_both_heard, count_and_ask_journal}, {is_told_to_yield, yield},
+                {is_tried, fail_trial}, {is_resumed, count_again});
+    check_answer(0, PART_JOURNAL, "journal: the state is of the future\n");
+}
+
 static void store_in_trial(void)
 {
     struct hand_over_message store = {
