@@ -15,7 +15,7 @@ struct journal_ahead {
     pthread_cond_t changed;
     char *text;
     size_t wanted; /* SIZE_MAX: nothing */
-    bool done, good, ending;
+    bool done, good, damaged, ending;
 };
 
 static void *work(void *context)
@@ -30,9 +30,11 @@ static void *work(void *context)
         }
         size_t number = ahead->wanted;
         pthread_mutex_unlock(&ahead->lock);
-        bool good = journal_source_decompress(ahead->source, number, ahead->text) == 0;
+        bool damaged = false;
+        bool good = journal_source_decompress(ahead->source, number, ahead->text, &damaged) == 0;
         pthread_mutex_lock(&ahead->lock);
         ahead->done = true;
+        ahead->damaged = damaged;
         ahead->good = good;
         pthread_cond_signal(&ahead->changed);
     }
@@ -100,7 +102,7 @@ void journal_ahead_want(struct journal_ahead *ahead, size_t number)
     pthread_mutex_unlock(&ahead->lock);
 }
 
-bool journal_ahead_take(struct journal_ahead *ahead, size_t number, char **text)
+bool journal_ahead_take(struct journal_ahead *ahead, size_t number, char **text, bool *ret_damaged)
 {
     bool taken;
 
@@ -112,6 +114,7 @@ bool journal_ahead_take(struct journal_ahead *ahead, size_t number, char **text)
         char *given = *text;
         *text = ahead->text;
         ahead->text = given;
+        *ret_damaged = ahead->damaged;
     }
     pthread_mutex_unlock(&ahead->lock);
     return taken;

@@ -19,5 +19,5 @@ void journal_ahead_destroy(struct journal_ahead *ahead);
 void journal_ahead_want(struct journal_ahead *ahead, size_t number);
 
 /* Gives out the frame, if it is that one: *text, which has room for one as the source's has, and
- * which it takes in exchange. Returns whether it was. */
-bool journal_ahead_take(struct journal_ahead *ahead, size_t number, char **text);
+ * which it takes in exchange, and whether it is damaged. Returns whether it was. */
+bool journal_ahead_take(struct journal_ahead *ahead, size_t number, char **text, bool *ret_damaged);

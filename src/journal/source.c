@@ -124,19 +124,8 @@ void journal_source_close(struct journal_source *source)
     source->borrowed = false;
 }
 
-/* What stands in place of a frame that cannot be decompressed: nothing but line ends, which no
- * frame has, for nobody writes an empty line. */
-static void put_damaged(char *text, size_t bytes)
-{
-    memset(text, '\n', bytes);
-}
-
-static bool is_damaged(const char *text, size_t bytes)
-{
-    return text[0] == '\n' && memcmp(text, text + 1, bytes - 1) == 0;
-}
-
-ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text)
+ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text,
+                                  bool *ret_damaged)
 {
     const struct journal_frame *frame = &source->frames[number];
     const size_t bytes = frame[1].at - frame->at, text_bytes = frame[1].text_at - frame->text_at;
@@ -148,8 +137,9 @@ ssize_t journal_source_decompress(const struct journal_source *source, size_t nu
     size_t out = failed ? 0 : ZSTD_decompress(text, text_bytes, packed, bytes);
     if (ZSTD_getErrorCode(out) == ZSTD_error_memory_allocation)
         return -ENOMEM;
-    if (ZSTD_isError(out) || out != text_bytes)
-        put_damaged(text, text_bytes);
+    *ret_damaged = ZSTD_isError(out) || out != text_bytes;
+    if (*ret_damaged)
+        memset(text, '\n', text_bytes);
     return 0;
 }
 
@@ -164,8 +154,9 @@ static ssize_t load_frame(struct journal_source *source, size_t number)
     ssize_t failed = 0;
 
     source->text_frame = source->frame_count;
-    if (!source->ahead || !journal_ahead_take(source->ahead, number, &source->text))
-        failed = journal_source_decompress(source, number, source->text);
+    if (!source->ahead ||
+        !journal_ahead_take(source->ahead, number, &source->text, &source->text_damaged))
+        failed = journal_source_decompress(source, number, source->text, &source->text_damaged);
     if (failed)
         return failed;
     source->text_frame = number;
@@ -219,7 +210,7 @@ ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t c
     size_t in_frame = (uint64_t)at - frame->text_at, left = frame[1].text_at - (uint64_t)at;
     if (count > left)
         count = left;
-    if (is_damaged(source->text, frame[1].text_at - frame->text_at))
+    if (source->text_damaged)
         source->loss = JOURNAL_LOSS_DAMAGED;
     memcpy(bytes, source->text + in_frame, count);
     return (ssize_t)count;

@@ -19,6 +19,7 @@ struct journal_source {
     char *text; /* one frame, decompressed; behind it room to read one */
     size_t text_room, packed_room;
     size_t text_frame; /* which one; frame_count: none */
+    bool text_damaged; /* it cannot be decompressed: `text` is line ends */
     enum journal_loss_kind
         loss;        /* what was read last is in place of what cannot be; or behind it */
     size_t in_order; /* so many were read one after the other */
@@ -46,7 +47,8 @@ ssize_t journal_source_read(struct journal_source *source, void *bytes, size_t c
 /* How long it is now, or -errno. */
 off_t journal_source_size(const struct journal_source *source);
 
-/* For who decompresses ahead: a frame into `text`, which has journal_source_room() bytes. 0 or
- * -errno. Changes nothing. */
-ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text);
+/* For who decompresses ahead: a frame into `text`, which has journal_source_room() bytes. One that
+ * is damaged is as many line ends. 0 or -errno. Changes nothing. */
+ssize_t journal_source_decompress(const struct journal_source *source, size_t number, char *text,
+                                  bool *ret_damaged);
 size_t journal_source_room(const struct journal_source *source);

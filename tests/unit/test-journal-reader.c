@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "journal/compress.h"
 #include "journal/joiner.h"
+#include "journal/seek-table.h"
 #include "journal/show.h"
 #include "test.h"
 
@@ -318,6 +319,32 @@ TEST(a_damaged_compressed_file_hurts_what_is_damaged_only)
     check_damage(false);
     write_text(PACKED, "no such thing");
     check_damage(false);
+    finish();
+}
+
+TEST(a_frame_of_one_line_end_is_not_damaged)
+{
+    const size_t bytes = 2 * JOURNAL_FRAME_BYTES + 1, line = 1000;
+    char *text = malloc(bytes);
+    begin();
+    memset(text, 'x', bytes);
+    for (size_t at = 0; at + line < bytes; at += line) {
+        memcpy(text + at, TIME " info ", strlen(TIME " info "));
+        text[at + line - 1] = '\n';
+    }
+    text[bytes - 1] = '\n';
+    write_file(OLDER, text, bytes);
+    CHECK_NUMBER(pack(OLDER), 0);
+    write_text("current", TIME " info last\n");
+    struct journal_reader reader = open_reader();
+    struct journal_entry entry;
+    size_t count = 0;
+    while (journal_reader_next(&reader, &entry) == 1)
+        count++;
+    CHECK_NUMBER(count, (bytes + line - 1) / line + 1);
+    CHECK_NUMBER(reader.loss_count, 0);
+    journal_reader_close(&reader);
+    free(text);
     finish();
 }
 
