@@ -29,6 +29,10 @@ static uint64_t hash_of(const struct journal_entry *entry)
 
 int log_moved_note(struct log_moved *moved, const struct journal_entry *entry)
 {
+    if (moved->count == LOG_MOVED_MOST) {
+        moved->first = (moved->first + 1) & (moved->room - 1);
+        moved->count--;
+    }
     if (moved->count == moved->room) {
         size_t room = moved->room ? moved->room * 2 : ROOM_FIRST;
         uint64_t *hashes = calloc(room, sizeof *hashes);
