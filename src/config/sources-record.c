@@ -1,6 +1,8 @@
 /* The set of sources as bytes, and back. The format is in docs/definitions-record.md. */
 #include "base/cleanup.h"
+#include "config/reading.h"
 #include "config/sources.h"
+#include "config/switches.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -225,6 +227,37 @@ static int take_entries(const struct header *header, const char *at, const char 
     return at == end ? 0 : -EBADMSG;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    const struct source *one = a, *other = b;
+    return strcmp(one->name, other->name);
+}
+
+/* Records made before these two had names that no file can have are taken up by an upgrade. A file
+ * with such a name is never read (`problem` is set, or it is masked), so a text tells them apart.
+ */
+static int rename_former(struct sources *sources)
+{
+    static const struct {
+        const char *former, *name;
+    } rows[] = {{" switched", SWITCHES_SOURCE_NAME}, {" system-file", SYSTEM_SOURCE_NAME}};
+    bool renamed = false;
+
+    for (size_t i = 0; i < sources->count; i++)
+        for (size_t row = 0; row < sizeof rows / sizeof *rows; row++)
+            if (sources->list[i].text && !strcmp(sources->list[i].name, rows[row].former)) {
+                sources->list[i].name = rows[row].name;
+                renamed = true;
+            }
+    if (!renamed)
+        return 0;
+    qsort(sources->list, sources->count, sizeof *sources->list, compare_names);
+    for (size_t i = 1; i < sources->count; i++)
+        if (strcmp(sources->list[i - 1].name, sources->list[i].name) == 0)
+            return -EBADMSG;
+    return 0;
+}
+
 int sources_read(int fd, struct sources *ret)
 {
     struct stat status;
@@ -245,6 +278,8 @@ int sources_read(int fd, struct sources *ret)
                      ? take_entries(header, record + sizeof *header, record + size, &sources)
                      : -ENOMEM;
     }
+    if (!failed)
+        failed = rename_former(&sources);
     if (failed)
         sources_finish(&sources);
     else

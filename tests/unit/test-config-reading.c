@@ -1,6 +1,8 @@
 /* All that persons have written, read as one, and what is no hand-over of it. */
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "config/reading.h"
+#include "config/switches.h"
 #include "config/system-file.h"
 #include "scratch.h"
 #include "test.h"
@@ -282,4 +284,46 @@ TEST(long_messages_arrive_whole)
     reading_finish(&taken);
     close(sources);
     close(notes);
+}
+
+/* As a launcher wrote it before the two had names that no file can have. */
+TEST(a_record_with_the_former_names_of_system_file_and_switches_has_todays)
+{
+    static const struct source former[] = {
+        {.name = " switched", .path = "/etc/conit", .text = "off a\n", .size = 6},
+        {.name = " system-file", .path = "/etc/init.yml", .text = "title: t\n", .size = 9},
+        {.name = "+a", .path = "/s/+a.yml", .problem = "no name"},
+        {.name = "a", .path = "/s/a.yml", .text = "exec: a\n", .size = 8},
+    };
+    static const struct source files[] = {
+        {.name = " switched", .path = "/s/ switched.yml", .masked = true},
+        {.name = " system-file", .path = "/s/ system-file.yml", .problem = "no name"},
+    };
+    static const struct source both[] = {
+        {.name = " system-file", .path = "/etc/init.yml", .text = "x", .size = 1},
+        {.name = SYSTEM_SOURCE_NAME, .path = "/etc/init.yml", .text = "x", .size = 1},
+    };
+    AUTO_CLOSE int fd = memfd_create("record", MFD_CLOEXEC);
+    AUTO_CLOSE int files_fd = memfd_create("files", MFD_CLOEXEC);
+    AUTO_CLOSE int both_fd = memfd_create("both", MFD_CLOEXEC);
+    struct sources sources = {0};
+    CHECK_NUMBER(sources_write(fd, former, 4), 0);
+    CHECK_NUMBER(sources_read(fd, &sources), 0);
+    CHECK_NUMBER(sources.count, 4);
+    CHECK_TEXT(sources.list[0].name, "+a");
+    CHECK_TEXT(sources.list[1].name, SWITCHES_SOURCE_NAME);
+    CHECK_TEXT(sources.list[1].text, "off a\n");
+    CHECK_TEXT(sources.list[2].name, SYSTEM_SOURCE_NAME);
+    CHECK_TEXT(sources.list[2].text, "title: t\n");
+    CHECK_TEXT(sources.list[3].name, "a");
+    sources_finish(&sources);
+
+    CHECK_NUMBER(sources_write(files_fd, files, 2), 0);
+    CHECK_NUMBER(sources_read(files_fd, &sources), 0);
+    for (size_t i = 0; i < sources.count; i++)
+        CHECK(source_equal(&sources.list[i], &files[i]));
+    sources_finish(&sources);
+
+    CHECK_NUMBER(sources_write(both_fd, both, 2), 0);
+    CHECK_NUMBER(sources_read(both_fd, &sources), -EBADMSG);
 }
