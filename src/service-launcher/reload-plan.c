@@ -580,9 +580,9 @@ static int want_unbegun(struct launcher *launcher)
     return failed;
 }
 
-int plan_want(struct launcher *launcher)
+int plan_want(struct launcher *launcher, bool starts)
 {
-    int failed = want_unbegun(launcher);
+    int failed = starts ? want_unbegun(launcher) : 0;
     if (!failed)
         failed = manager_want_again(&launcher->manager);
     manager_keep_running(&launcher->manager);
@@ -630,7 +630,7 @@ int plan_carry_out(struct plan *plan, struct reload_request *request)
         plan->old_count = 0;
         return 0;
     }
-    if (plan_want(launcher))
+    if (plan_want(launcher, plan->starts))
         LOG(ERROR, "No memory to start what is new: reload again");
     return 0;
 }

@@ -65,9 +65,10 @@ int plan_look_at_names(struct plan *plan);
 /* Whether a service or template of that name is in the plan. */
 bool plan_has(const struct plan *plan, const char *name);
 
-/* Starts what is `unbegun`, if it is enabled. Of what is up now, nothing is stopped by what that
- * and changed needs bring. -ENOMEM: it stays so for the next reload. */
-int plan_want(struct launcher *launcher);
+/* With `starts`: starts what is `unbegun`, if it is enabled; else that stays so for the next reload
+ * that does. Of what is up now, nothing is stopped by what that and changed needs bring. -ENOMEM: it
+ * stays so, too. */
+int plan_want(struct launcher *launcher, bool starts);
 
 /* Notes that its file is gone, or is there again. */
 void plan_set_gone(struct launcher *launcher, struct service *service, bool gone);

@@ -210,7 +210,7 @@ void launcher_finish_reload(struct launcher *launcher, const struct reload_repor
         }
     }
     LOG(INFO, "Does the rest of a reload that the former launcher had begun", NUMBER("new", count));
-    if (plan_want(launcher))
+    if (plan_want(launcher, start))
         LOG(ERROR, "No memory to start what is new: reload again");
 }
 

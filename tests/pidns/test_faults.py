@@ -483,6 +483,26 @@ def test_a_request_that_there_is_no_memory_to_begin_is_carried_out_when_it_is_ma
         machine.wait_console('A client cannot be served .*Cannot allocate memory')
 
 
+def test_what_there_was_no_memory_to_start_is_started_by_no_reload_that_is_to_start_nothing():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'old', exec=SLEEP)
+        booted(machine)
+        for name in ('new', 'unwanted'):
+            define(machine, name, exec=SLEEP)
+        machine.rules.fail('service-launcher', 'allocation', errno.ENOMEM, function='plan_want')
+        machine.slc('reload')
+        was_hit(machine)
+        machine.wait_console('No memory to start what is new: reload again')
+        machine.slc('reload', '--no-start')
+        machine.slc('disable', 'old')  # has what was switched put in force, and nothing else
+        machine.slc('stop', 'unwanted')
+        assert machine.state_of('new') == machine.state_of('unwanted') == 'stopped', machine.console()
+        machine.slc('reload')
+        wait(machine, 'new', 'running')
+        assert machine.state_of('unwanted') == 'stopped', machine.console()
+
+
 def judge_sample(calls):
     """Some of all faults of a whole life of a machine, by a seed."""
     if not faults.INJECT.exists():
