@@ -86,12 +86,12 @@ static bool log_entry(const struct reload_entry *entry)
 }
 
 /* The words of each reload once, and not again until they are others. */
-static void log_once(struct watch *watch, const char *words)
+static void log_once(char **said, const char *words)
 {
-    if (words && (!watch->said || strcmp(words, watch->said) != 0))
+    if (words && (!*said || strcmp(words, *said) != 0))
         LOG(WARNING, "Watching the service files", TEXT("what", words));
-    free(watch->said);
-    watch->said = words ? strdup(words) : NULL;
+    free(*said);
+    *said = words ? strdup(words) : NULL;
 }
 
 static void log_entries(const struct reload_report *report)
@@ -112,7 +112,8 @@ static void end_reload(struct watch *watch, const struct reload_report *report, 
 {
     const char go_on = WATCH_GO_ON;
     watch->reloading = false;
-    log_once(watch, report ? report->errors ? report->errors : report->warnings : why);
+    log_once(&watch->said_wrong, report ? report->errors : why);
+    log_once(&watch->said, report ? report->warnings : NULL);
     if (report)
         log_entries(report);
     if (watch->socket.fd >= 0)

@@ -29,7 +29,8 @@ struct watch {
     struct loop_timer timer;
     uint32_t again_ms;
     bool reloading;
-    char *said; /* the last reload's warnings, or why it failed: said once */
+    char *said, *said_wrong; /* the last reload's warnings; its errors, or why it failed: each is
+                                said once */
 };
 
 void watch_init(struct watch *watch, struct launcher *launcher);

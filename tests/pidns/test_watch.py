@@ -121,6 +121,19 @@ def test_a_half_written_file_waits_until_it_is_closed():
         assert look(machine, 'new')['description'] == 'whole'
 
 
+def test_what_is_odd_in_a_folder_is_told_beside_what_is_wrong_with_the_system_file_and_each_once():
+    with watching() as machine:
+        machine.config.write_text('watch: yes\nlog: {sync: soon}\n')
+        write(machine.services / 'two.yaml', 'yaml')
+        write(machine.services / 'two.yml', 'yml')
+        machine.wait_console("Watching the service files.*'sync' of 'log' is a time")
+        machine.wait_console('Watching the service files.*two.yml')
+        for number in range(3):
+            write(machine.services / f'other{number}.yml', 'another')
+            until(lambda: machine.state_of(f'other{number}') == 'running', 'it runs')
+        assert machine.console().count('the former settings stay') == 1, machine.console()
+        assert machine.console().count("'two.yml' counts") == 1, machine.console()
+
 def test_a_file_that_does_not_load_is_told_once_and_leaves_what_was_in_force():
     with watching() as machine:
         pid = look(machine, 'd')['pid']
