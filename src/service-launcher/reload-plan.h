@@ -66,8 +66,8 @@ int plan_look_at_names(struct plan *plan);
 bool plan_has(const struct plan *plan, const char *name);
 
 /* With `starts`: starts what is `unbegun`, if it is enabled; else that stays so for the next reload
- * that does. Of what is up now, nothing is stopped by what that and changed needs bring. -ENOMEM: it
- * stays so, too. */
+ * that does. Of what is up now, nothing is stopped by what that and changed needs bring. -ENOMEM:
+ * it stays so, too. */
 int plan_want(struct launcher *launcher, bool starts);
 
 /* Notes that its file is gone, or is there again. */
