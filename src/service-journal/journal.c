@@ -131,19 +131,21 @@ void journal_put_line_end(struct journal *journal, struct service *service)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
-static bool is_unfinished(const struct service_pipe *pipe)
+/* Whether a line has begun that is put, not one that the rate leaves out. */
+static bool is_in_line(const struct service_pipe *pipe)
 {
-    return pipe->splitter.state != LINE_NONE || pipe->splitter.held_bytes || pipe->dropping;
+    return pipe->splitter.state != LINE_NONE || pipe->splitter.held_bytes;
 }
 
-/* Ends the line that was put last, if it is another pipe's. */
+/* Ends the line that was put last, if it is another pipe's. One that the rate leaves out goes on:
+ * it counts with its own end. */
 static void take_line(struct journal *journal, struct service *service, struct service_pipe *from,
                       const char *time)
 {
     char end[JOURNAL_SPLITTER_ROOM] = "";
     if (service->in && service->in != from) {
         unsigned flags = flags_now(service);
-        service->live->counts.lines += is_unfinished(service->in);
+        service->live->counts.lines += is_in_line(service->in);
         put(journal, service, end, journal_splitter_end(&service->in->splitter, time, end), flags,
             JOURNAL_DEBUG);
     }
@@ -326,9 +328,9 @@ static size_t write_limited(struct journal *journal, struct service_pipe *pipe, 
     say_dropped(journal, service, rate_begin(&service->rate, quota, clock_now_ns()));
     const uint32_t dropped = service->rate.dropped;
     while (count) {
-        const struct journal_splitter *splitter = &pipe->splitter;
-        bool in_line = splitter->state != LINE_NONE || splitter->held_bytes, drop;
-        size_t run = rate_run(&service->rate, quota, in_line, &pipe->dropping, bytes, count, &drop);
+        bool drop;
+        size_t run =
+            rate_run(&service->rate, quota, is_in_line(pipe), &pipe->dropping, bytes, count, &drop);
         if (!drop)
             write_run(journal, pipe, bytes, run);
         bytes += run;
@@ -385,7 +387,7 @@ void journal_end_line(struct journal *journal, struct service_pipe *pipe)
     struct service *service = pipe->service;
     char time[CLOCK_RFC3339_BYTES], end[JOURNAL_SPLITTER_ROOM] = "";
 
-    service->live->counts.lines += is_unfinished(pipe);
+    service->live->counts.lines += is_in_line(pipe) || pipe->dropping;
     clock_format_rfc3339(time, clock_read_ns(CLOCK_REALTIME));
     if (pipe->splitter.held_bytes)
         take_line(journal, service, pipe, time);

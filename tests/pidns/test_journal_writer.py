@@ -500,19 +500,38 @@ def no_room(m, id):
     return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, id * 32))[3]
 
 
+def lines_counted(m):
+    m.drain()
+    return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, 0))[0]
+
+
 def test_a_line_that_another_one_ends_is_counted():
     with machine() as m:
-        def counted():
-            m.drain()
-            return struct.unpack('=4Q', os.pread(m.held[KEY_COUNTS], 32, 0))[0]
         first = m.service(0, 'web')
         os.write(first, b'one\nunfinished')
-        assert counted() == 1
+        assert lines_counted(m) == 1
         second = m.service(0, 'web')
         os.write(second, b'two\n')
-        assert counted() == len(m.lines('web')) == 3
+        assert lines_counted(m) == len(m.lines('web')) == 3
         os.write(first, b'rest\n')
-        assert counted() == len(m.lines('web')) == 4
+        assert lines_counted(m) == len(m.lines('web')) == 4
+        os.close(first)
+        os.close(second)
+
+
+def test_a_line_that_the_rate_leaves_out_counts_once_whatever_another_run_prints_meanwhile():
+    with machine() as m:
+        quota = (0x1000000, 4, 0, 1, 200)
+        first = m.service(0, 'web', quota=quota)
+        os.write(first, b'one\nleft')
+        assert lines_counted(m) == 1
+        until(lambda: m.lines('web')[-1][2] == b'dropped lines=1 reason="rate 1/200ms"', 'the interval is over')
+        second = m.service(0, 'web', quota=quota)
+        os.write(second, b'two\n')
+        assert lines_counted(m) == 2
+        os.write(first, b' out\n')
+        assert lines_counted(m) == 3
+        assert [text for mark, _, text in m.lines('web') if not mark] == [b'one', b'two']
         os.close(first)
         os.close(second)
 
