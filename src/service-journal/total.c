@@ -49,17 +49,22 @@ static uint64_t longest_of(const struct journal_file *file)
     return file->size_bytes < most ? file->size_bytes : most;
 }
 
-/* Looks at no disk: of what was measured, and how long each `current` has become since. */
+/* As it was measured, or as long as it has become since. */
+static uint64_t current_of(const struct total_share *share)
+{
+    const uint64_t current = share->measure.current_bytes;
+    const uint64_t longest = share->file->fd >= 0 ? longest_of(share->file) : 0;
+    return longest > current ? longest : current;
+}
+
+/* Looks at no disk. */
 static uint64_t used_of(const struct total *total)
 {
     uint64_t used = 0;
     list_for_each(node, &total->shares)
     {
         const struct total_share *share = container_of(node, struct total_share, node);
-        uint64_t current = share->measure.current_bytes;
-        if (share->file->fd >= 0 && longest_of(share->file) > current)
-            current = longest_of(share->file);
-        used += share->measure.sealed_bytes + current;
+        used += share->measure.sealed_bytes + current_of(share);
     }
     return used;
 }
@@ -78,13 +83,32 @@ static struct total_share *find_oldest(const struct total *total)
     return oldest;
 }
 
-/* Once, until they are below it again. */
-static void say_above(struct total *total, uint64_t used, uint64_t limit)
+/* Why they are above it when there is nothing to remove. TOTAL_BELOW: that is not known yet. */
+static enum total_state find_reason(const struct total *total, uint64_t limit)
 {
-    if (!total->is_above)
-        LOG(WARNING, "The journals' current files alone are above the quota of all journals",
-            TEXT("logs", total->store->logs), NUMBER("bytes", used), NUMBER("quota", limit));
-    total->is_above = true;
+    uint64_t current = 0;
+    bool comes = false; /* what was sealed in the batch that is not done */
+    list_for_each(node, &total->shares)
+    {
+        const struct total_share *share = container_of(node, struct total_share, node);
+        current += current_of(share);
+        comes = comes || share->file->sealed;
+    }
+    return current > limit ? TOTAL_CURRENT_ABOVE : comes ? TOTAL_BELOW : TOTAL_SEALED_STAY;
+}
+
+/* Once, until they are below it again, or it is for another reason. */
+static void say_above(struct total *total, uint64_t limit)
+{
+    const enum total_state state = find_reason(total, limit);
+    if (state == TOTAL_BELOW || state == total->state)
+        return;
+    total->state = state;
+    LOG(WARNING,
+        state == TOTAL_CURRENT_ABOVE
+            ? "The journals' current files alone are above the quota of all journals"
+            : "The journals are above the quota of all journals, and files cannot be removed",
+        TEXT("logs", total->store->logs), NUMBER("bytes", used_of(total)), NUMBER("quota", limit));
 }
 
 static void on_more(struct loop_timer *timer);
@@ -93,11 +117,11 @@ static void keep(struct total *total)
 {
     const uint64_t limit = limit_of(total);
     if (used_of(total) <= limit)
-        total->is_above = false;
+        total->state = TOTAL_BELOW;
     for (int i = 0; limit && used_of(total) > limit; i++) {
         struct total_share *share = find_oldest(total);
         if (!share) {
-            say_above(total, used_of(total), limit);
+            say_above(total, limit);
             return;
         }
         if (i == AT_ONCE) {

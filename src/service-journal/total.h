@@ -15,6 +15,13 @@ struct total_share {
     struct journal_measure measure;
 };
 
+/* Whether they are above the quota, and why nothing more goes. */
+enum total_state {
+    TOTAL_BELOW,
+    TOTAL_CURRENT_ABOVE, /* each `current` stays */
+    TOTAL_SEALED_STAY,   /* sealed files that cannot be removed */
+};
+
 struct total {
     struct journal_store *store;
     struct loop *loop;
@@ -27,7 +34,7 @@ struct total {
     /* Set by the other thread: */
     _Atomic uint64_t max_bytes; /* 0: the default */
     _Atomic bool changed;
-    bool is_above; /* and nothing more can be removed; it was said */
+    enum total_state state; /* as it was said */
 };
 
 void total_init(struct total *total, struct journal_store *store, struct loop *loop,

@@ -1,5 +1,6 @@
 """The quota of the whole system: what all journals have on the disk together."""
 import os
+import subprocess
 
 from harness import until
 from test_dev_log import SYSTEM
@@ -75,6 +76,30 @@ def test_it_is_said_once_when_current_files_alone_are_above_it():
         assert names(m, 'a') == names(m, 'b') == ['current']
         for out in (a, b):
             os.close(out)
+
+
+def test_it_is_said_when_files_cannot_be_removed():
+    with machine(start=False) as m:
+        stray = m.logs / 'stray'
+        stray.mkdir(parents=True)
+        subprocess.run(['mount', '-t', 'tmpfs', 'none', stray], check=True)
+        try:
+            for number in range(10):
+                (stray / f'20200101T00000{number}.000000Z.log.zst').write_bytes(b'x' * 200000)
+            subprocess.run(['mount', '-o', 'remount,ro', stray], check=True)
+            m.start()
+            tell(m, LIMIT)
+            a = printing(m, 0, 'a')
+            os.write(a, b'a line\n')
+            m.drain()
+            until(lambda: b'above the quota' in m.text('conit'), 'it is said')
+            said = m.text('conit')
+            assert b'above the quota of all journals, and files cannot be removed' in said, said
+            assert b'current files alone' not in said, said
+            os.close(a)
+        finally:
+            m.finish()
+            subprocess.run(['umount', '-l', stray], check=True)
 
 
 def begun(m, name):
