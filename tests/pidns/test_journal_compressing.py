@@ -4,6 +4,7 @@ import os
 import pathlib
 import select
 import shutil
+import time
 import types
 
 from harness import LIBC, Skip, until
@@ -18,6 +19,8 @@ TIMEOUT = 300  # each system call is stopped at twice
 # a sealed file when it is compressed.
 TIGHT = SMALL + 4096
 WIDE = 1 << 30
+RESTS = 2  # seconds, after it is sealed
+ROUNDS = 5  # until one is fast enough
 
 
 class Gate:
@@ -160,11 +163,16 @@ def names_of(process):
     return [argument.decode() for argument in arguments if argument.endswith(b'.log')]
 
 
-def test_what_a_flood_has_removed_is_never_compressed_and_what_it_leaves_is():
+def flood():
+    """False: it took longer than a file rests before it is compressed, which may then begin."""
     with gated(keep=2) as (m, gate, printer):
+        began = time.monotonic()
         write_all(printer.out, lines(0, 40000))
         m.drain()
-        assert not select.select([gate.asked], [], [], 0)[0], 'one is compressed that does not stay'
+        asked = bool(select.select([gate.asked], [], [], 0)[0])
+        if time.monotonic() - began >= RESTS:
+            return False
+        assert not asked, 'one is compressed that does not stay'
         left = sealed(m)
         assert len(left) == 2
         asked = []
@@ -173,6 +181,12 @@ def test_what_a_flood_has_removed_is_never_compressed_and_what_it_leaves_is():
             gate.open()
         assert asked == left, 'each once, and nothing else'
         until(lambda: sealed(m) == [name + '.zst' for name in left], 'they are compressed')
+        return True
+
+
+def test_what_a_flood_has_removed_is_never_compressed_and_what_it_leaves_is():
+    if not any(flood() for _ in range(ROUNDS)):
+        raise Skip(f'the machine is too slow: no flood of {ROUNDS} was over within {RESTS} s')
 
 
 def test_a_kill_while_compressing_begins_leaves_all_files_compressed_in_the_end():
