@@ -100,8 +100,10 @@ tsan: all build/tsan/build.ninja ## ThreadSanitizer over service-journal while i
 	@$(NINJA) -C build/tsan -j $(JOBS) --quiet src/service-journal/service-journal
 	@mkdir -p build/tsan/flat && cp out/* build/tsan/flat && cp build/tsan/src/service-journal/service-journal build/tsan/flat
 	@rm -f build/tsan/report.*
-	@export TSAN_OPTIONS=log_path=$(CURDIR)/build/tsan/report; for tests in test_journal test_upgrade_journal test_dev_log; do \
-		tests/run --build tsan pidns -k $$tests || echo "tsan: of a run with failures"; done
+	@export TSAN_OPTIONS=log_path=$(CURDIR)/build/tsan/report CONIT_SUMMARY=$(CURDIR)/build/tsan/summary; \
+	for tests in test_journal test_upgrade_journal test_dev_log; do rm -f $$CONIT_SUMMARY; \
+		tests/run --build tsan pidns -k $$tests || echo "tsan: of a run with failures"; \
+		grep -q '^[1-9]' $$CONIT_SUMMARY || { echo "tsan: no test of $$tests passed"; exit 1; }; done
 	@! cat build/tsan/report.* 2>/dev/null
 build/tsan/build.ninja: | needs
 	$(MESON) setup build/tsan -Dstatic=false -Dbuildtype=debug -Doptimization=1 -Db_sanitize=thread -Db_lundef=false \
