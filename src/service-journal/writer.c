@@ -19,8 +19,8 @@
 #define PAUSE_NS     (5 * NS_PER_MS) /* between batches that are not full */
 #define ENOUGH_BYTES (64u << 10)     /* for which there is no pause */
 #define RETRY_NS     (250 * NS_PER_MS)
-#define FAILURES_MOST                                                                              \
-    64 /* of backlogs that are tried again, after which the others wait for their turn */
+/* Of backlogs that are tried again, after which the others wait for their turn. */
+#define FAILURES_MOST  64
 #define STACK_BYTES    (256u << 10) /* pages that are never used are not there */
 #define DESCRIPTORS    16           /* given up at once */
 #define DESCRIPTORS_MS 1000

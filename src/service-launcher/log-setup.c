@@ -11,9 +11,8 @@
 #include <string.h>
 
 #define REASON_BYTES 512
-#define NAMES_BYTES                                                                                \
-    600 /* of the failed ones, and of those that back off, in the line "Started"                   \
-         */
+/* Of the failed ones, and of those that back off, in the line "Started". */
+#define NAMES_BYTES 600
 
 static void journal_sink(void *context, enum log_level level, const char *line, size_t bytes)
 {
