@@ -607,6 +607,12 @@ static void settle_backlog(struct writer *writer, struct book *book)
         keeper_sealed(&writer->keeper, book);
 }
 
+void writer_retry_one(struct writer *writer, struct book *book)
+{
+    write_backlog(writer, book, clock_read_ns(CLOCK_REALTIME));
+    settle_backlog(writer, book);
+}
+
 void writer_retry(struct writer *writer, unsigned failures_most)
 {
     uint64_t now_ns = clock_read_ns(CLOCK_REALTIME);

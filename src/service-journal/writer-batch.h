@@ -23,5 +23,8 @@ void writer_rewind(struct writer *writer);
 /* Takes a batch and writes it. False: there was nothing. */
 bool writer_batch(struct writer *writer);
 
+/* Tries the backlog of one book, whatever the others'. */
+void writer_retry_one(struct writer *writer, struct book *book);
+
 /* Tries the backlogs until so many could not be written; the others come first the next time. */
 void writer_retry(struct writer *writer, unsigned failures_most);

@@ -85,7 +85,7 @@ static void take_news(struct writer *writer)
 static void end_book(struct writer *writer, struct book *book)
 {
     if (writer_has_backlog(book))
-        writer_retry(writer, UINT_MAX);
+        writer_retry_one(writer, book);
     if (writer_has_backlog(book))
         LOG(WARNING, "The last lines of a service cannot be written", TEXT("service", book->name),
             TEXT("error", writer_reason(book)), NUMBER("lines", backlog_lines(book->backlog)));

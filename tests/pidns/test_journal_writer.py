@@ -12,7 +12,7 @@ import time
 import types
 
 from hang import HungFolder
-from harness import Machine as WholeMachine, until
+from harness import LIBC, Machine as WholeMachine, until
 from services import booted, define, look
 from steps import ACCESS, FDATASYNC, RENAMEAT, WRITEV, Stopped, Stepper, syscall_of
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
@@ -493,6 +493,56 @@ def test_lines_of_a_forgotten_service_that_cannot_be_written_are_counted():
         lost = re.search(rb'The last lines of a service cannot be written .* lines=(\d+) ', m.text('conit'))
         there = m.lines('web')
         assert lost and int(lost[1]) + len(numbers(there)) + dropped_in(there) == 3001, (lost, len(there))
+
+
+IN_CLOSE_WRITE, IN_OPEN, IN_EVENT = 0x8, 0x20, struct.Struct('=iIII')
+
+
+@contextlib.contextmanager
+def opens_of(folder):
+    """Gives what tells how often something in a folder was opened since. Of events that are the same only
+    one is told, but for where another is between them: a close."""
+    fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    assert fd >= 0 and LIBC.inotify_add_watch(fd, os.fsencode(folder), IN_OPEN | IN_CLOSE_WRITE) >= 0
+    def count():
+        found = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                data = os.read(fd, 65536)
+                while data:
+                    _, mask, _, size = IN_EVENT.unpack_from(data)
+                    found += bool(mask & IN_OPEN)
+                    data = data[IN_EVENT.size + size:]
+        return found
+    yield count
+    os.close(fd)
+
+
+def test_services_that_are_forgotten_on_a_full_disk_have_only_their_own_lines_tried():
+    with machine(start=False) as m, mounted(m, 'size=1m'):
+        m.start()
+        count = 100
+        outs = [m.service(i, f'web-{i}') for i in range(count + 1)]
+        os.write(outs[count], b'it is there\n')
+        m.drain()
+        fill(m)
+        for out in outs:
+            os.write(out, b'%s\n' % (b'x' * 5000))
+        m.drain()
+        began = time.monotonic()
+        with opens_of(m.logs / f'web-{count}') as opens:
+            for i in range(count):
+                m.say_link(FORGET, i)
+            m.drain()
+            m.drain()  # by now the last one's end is carried out, too
+            tries = opens()
+            most = (time.monotonic() - began) / 0.25 * 4 + 20  # as often as all are tried anyway
+        for out in outs:
+            os.close(out)
+        (m.logs / 'filler').unlink()
+        m.drain()
+        assert m.text('conit').count(b'The last lines of a service cannot be written') == count
+        assert tries <= most, (tries, most)
 
 
 def no_room(m, id):
