@@ -536,14 +536,23 @@ static int make_memory(void)
     return 0;
 }
 
-/* journal_add_pipe(), which closes the descriptor that it cannot use. A shortage is waited for, and
- * what cannot be read now is tried again: output that nobody reads stands still. */
+/* journal_add_pipe(), which closes the descriptor that it cannot use. */
+static int try_pipe(uint32_t id, int fd)
+{
+    int is_its = journal_has_output(&program.journal, id, fd);
+    if (is_its <= 0) /* the launcher still has to say whose it is, and gives it then */
+        return is_its;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : journal_add_pipe(&program.journal, id, copy, PIPE_OUTPUT);
+}
+
+/* A shortage is waited for, and what cannot be read now is tried again: output that nobody reads
+ * stands still. */
 static int restore_pipe(uint32_t id, int fd)
 {
     int failed = 0;
     for (int i = 0; i < START_TRIES; i++) {
-        int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        failed = copy < 0 ? -errno : journal_add_pipe(&program.journal, id, copy, PIPE_OUTPUT);
+        failed = try_pipe(id, fd);
         if (!is_shortage(failed) && failed != -EIO)
             break;
         poll(NULL, 0, START_PAUSE_MS);
@@ -555,15 +564,9 @@ static int restore_pipe(uint32_t id, int fd)
 static void restore_pipes(void)
 {
     for (size_t i = 0; i < program.held_count; i++) {
-        uint32_t id = program.held[i].id;
-        int fd = program.held[i].fd;
-        if (!journal_has_output(&program.journal, id, fd)) {
-            close(fd); /* the launcher still has to say whose it is, and gives it then */
-            continue;
-        }
-        int failed = restore_pipe(id, fd);
+        int failed = restore_pipe(program.held[i].id, program.held[i].fd);
         if (failed)
-            LOG(ERROR, "Could not go on reading a service", NUMBER("id", id),
+            LOG(ERROR, "Could not go on reading a service", NUMBER("id", program.held[i].id),
                 TEXT("error", strerror(-failed)));
     }
     free(program.held);

@@ -440,12 +440,14 @@ static void take_place(struct service_pipe *pipe, enum pipe_place place)
         service->in = pipe;
 }
 
-bool journal_has_output(const struct journal *journal, uint32_t id, int fd)
+int journal_has_output(const struct journal *journal, uint32_t id, int fd)
 {
     const struct service *service = journal_find(journal, id);
     struct stat stat;
-    if (!service || fstat(fd, &stat) < 0)
-        return false;
+    if (!service)
+        return 0;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
     return service->live->output_inode == 0 || service->live->output_inode == stat.st_ino;
 }
 

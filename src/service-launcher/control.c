@@ -405,20 +405,20 @@ static int open_spare(void)
 
 /* No descriptor is left: closes an idle client, or gives up the spare one to tell the new client.
  */
-static void accept_without_descriptors(struct control *control)
+static void accept_without_descriptors(struct control *control, int error)
 {
     int fd;
 
     if (make_room(control, &(struct peer){.may_change = false}))
         return; /* the loop comes back for the one that waits */
     if (control->spare_fd < 0) {
-        pause_accepting(control, EMFILE);
+        pause_accepting(control, error);
         return;
     }
     close(control->spare_fd);
     fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0)
-        refuse_for_want(control, fd, -EMFILE);
+        refuse_for_want(control, fd, -error);
     control->spare_fd = open_spare();
 }
 
@@ -433,7 +433,7 @@ static void on_accept(struct loop_fd *source, uint32_t events)
             continue;
         }
         if (errno == EMFILE || errno == ENFILE)
-            accept_without_descriptors(control);
+            accept_without_descriptors(control, errno);
         else if (errno == ENOMEM || errno == ENOBUFS)
             pause_accepting(control, errno);
         else if (errno == EINTR || errno == ECONNABORTED)

@@ -319,6 +319,7 @@ void executor_ready_warn(struct process *process, const char *what, const char *
  * its file. */
 int executor_notify_open(struct process *process);
 int executor_notify_watch(struct process *process);
+void executor_notify_watch_on(struct process *process); /* of what runs: later where it fails now */
 
 /* The main process has ended: what was sent before that counts first. Returns whether another one
  * is the main process by now. */

@@ -452,7 +452,7 @@ static void restore(struct process *process)
     close(process->ready_fd);
     process->ready_fd = fd;
     process->ready_stored = true;
-    executor_notify_watch(process);
+    executor_notify_watch_on(process);
 }
 
 void executor_notify_restore(struct executor *executor)
@@ -475,6 +475,12 @@ int executor_notify_watch(struct process *process)
         LOG(ERROR, "Cannot watch a notify socket", TEXT("service", process_record(process)->name),
             TEXT("error", strerror(-failed)));
     return failed;
+}
+
+void executor_notify_watch_on(struct process *process)
+{
+    if (executor_notify_watch(process) < 0)
+        executor_watch_later(process);
 }
 
 /* Nothing to begin: the socket is watched as long as anything of the service runs. */

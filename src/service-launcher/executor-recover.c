@@ -253,7 +253,7 @@ static void recover_one(struct executor *executor, struct service *service)
     adopt(process, true);
     resume_timer(process, body);
     if (executor_notifies(process))
-        executor_notify_watch(process);
+        executor_notify_watch_on(process);
     if (gone && executor_notifies(process)) {
         executor_watch_again(process); /* it may have handed over: what it sent counts first */
     } else if (gone) {
