@@ -447,7 +447,28 @@ static bool same_or_none(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* Which settings of the system file are others now. What it says of services is about names. */
+static bool same_start(const struct system_file *a, const struct system_file *b)
+{
+    size_t i = 0;
+    if (!a->start_given || !b->start_given)
+        return a->start_given == b->start_given;
+    while (a->start[i] && b->start[i] && strcmp(a->start[i], b->start[i]) == 0)
+        i++;
+    return !a->start[i] && !b->start[i];
+}
+
+static bool same_services(const struct system_file *a, const struct system_file *b)
+{
+    if (a->services_given != b->services_given || a->service_count != b->service_count)
+        return false;
+    for (size_t i = 0; i < a->service_count; i++)
+        if (strcmp(a->services[i].name, b->services[i].name) != 0 ||
+            !same_or_none(a->services[i].description, b->services[i].description))
+            return false;
+    return true;
+}
+
+/* Which settings of the system file are others now. */
 static int decide_settings(struct plan *plan)
 {
     const struct system_file *was = plan->launcher->system_file, *is = &plan->system_file;
@@ -457,6 +478,8 @@ static int decide_settings(struct plan *plan)
     } rows[] = {
         {!same_or_none(was->title, is->title), "title"},
         {!same_or_none(was->version, is->version), "version"},
+        {!same_services(was, is), "services"},
+        {!same_start(was, is), "start"},
         {was->watch != is->watch, "watch"},
         {was->log.max_size_bytes != is->log.max_size_bytes, "max-size of log"},
         {was->log.sync_ms != is->log.sync_ms, "sync of log"},

@@ -80,6 +80,29 @@ def test_a_reload_says_that_a_wrong_system_file_leaves_the_former_settings_and_e
             assert result.stderr == f"slc: warning: {machine.config}: 'dev-log' of 'log': {why}\n", result
 
 
+def test_a_reload_says_that_what_the_system_file_has_started_is_another():
+    with Machine() as machine:
+        for name in ('web', 'db'):
+            machine.service(name, f'exec: {SLEEPS}\n')
+        machine.config.write_text('start: [db]\n', encoding='utf-8')
+        booted(machine)
+
+        def said(text):
+            machine.config.write_text(text, encoding='utf-8')
+            lines = told(machine).stdout.splitlines()
+            assert lines[-1] == '2 unchanged' and len(lines) <= 2, lines
+            return ''.join(lines[:-1]).removeprefix('changed  the system file: ')
+        assert said('start: [web]\n') == 'start'
+        assert said('start: [web] # the same\n') == ''
+        assert said('start: [web, db]\n') == said('start: [db, web]\n') == said('start: []\n') == 'start'
+        assert said('services: [{name: db}, {name: web}]\n') == 'services, start'
+        assert said('services: [{name: db}, {name: web} ]\n') == ''
+        assert said('services: [{name: web}, {name: db}]\n') == said('services: [{name: web}]\n') == 'services'
+        assert said('services: [{name: web, description: it}]\n') == said('services: []\n') == 'services'
+        assert said('title: one\n') == 'title, services'
+        assert said('title: one\nstart: []\n') == 'start'
+
+
 def test_a_reload_tells_a_name_that_it_makes_wrong_once_and_with_the_nearest():
     with Machine() as machine:
         machine.service('web', f'exec: {SLEEPS}\nafter: [database]\n')
