@@ -196,7 +196,7 @@ static bool bad_percent(struct parse *p, const struct node *node, size_t index, 
 {
     /* Splitting a text into words keeps each '%', in order, so the count finds it again. */
     size_t place = strcspn(node->text, "%");
-    while (index--)
+    while (index-- && node->text[place])
         place += 1 + strcspn(node->text + place + 1, "%");
     if (c == 'i')
         return parse_error_inside(p, node, place,

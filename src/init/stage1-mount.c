@@ -258,7 +258,8 @@ void stage1_unmount_own(void)
     size_t count = 0;
     make_steps(steps, "unmount", unmount_row);
     for (size_t i = ROWS; i-- > 0;)
-        reversed[count++] = steps[i];
+        if (own_mount(rows[i].target)) /* what is another's may hang, and is not looked at */
+            reversed[count++] = steps[i];
     steps_run(reversed, count);
     for (size_t i = 0; i < count; i++)
         if (reversed[i].result && reversed[i].result != -EALREADY)
