@@ -93,9 +93,9 @@ void journal_reader_describe_loss(struct journal_reader *reader, const struct jo
                                   uint64_t *ret_until_ns)
 {
     const struct journal_loss described = *loss; /* more may be noted meanwhile */
-    const struct journal_place place = journal_reader_place(reader), stop = reader->stop;
+    const struct journal_reader before = *reader;
+    const struct journal_place place = journal_reader_place(reader);
     const uint64_t name_ns = reader->files[described.file].time_ns;
-    const uint64_t since_ns = reader->since_ns, until_ns = reader->until_ns;
     uint64_t next_ns;
 
     reader->since_ns = 0;
@@ -109,7 +109,11 @@ void journal_reader_describe_loss(struct journal_reader *reader, const struct jo
                   ? time_from(reader, (struct journal_place){described.file, described.until})
                   : 0;
     *ret_until_ns = next_ns ? next_ns : journal_reader_written_ns(reader, described.file);
-    reader->since_ns = since_ns;
-    reader->until_ns = until_ns;
-    journal_reader_stand(reader, place, stop);
+    reader->since_ns = before.since_ns;
+    reader->until_ns = before.until_ns;
+    journal_reader_stand(reader, place, before.stop);
+    reader->in_long = before.in_long;
+    memcpy(reader->head, before.head, sizeof reader->head);
+    reader->head_bytes = before.head_bytes;
+    reader->head_due = before.head_due;
 }
