@@ -42,26 +42,32 @@ static void tell(const struct log_source *source, const struct journal_loss *los
                  loss->kind == JOURNAL_LOSS_TOO_MUCH ? "; zstdcat shows it" : "");
 }
 
-bool log_loss_tell(struct log_merge *merge)
+bool log_loss_tell_of(const struct log_merge *merge, struct log_source *source)
 {
     char name[JOURNAL_SEALED_BYTES];
+    size_t count = source->is_open ? source->reader.loss_count : 0;
     uint64_t from_ns, until_ns;
     bool any = false;
 
-    for (size_t i = 0; i < merge->all_count; i++) {
-        struct log_source *source = merge->all[i];
-        size_t count = source->is_open ? source->reader.loss_count : 0;
-        for (; source->losses_told < count; source->losses_told++) {
-            const struct journal_loss loss = source->reader.losses[source->losses_told];
-            if (!is_wanted(source, &loss))
-                continue;
-            journal_reader_describe_loss(&source->reader, &loss, name, &from_ns, &until_ns);
-            if (until_ns < merge->filter.since_ns || from_ns > merge->filter.until_ns)
-                continue;
-            tell(source, &loss, name, from_ns, until_ns);
-            any = true;
-        }
+    for (; source->losses_told < count; source->losses_told++) {
+        const struct journal_loss loss = source->reader.losses[source->losses_told];
+        if (!is_wanted(source, &loss))
+            continue;
+        journal_reader_describe_loss(&source->reader, &loss, name, &from_ns, &until_ns);
+        if (until_ns < merge->filter.since_ns || from_ns > merge->filter.until_ns)
+            continue;
+        tell(source, &loss, name, from_ns, until_ns);
+        any = true;
     }
+    return any;
+}
+
+bool log_loss_tell(struct log_merge *merge)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < merge->all_count; i++)
+        any |= log_loss_tell_of(merge, merge->all[i]);
     return any;
 }
 

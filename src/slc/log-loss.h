@@ -7,6 +7,9 @@
  * file, and from when to when. Returns whether there was anything. To be asked at the end. */
 bool log_loss_tell(struct log_merge *merge);
 
+/* The same of one source: before its reader is exchanged, with which what it has met is gone. */
+bool log_loss_tell_of(const struct log_merge *merge, struct log_source *source);
+
 /* Says where something else than a file stands in the place of `current`, which is neither written
  * nor read then. `runtime`: where it is written meanwhile; NULL: not known. */
 void log_loss_tell_odd(const struct log_source *source, const char *runtime);

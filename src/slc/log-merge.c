@@ -3,6 +3,7 @@
 #include "slc/log-merge.h"
 
 #include "base/text.h"
+#include "slc/log-loss.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -174,8 +175,9 @@ static void push(struct log_merge *merge, struct log_source *source)
 /* ---- one source ----------------------------------------------------------------------------- */
 
 /* Looks at which files there are now. Returns 1, 0 when there is none any more, or -errno. */
-static int refresh(struct log_source *source)
+static int refresh(const struct log_merge *merge, struct log_source *source)
 {
+    log_loss_tell_of(merge, source);
     struct journal_bookmark before = journal_reader_mark(&source->reader);
     int r = journal_reader_refresh(&source->reader, source->folder);
 
@@ -203,7 +205,7 @@ static int advance(const struct log_merge *merge, struct log_source *source)
         int r = journal_joiner_next(&source->joiner, &source->reader, &source->entry);
         if (r < 0)
             return r;
-        if (r == 0 && source->changed && (r = refresh(source)) > 0)
+        if (r == 0 && source->changed && (r = refresh(merge, source)) > 0)
             continue;
         if (r <= 0)
             return r;

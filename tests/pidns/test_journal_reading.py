@@ -383,6 +383,23 @@ def test_what_is_damaged_is_told_with_its_file_and_time_and_all_else_is_shown():
             assert b' is damaged: ' in followed.process.stderr.readline()
 
 
+def test_following_tells_what_is_damaged_though_there_are_other_files_before_it_is_read_to_its_end():
+    count = 20000
+    with logs() as l:
+        leaf = '20200229T115900.000000Z.log.zst'
+        l.write('web', b'no such thing', leaf)
+        l.write('web', b''.join(line(n, f'{n:0100}') for n in range(count)))
+        followed = l.follow('-o', 'cat', '-n', f'{count}', 'web')
+        # Nobody reads what it shows.
+        until(lambda: calls(followed.process.pid, 'write', 'writev'), 'it shows some')
+        l.seal('web', 1)
+        l.write('web', line(count, 'next'))
+        assert followed.lines(count + 1) == [*(f'{n:0100}' for n in range(count)), 'next']
+        assert select.select([followed.process.stderr], [], [], DEADLINE)[0], 'nothing is said'
+        said = followed.process.stderr.readline()
+        assert f'{leaf} is damaged: '.encode() in said, said
+
+
 def test_lines_from_before_the_clock_was_set_back_are_not_lost():
     with logs() as l:
         l.write_sealed('web', 0, line(0, 'a') + line(7200, 'ahead') + line(100, 'back'), 100)
@@ -710,7 +727,13 @@ def test_following_without_old_lines_begins_behind_one_that_is_unfinished():
 
 def is_waiting(pid):
     """Whether it is in poll(2), after all that comes before."""
-    return pathlib.Path(f'/proc/{pid}/syscall').read_text().split()[0] in ('7', '271', '73')
+    return calls(pid, 'poll', 'ppoll')
+
+
+def calls(pid, *names):
+    numbers = {'write': ('1', '64'), 'writev': ('20', '66'), 'poll': ('7',), 'ppoll': ('271', '73')}
+    number = pathlib.Path(f'/proc/{pid}/syscall').read_text().split()[0]
+    return any(number in numbers[name] for name in names)
 
 
 def test_long_lines_are_whole_when_they_are_followed():
