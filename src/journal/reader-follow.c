@@ -13,18 +13,25 @@
 
 /* ---- a file that is emptied ---------------------------------------------------------------- */
 
-static size_t read_head(struct journal_reader *reader, size_t file,
-                        char head[static JOURNAL_HEAD_BYTES])
+/* Returns how many bytes the file begins with; 0, too, where it cannot be read; or -errno where
+ * that is of us. */
+static ssize_t read_head(struct journal_reader *reader, size_t file,
+                         char head[static JOURNAL_HEAD_BYTES])
 {
-    ssize_t got = 0;
-    if (journal_reader_open_source(reader, file) == 0)
-        got = journal_source_read(&reader->source, head, JOURNAL_HEAD_BYTES, 0);
-    return got > 0 ? (size_t)got : 0;
+    int failed = journal_reader_open_source(reader, file);
+    if (failed)
+        return failed;
+    ssize_t got = journal_source_read(&reader->source, head, JOURNAL_HEAD_BYTES, 0);
+    return got < 0 && !journal_reader_is_ours((int)got) ? 0 : got;
 }
 
-void journal_reader_note_head(struct journal_reader *reader)
+int journal_reader_note_head(struct journal_reader *reader)
 {
-    reader->head_bytes = read_head(reader, reader->file, reader->head);
+    ssize_t bytes = read_head(reader, reader->file, reader->head);
+    if (bytes < 0)
+        return (int)bytes;
+    reader->head_bytes = (size_t)bytes;
+    return 0;
 }
 
 void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes, size_t count)
@@ -36,11 +43,14 @@ void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes
     reader->head_bytes += count;
 }
 
-bool journal_reader_was_emptied(struct journal_reader *reader)
+int journal_reader_was_emptied(struct journal_reader *reader)
 {
     char head[JOURNAL_HEAD_BYTES];
-    size_t bytes = read_head(reader, reader->file, head);
+    ssize_t got = read_head(reader, reader->file, head);
+    size_t bytes = (size_t)got;
 
+    if (got < 0)
+        return (int)got;
     reader->head_due = false;
     return memcmp(head, reader->head, bytes < reader->head_bytes ? bytes : reader->head_bytes) != 0;
 }
@@ -62,8 +72,10 @@ int journal_reader_go_on(struct journal_reader *reader, const struct journal_boo
     if (mark->head_bytes < JOURNAL_TIME_BYTES)
         return 0;
     for (size_t file = reader->file_count; file-- > 0;) {
-        if (read_head(reader, file, head) < mark->head_bytes ||
-            memcmp(head, mark->head, mark->head_bytes) != 0)
+        ssize_t bytes = read_head(reader, file, head);
+        if (bytes < 0)
+            return (int)bytes;
+        if ((size_t)bytes < mark->head_bytes || memcmp(head, mark->head, mark->head_bytes) != 0)
             continue;
         journal_reader_stand(reader, (struct journal_place){file, mark->at}, reader->stop);
         memcpy(reader->head, mark->head, sizeof reader->head);

@@ -24,6 +24,9 @@ int journal_reader_open_source(struct journal_reader *reader, size_t number);
  * error of the disk is, too, and counts as the end. Returns bytes, 0 or -ENOMEM. */
 ssize_t journal_reader_read(struct journal_reader *reader, void *bytes, size_t count, off_t at);
 
+/* Whether this -errno is of us (memory, descriptors), and says nothing about the file. */
+bool journal_reader_is_ours(int error);
+
 /* Notes why a file cannot be opened, which counts as empty then. Returns 0, or the error where that
  * is of ours, and not of the file. */
 int journal_reader_note_error(struct journal_reader *reader, size_t file, int error);
@@ -45,10 +48,10 @@ bool journal_reader_begins_behind(const struct journal_reader *reader, size_t fi
                                   uint64_t until_ns);
 
 /* What the file being read begins with: looked up when it is read from its middle, and else what
- * was read of it. */
-void journal_reader_note_head(struct journal_reader *reader);
+ * was read of it. 0 or -errno. */
+int journal_reader_note_head(struct journal_reader *reader);
 void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes, size_t count);
 
 /* Whether the file was emptied since, and something else is in it now. One that is only shorter was
- * cut back by a writer that does the same again. */
-bool journal_reader_was_emptied(struct journal_reader *reader);
+ * cut back by a writer that does the same again. 1, 0 or -errno. */
+int journal_reader_was_emptied(struct journal_reader *reader);

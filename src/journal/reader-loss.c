@@ -25,15 +25,14 @@ static void note(struct journal_reader *reader, const struct journal_loss *met)
     reader->losses[reader->loss_count++] = *met;
 }
 
-/* Whether it says nothing about the file. */
-static bool is_ours(int error)
+bool journal_reader_is_ours(int error)
 {
     return error == -ENOMEM || error == -EMFILE || error == -ENFILE;
 }
 
 int journal_reader_note_error(struct journal_reader *reader, size_t file, int error)
 {
-    if (is_ours(error))
+    if (journal_reader_is_ours(error))
         return error;
     note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, error, file, 0, 0});
     return 0;
@@ -43,7 +42,7 @@ ssize_t journal_reader_read(struct journal_reader *reader, void *bytes, size_t c
 {
     ssize_t got = journal_source_read(&reader->source, bytes, count, at);
 
-    if (got < 0 && is_ours((int)got))
+    if (got < 0 && journal_reader_is_ours((int)got))
         return got;
     if (got < 0)
         note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, (int)got, reader->source_file,

@@ -246,7 +246,9 @@ static ssize_t fill(struct journal_reader *reader)
     if (reader->file == reader->stop.file && (off_t)room > reader->stop.at - reader->at)
         room = reader->at < reader->stop.at ? (size_t)(reader->stop.at - reader->at) : 0;
     if (reader->whole_lines && !reader->head_bytes && reader->at)
-        journal_reader_note_head(reader);
+        failed = journal_reader_note_head(reader);
+    if (failed)
+        return failed;
     ssize_t count = journal_reader_read(reader, reader->buffer + reader->end, room, reader->at);
     if (count < 0)
         return count;
@@ -400,8 +402,9 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
             reader->in_long = true;
             return 1;
         }
-        if (reader->head_due && journal_reader_was_emptied(reader) && begin_again(reader, ret))
-            return 1;
+        int emptied = reader->head_due ? journal_reader_was_emptied(reader) : 0;
+        if (emptied < 0 || (emptied && begin_again(reader, ret)))
+            return emptied;
         ssize_t more = fill(reader);
         if (more < 0)
             return (int)more;

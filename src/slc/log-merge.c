@@ -91,12 +91,14 @@ int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap
     return r;
 }
 
-/* Goes on where it was in a file that was away. 0 or -errno. */
+/* Goes on where it was in a file that was away. 0, or -errno: it is to be called again. */
 static int find_again(struct log_source *source)
 {
     int r = 0;
+    source->astray = true;
     for (size_t i = 0; i < sizeof source->marks / sizeof *source->marks && r == 0; i++)
         r = journal_reader_go_on(&source->reader, &source->marks[i]);
+    source->astray = r < 0;
     return r < 0 ? r : 0;
 }
 
@@ -202,7 +204,9 @@ static int refresh(const struct log_merge *merge, struct log_source *source)
 static int advance(const struct log_merge *merge, struct log_source *source)
 {
     for (;;) {
-        int r = journal_joiner_next(&source->joiner, &source->reader, &source->entry);
+        int r = source->astray ? find_again(source) : 0;
+        if (r == 0)
+            r = journal_joiner_next(&source->joiner, &source->reader, &source->entry);
         if (r < 0)
             return r;
         if (r == 0 && source->changed && (r = refresh(merge, source)) > 0)

@@ -40,6 +40,7 @@ struct log_source {
     uint64_t
         begun_ns; /* of a stopgap: what is not newer may be there, too, and was not wanted; 0 */
     struct journal_bookmark marks[2]; /* where it was before it went away, the last one first */
+    bool astray;                      /* it is still to be looked for where that is */
 };
 
 struct log_merge {

@@ -263,6 +263,43 @@ TEST(following_goes_on_where_it_was_whichever_call_fails)
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, follow) > 0);
 }
 
+/* The journal was away: it is gone on in one of its files, or the error is told, and the next time
+ * it is found. */
+static void go_on(void)
+{
+    char path[PATH_MAX];
+    struct journal_reader reader;
+    struct journal_bookmark mark;
+    struct journal_entry entry;
+    begin();
+    write_file(logs, STEM ".log", 0, 10);
+    write_file(logs, "current", 20, 21);
+    text_format(path, sizeof path, "%s/web", logs);
+    CHECK_NUMBER(journal_reader_open(&reader, path), 0);
+    reader.whole_lines = true;
+    for (int i = 0; i < 5; i++)
+        CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
+    mark = journal_reader_mark(&reader);
+    journal_reader_close(&reader);
+    CHECK_NUMBER(journal_reader_open(&reader, path), 0);
+    reader.whole_lines = true;
+    faults_begin();
+    int found = journal_reader_go_on(&reader, &mark);
+    faults_end();
+    CHECK(found == 1 || (found < 0 && fault_happened()));
+    if (found < 0)
+        CHECK_NUMBER(journal_reader_go_on(&reader, &mark), 1);
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
+    CHECK(entry.bytes == 1 && entry.text[0] == '5');
+    journal_reader_close(&reader);
+    finish();
+}
+
+TEST(a_journal_that_was_away_is_gone_on_with_or_it_is_told_why_not)
+{
+    CHECK(fault_each(FAULT_CALLS, EMFILE, go_on) >= 3);
+}
+
 /* Pieces of a line with an event between them are one entry again, or there was no memory for it.
  */
 static void join(void)
