@@ -7,15 +7,31 @@
 #include <string.h>
 #include <sys/stat.h>
 
+static void widen(struct journal_loss *loss, const struct journal_loss *met)
+{
+    loss->from = met->from < loss->from ? met->from : loss->from;
+    loss->until = met->until > loss->until ? met->until : loss->until;
+}
+
 static void note(struct journal_reader *reader, const struct journal_loss *met)
 {
+    struct journal_loss *last = NULL; /* of the file */
+    size_t count = 0;
+
     for (size_t i = 0; i < reader->loss_count; i++) {
         struct journal_loss *loss = &reader->losses[i];
-        if (loss->file != met->file || loss->kind != met->kind || loss->until < met->from ||
-            loss->from > met->until)
+        if (loss->file != met->file)
             continue;
-        loss->from = met->from < loss->from ? met->from : loss->from;
-        loss->until = met->until > loss->until ? met->until : loss->until;
+        if (loss->kind == met->kind && loss->until >= met->from && loss->from <= met->until) {
+            widen(loss, met);
+            return;
+        }
+        last = loss;
+        count++;
+    }
+    if (count >= JOURNAL_LOSSES_MOST) {
+        widen(last, met);
+        last->is_rest = true;
         return;
     }
     void *grown = reallocarray(reader->losses, reader->loss_count + 1, sizeof *reader->losses);
@@ -34,7 +50,7 @@ int journal_reader_note_error(struct journal_reader *reader, size_t file, int er
 {
     if (journal_reader_is_ours(error))
         return error;
-    note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, error, file, 0, 0});
+    note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, error, file, 0, 0, false});
     return 0;
 }
 
@@ -46,10 +62,10 @@ ssize_t journal_reader_read(struct journal_reader *reader, void *bytes, size_t c
         return got;
     if (got < 0)
         note(reader, &(struct journal_loss){JOURNAL_LOSS_UNREADABLE, (int)got, reader->source_file,
-                                            at, at});
+                                            at, at, false});
     else if (reader->source.loss)
         note(reader, &(struct journal_loss){reader->source.loss, 0, reader->source_file, at,
-                                            at + (off_t)got});
+                                            at + (off_t)got, false});
     return got < 0 ? 0 : got;
 }
 

@@ -108,11 +108,15 @@ int journal_reader_find_end(struct journal_reader *reader, uint64_t until_ns,
 
 /* ---- what cannot be read ------------------------------------------------------------------- */
 
+/* So many of a file are told one by one. */
+#define JOURNAL_LOSSES_MOST 64
+
 struct journal_loss {
     enum journal_loss_kind kind;
     int error; /* JOURNAL_LOSS_UNREADABLE: why; -errno */
     size_t file;
     off_t from, until; /* of the file's text; the same where nobody knows how much it was */
+    bool is_rest;      /* of the file: all further places, and what is good between them */
 };
 
 /* When what is missing was written: not before *ret_from_ns, nor after *ret_until_ns (0, and

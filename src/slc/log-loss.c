@@ -35,10 +35,11 @@ static void tell(const struct log_source *source, const struct journal_loss *los
         clock_format_local(time, until_ns);
         text_printf(&text, " up to %s", time);
     }
-    slc_complain(source->name, "%s/%s %s%s: what was printed%s is missing%s", source->folder, name,
+    slc_complain(source->name, "%s/%s %s%s%s: %s printed%s is missing%s", source->folder, name,
                  words[loss->kind],
                  loss->kind == JOURNAL_LOSS_UNREADABLE ? strerror(-loss->error) : "",
-                 *storage ? storage : " there",
+                 loss->is_rest ? " in more places" : "",
+                 loss->is_rest ? "some of what was" : "what was", *storage ? storage : " there",
                  loss->kind == JOURNAL_LOSS_TOO_MUCH ? "; zstdcat shows it" : "");
 }
 
