@@ -15,13 +15,15 @@ FIRST = int(SEED) % STEP
 
 
 def each(machine, act, judge, call='allocation', error=errno.ENOMEM, program='service-launcher'):
-    """Lets the first, the second … one that `act` makes fail, until it makes no more. Returns how many did."""
-    for count, skip in enumerate(range(FIRST, MOST, STEP)):
+    """Lets the first, the second … one that `act` makes fail, until it makes no more. Returns how many did: the first
+    always does, whichever the seed chooses of the others, for what never fails shows nothing."""
+    for count, skip in enumerate([0] * (FIRST > 0) + list(range(FIRST, MOST, STEP))):
         before = machine.rules.hits()
         machine.rules.fail(program, call, error, skip=skip)
         act()
         machine.rules.lift()
         if machine.rules.hits() == before:
+            assert count, f'{program} makes no such call: {call}'
             return count
         judge(skip)
     raise AssertionError(f'still something to fail after {MOST}')
@@ -115,7 +117,7 @@ def take_up_with(call, error):
             if skip % 8 == 0:  # and it does what it is for; what there was no memory to read is read again
                 machine.slc('reload', check=False)
                 machine.slc('restart', 'idle')
-        assert each(machine, act, judge, call, error) > 0 or STEP > 1
+        each(machine, act, judge, call, error)
         machine.slc('reload')
         machine.slc('restart', 'says', 'user')
 
@@ -157,7 +159,7 @@ def restart_with(call, error, names=SERVICES):
             until(lambda: all(machine.state_of(name) == 'running' for name in names), f'all run after {call} {skip}')
             now = pids(machine)
             assert all(now[name] == pid for name, pid in untouched.items()), (skip, untouched, now)
-        assert each(machine, act, judge, call, error) > 0 or STEP > 1
+        each(machine, act, judge, call, error)
         machine.quiet()
 
 
@@ -202,8 +204,7 @@ def new_journal_with(call, error):
         def judge(skip):
             if skip % 8 == 0:
                 machine.slc('restart', 'later')
-        count = each(machine, act, judge, call, error, 'service-journal')
-        assert count > 0 or STEP > 1
+        each(machine, act, judge, call, error, 'service-journal')
         machine.slc('restart', 'talks', 'later')
         assert printed(machine, 'talks').split('\n')[:-1] == said, (said, printed(machine, 'talks'))
 
@@ -216,6 +217,6 @@ def test_each_allocation_of_a_new_journal_fails_once():
 def test_each_call_of_a_new_journal_fails_once():
     need_own_calls()
     for call, error in (('mmap', errno.ENOMEM), ('epoll_ctl', errno.ENOMEM), ('fcntl', errno.EMFILE),
-                        ('sendmsg', errno.ENOBUFS), ('recvmsg', errno.ENOMEM), ('openat', errno.EMFILE),
+                        ('sendmsg', errno.ENOBUFS), ('recvmsg', errno.ENOMEM),
                         ('pread64', errno.EIO)):
         new_journal_with(call, error)
