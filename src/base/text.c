@@ -55,8 +55,10 @@ void text_vprintf(struct text *text, const char *format, va_list arguments)
 {
     size_t room = text->size_bytes - text->used_bytes;
     int wanted = vsnprintf(text->data + text->used_bytes, room, format, arguments);
-    if (wanted < 0)
+    if (wanted < 0) { /* what it had written until then is none of it */
+        text->data[text->used_bytes] = 0;
         return;
+    }
     if ((size_t)wanted >= room) {
         text->used_bytes = text->size_bytes - 1;
         text->cut = true;

@@ -2,6 +2,7 @@
  * ones. */
 #include "base/error.h"
 #include "base/expression.h"
+#include "base/file-mark.h"
 #include "base/group.h"
 #include "base/host-port.h"
 #include "base/signals.h"
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <wchar.h>
 
 TEST(real_time_signals_are_counted_from_both_ends)
 {
@@ -33,6 +35,26 @@ TEST(real_time_signals_are_counted_from_both_ends)
         CHECK(signals_parse(bad[i], &signal) < 0);
     CHECK_NUMBER(signals_parse("99999999999999999999999", &signal), -ERANGE);
     CHECK_NUMBER(signals_parse("65", &signal), -ERANGE);
+}
+
+TEST(a_text_that_cannot_be_formatted_stays_as_it_was)
+{
+    char storage[32];
+    struct text text;
+    text_init(&text, storage, sizeof storage);
+    text_add(&text, "one");
+    text_printf(&text, " two %lc", (wint_t)0x7fffffff); /* no character */
+    CHECK_TEXT(storage, "one");
+    text_add(&text, ", three");
+    CHECK_TEXT(storage, "one, three");
+    CHECK(!text.cut);
+}
+
+TEST(a_file_without_a_number_or_of_the_first_moment_is_there)
+{
+    CHECK(!file_mark_is_set(&(struct file_mark){0, 0}));
+    CHECK(file_mark_is_set(&(struct file_mark){0, 1}));
+    CHECK(file_mark_is_set(&(struct file_mark){1, 0}));
 }
 
 TEST(lists_are_the_same_word_for_word)
