@@ -9,11 +9,10 @@
 size_t clock_format_local(char text[static CLOCK_LOCAL_BYTES], uint64_t realtime_ns)
 {
     const time_t seconds = (time_t)(realtime_ns / NS_PER_SEC);
-    struct tm local;
-    long offset = 0;
+    struct tm local = {0};
 
-    if (localtime_r(&seconds, &local))
-        offset = local.tm_gmtoff;
+    localtime_r(&seconds, &local); /* it fails where a year is no int; these end in 2554 */
+    long offset = local.tm_gmtoff;
     /* Before 1972 there were offsets with seconds, which RFC 3339 cannot say. */
     if (offset % SECONDS_PER_MINUTE || (offset < 0 && (uint64_t)-offset > realtime_ns / NS_PER_SEC))
         offset = 0;
