@@ -21,6 +21,7 @@ TEST(extended_expressions_are_taken_and_match)
     CHECK(!matches("^listening", "not listening"));
     CHECK(matches("^(ready|started)(\\.|!)$", "started!"));
     CHECK(matches("[]}{[)(\\1]", "a}b"));
+    CHECK(matches("^a{2,}$", "aaa") && !matches("^a{2,}$", "a"));
     CHECK(matches("[[:digit:]]{2}:[[:digit:]]{2}", "at 12:30"));
     CHECK(matches("([0-9]{1,3}\\.){3}[0-9]{1,3}", "at 127.0.0.1"));
     CHECK(matches("a\\{b\\}\\\\", "a{b}\\"));
@@ -43,10 +44,12 @@ TEST(what_is_refused_says_why)
         {"(a", "a '(' has no ')': write '\\(' for a parenthesis"},
         {"[a", "a '[' has no ']': write '\\[' for a bracket"},
         {"[", "a '[' has no ']': write '\\[' for a bracket"},
+        {"[[", "a '[' has no ']': write '\\[' for a bracket"},
         {"[[:alpha:]", "a '[' has no ']': write '\\[' for a bracket"},
         {"ready\n", "a line end is no part of a line: write '$' for where it ends"},
         {"((a{100}){100}){100}",
          "with its repeats {…} written out it is longer than 2000 characters"},
+        {"(a{100}){100,}", "with its repeats {…} written out it is longer than 2000 characters"},
         {"a{99999999999999999999}",
          "with its repeats {…} written out it is longer than 2000 characters"},
     };

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -202,25 +203,35 @@ TEST(an_unknown_type_is_handed_out_without_its_descriptors)
     close_pair();
 }
 
+/* While only four more descriptors may be opened. */
+static int receive_with_few(struct hand_over_message *message)
+{
+    struct rlimit before, low;
+    getrlimit(RLIMIT_NOFILE, &before);
+    low = before;
+    low.rlim_cur = (rlim_t)lowest_free() + 4;
+    setrlimit(RLIMIT_NOFILE, &low);
+    int result = receive(message);
+    setrlimit(RLIMIT_NOFILE, &before);
+    return result;
+}
+
 TEST(descriptors_cut_at_the_limit_are_emfile_with_the_keys_and_none_is_kept)
 {
     struct hand_over_message out = {
         .version = HAND_OVER_VERSION, .type = HAND_OVER_STORE, .count = 9, .keys = {5, 6, 7}};
     struct hand_over_message in = {0};
-    struct rlimit before, low;
 
     open_pair();
     int free_before = lowest_free();
     send_raw(&out, sizeof out, 9);
-    getrlimit(RLIMIT_NOFILE, &before);
-    low = before;
-    low.rlim_cur = (rlim_t)free_before + 4;
-    setrlimit(RLIMIT_NOFILE, &low);
-    int result = receive(&in);
-    setrlimit(RLIMIT_NOFILE, &before);
-    CHECK_NUMBER(result, -EMFILE);
+    CHECK_NUMBER(receive_with_few(&in), -EMFILE);
     CHECK_NUMBER(in.count, 9);
     CHECK_NUMBER(in.keys[2], 7);
+    CHECK_NUMBER(lowest_free(), free_before);
+    out.type = HAND_OVER_READY; /* it carries none: there is nothing to be told that it was lost */
+    send_raw(&out, sizeof out, 9);
+    CHECK_NUMBER(receive_with_few(&in), -EPROTO);
     CHECK_NUMBER(lowest_free(), free_before);
     close_pair();
 }
@@ -245,9 +256,15 @@ TEST(of_what_is_in_an_inbox_only_descriptors_are_taken_for_some)
         .cmsg_len = CMSG_LEN(sizeof own), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS};
     memcpy(CMSG_DATA(&inbox.control.first), own, sizeof own);
     CHECK(hand_over_inbox_is_filled(&inbox));
-    CHECK_NUMBER(hand_over_inbox_open(&inbox, 0, fds, &count), 0); /* the end */
+    CHECK(hand_over_inbox_is_filled(
+        &(struct hand_over_inbox){.message.version = HAND_OVER_VERSION})); /* without any */
+    CHECK_NUMBER(hand_over_inbox_open(&inbox, 0, fds, &count), 0);         /* the end */
     CHECK(fcntl(own[0], F_GETFD) >= 0);
-    inbox.control.first.cmsg_type = SCM_RIGHTS; /* nothing was sent with these: it is malformed */
+    inbox.control.first.cmsg_level = IPPROTO_IP;
+    inbox.control.first.cmsg_type = SCM_RIGHTS;
+    CHECK_NUMBER(hand_over_inbox_open(&inbox, 0, fds, &count), 0);
+    CHECK(fcntl(own[0], F_GETFD) >= 0);
+    inbox.control.first.cmsg_level = SOL_SOCKET; /* nothing was sent with these: it is malformed */
     CHECK_NUMBER(hand_over_inbox_open(&inbox, 0, fds, &count), -EPROTO);
     CHECK(fcntl(own[0], F_GETFD) < 0 && fcntl(own[1], F_GETFD) < 0);
 }

@@ -156,6 +156,49 @@ TEST(a_number_that_is_a_text_elsewhere_is_refused)
     CHECK_NUMBER(bad->id, 4);
 }
 
+TEST(a_field_that_is_something_else_elsewhere_is_refused)
+{
+    static const struct layout_field fields[][1] = {
+        {LAYOUT_FIELD(1, 0, FIELD_TEXT, struct one, name)},  /* a number here */
+        {LAYOUT_FIELD(6, 0, FIELD_BYTES, struct one, name)}, /* of 16 bytes here */
+    };
+    for (size_t i = 0; i < 2; i++) {
+        const struct layout other = {1, 1, parts_one, fields[i], 1, 1};
+        struct one from = {0}, to = {0};
+        CHECK_NUMBER(move(&other, &from, &one, &to), -EPROTO);
+        CHECK_NUMBER(bad->id, fields[i][0].id);
+    }
+}
+
+struct small {
+    int8_t change;
+    uint8_t count;
+};
+
+TEST(a_small_number_keeps_its_sign_and_below_zero_there_is_nothing_unsigned)
+{
+    static const struct layout_part parts[] = {{0, sizeof(struct small), 1}};
+    static const struct layout_field signed_fields[] = {
+        LAYOUT_FIELD(2, 0, FIELD_SIGNED, struct small, change),
+    };
+    static const struct layout_field other_fields[] = {
+        LAYOUT_FIELD(1, 0, FIELD_SIGNED, struct small, change),
+    };
+    static const struct layout change = {1, 1, parts, signed_fields, 1, 1};
+    static const struct layout count = {1, 1, parts, other_fields, 1, 1};
+    struct one to = {.count = 77};
+    CHECK_NUMBER(move(&change, &(struct small){.change = -100}, &one, &to), 0);
+    CHECK_NUMBER(to.change, -100);
+    CHECK_NUMBER(move(&count, &(struct small){.change = 100}, &one, &to), 0);
+    CHECK_NUMBER(to.count, 100);
+    CHECK_NUMBER(move(&count, &(struct small){.change = -1}, &one, &to), -EPROTO);
+    CHECK_NUMBER(bad->id, 1);
+    CHECK_NUMBER(to.count, 100);
+    struct two long_one = {.count = 77}; /* of 64 bits, which would hold those of -1 */
+    CHECK_NUMBER(move(&count, &(struct small){.change = -1}, &two, &long_one), -EPROTO);
+    CHECK_NUMBER(long_one.count, 77);
+}
+
 TEST(a_later_layout_whose_entries_are_longer_is_read)
 {
     /* Head, parts of 24 bytes, fields of 20. */

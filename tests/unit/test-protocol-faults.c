@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,6 +67,25 @@ static void write_reply(void)
     buffer_finish(&out);
 }
 
+static int length;
+
+static void write_reply_of_length(void)
+{
+    struct buffer out = {0};
+    struct json_writer writer;
+    json_writer_init(&writer, &out);
+    varlink_begin_reply(&writer, false);
+    char *text = calloc(1, (size_t)length + 1);
+    memset(text, 'x', (size_t)length);
+    json_add_string(&writer, "name", text);
+    free(text);
+    faults_begin();
+    varlink_end(&writer);
+    faults_end();
+    CHECK(writer.failed == fault_happened());
+    buffer_finish(&out);
+}
+
 static void receive(void)
 {
     int ends[2];
@@ -93,11 +113,42 @@ static void receive(void)
     close(ends[1]);
 }
 
+/* Straight into a buffer that has one byte of room left. */
+static void receive_much(void)
+{
+    char begin[255];
+    int ends[2];
+    struct varlink_input input = {0};
+    memset(begin, 'x', sizeof begin);
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    CHECK_NUMBER(send(ends[0], begin, sizeof begin, 0), sizeof begin);
+    CHECK_NUMBER(varlink_input_receive(&input, ends[1], sizeof begin), sizeof begin);
+    CHECK_NUMBER(send(ends[0], "yz", 3, 0), 3);
+    faults_begin();
+    ssize_t got = varlink_input_receive(&input, ends[1], 65536);
+    faults_end();
+    if (fault_happened()) {
+        CHECK_NUMBER(got, -ENOMEM);
+        CHECK_NUMBER(buffer_used(&input.buffer), sizeof begin);
+        got = varlink_input_receive(&input, ends[1], 65536);
+    }
+    CHECK_NUMBER(got, 3);
+    CHECK_TEXT(buffer_bytes(&input.buffer) + sizeof begin, "yz");
+    varlink_input_finish(&input);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 TEST(a_message_without_memory_is_no_bad_message)
 {
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, parse_call) > 5);
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, parse_reply) > 5);
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, write_reply) > 1);
+    /* The end of a reply, too, needs room: each of its three bytes at another length. */
+    size_t failed = 0;
+    for (length = 200; length < 256; length++)
+        failed += fault_each(FAULT_MEMORY, ENOMEM, write_reply_of_length);
+    CHECK_NUMBER(failed, 3);
 }
 
 TEST(what_could_not_be_received_is_received_by_the_next_try)
@@ -105,6 +156,7 @@ TEST(what_could_not_be_received_is_received_by_the_next_try)
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, receive) >= 1);
     CHECK(fault_each(FAULT_CALLS, EIO, receive) >= 1);
     CHECK(fault_each(FAULT_CALLS, EINTR, receive) >= 1);
+    CHECK_NUMBER(fault_each(FAULT_MEMORY, ENOMEM, receive_much), 1);
 }
 
 /* ---- what others send along ---------------------------------------------------------------- */
@@ -166,6 +218,47 @@ TEST(a_message_to_the_journal_whose_call_was_interrupted_is_passed_on)
     CHECK_NUMBER(fault_each(FAULT_CALLS, EINTR, pass_message), 3);
 }
 
+static ssize_t send_with(int socket, struct iovec *piece, int fd)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof fd)];
+    } control = {.header = {CMSG_LEN(sizeof fd), SOL_SOCKET, SCM_RIGHTS}};
+    struct msghdr header = {.msg_iov = piece,
+                            .msg_iovlen = 1,
+                            .msg_control = &control,
+                            .msg_controllen = sizeof control};
+    memcpy(CMSG_DATA(&control.header), &fd, sizeof fd);
+    return sendmsg(socket, &header, MSG_DONTWAIT);
+}
+
+TEST(a_message_to_the_journal_whose_descriptor_finds_no_room_is_told_so)
+{
+    struct journal_link_message out = {.type = JOURNAL_COUNTS, .name = "web"}, in;
+    struct rlimit before, none;
+    int ends[2], fd = -1, on = 1;
+    CHECK_NUMBER(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+    journal_link_drop(ends[1]); /* there is none: it waits for nothing */
+    CHECK_NUMBER(journal_link_send(ends[0], &out, 0), 0);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = before;
+    none.rlim_cur = 0;
+    setrlimit(RLIMIT_NOFILE, &none);
+    int received = journal_link_receive(ends[1], &in, &fd);
+    setrlimit(RLIMIT_NOFILE, &before);
+    CHECK_NUMBER(received, -EMFILE);
+    CHECK_NUMBER(fd, -1);
+    /* Who the sender is, is no descriptor, and takes the room of one: its user is not closed. */
+    int user = (int)getuid(), flags = fcntl(user, F_GETFD);
+    CHECK_NUMBER(setsockopt(ends[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
+    CHECK_NUMBER(journal_link_send(ends[0], &out, -1), 0);
+    CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EMFILE);
+    CHECK_NUMBER(fd, -1);
+    CHECK_NUMBER(fcntl(user, F_GETFD), flags);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 TEST(what_is_no_message_to_the_journal_costs_no_descriptor)
 {
     struct journal_link_message out = {.type = JOURNAL_COUNTS, .level = 8}, in;
@@ -176,6 +269,10 @@ TEST(what_is_no_message_to_the_journal_costs_no_descriptor)
     CHECK_NUMBER(journal_link_send(ends[0], &out, own), 0);
     CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EPROTO);
     CHECK_NUMBER(journal_link_send(ends[0], &out, -1), 0);
+    CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EPROTO);
+    CHECK_NUMBER(fd, -1);
+    struct iovec nothing = {NULL, 0};
+    CHECK_NUMBER(send_with(ends[0], &nothing, own), 0); /* but a descriptor: not the end */
     CHECK_NUMBER(journal_link_receive(ends[1], &in, &fd), -EPROTO);
     CHECK_NUMBER(fd, -1);
     memset(out.text, 'x', sizeof out.text); /* no room for its end */

@@ -325,6 +325,8 @@ TEST(patterns_match_as_in_a_shell)
         {"[a-]", "-", true},
         {"[a-]", "b", false},
         {"[ab]", "b", true},
+        {"[azc]", "z", true},
+        {"[azc]", "b", false},
         {"[b-d]", "a", false},
         {"[b-d]", "e", false},
         {"[!b-d]", "c", false},
