@@ -146,36 +146,44 @@ static int find_file(const struct journal_reader *reader, const struct journal_r
     return r < 0 ? r : 0;
 }
 
-/* Where reading goes on in `fresh`. Returns 1 when the file that was being read is gone, or -errno.
- */
-static int find_place(const struct journal_reader *reader, struct journal_reader *fresh,
-                      struct journal_place *ret)
+/* Stands in `fresh` where reading goes on. Only of the file that was being read is it known what it
+ * began with. Returns 1 when that one is gone and others have come, or -errno. */
+static int stand_in_fresh(const struct journal_reader *reader, struct journal_reader *fresh)
 {
+    struct journal_place place = {.file = 0};
     size_t file, first = 0;
-    int failed = find_file(reader, fresh, &file);
+    int r = find_file(reader, fresh, &file);
 
-    if (failed)
-        return failed;
+    if (r < 0)
+        return r;
     if (file < fresh->file_count) {
-        *ret = (struct journal_place){file, journal_reader_place(reader).at};
+        place = (struct journal_place){file, journal_reader_place(reader).at};
+        journal_reader_stand(fresh, place, JOURNAL_PLACE_NEVER);
+        if (place.at) {
+            memcpy(fresh->head, reader->head, reader->head_bytes);
+            fresh->head_bytes = reader->head_bytes;
+            fresh->head_due = true;
+        }
         return 0;
     }
     while (first < fresh->file_count && fresh->files[first].fd < 0 &&
            find_sealed(reader, fresh->files[first].time_ns) < reader->file_count)
         first++;
-    *ret = (struct journal_place){first, 0};
-    return first < fresh->file_count ? 1 : journal_reader_end(fresh, ret);
+    place.file = first;
+    r = first < fresh->file_count ? 1 : journal_reader_end(fresh, &place);
+    if (r >= 0)
+        journal_reader_stand(fresh, place, JOURNAL_PLACE_NEVER);
+    return r;
 }
 
 int journal_reader_refresh(struct journal_reader *reader, const char *folder)
 {
     struct journal_reader fresh;
-    struct journal_place place;
     int r = journal_reader_open(&fresh, folder);
 
     if (r < 0)
         return r;
-    r = find_place(reader, &fresh, &place);
+    r = stand_in_fresh(reader, &fresh);
     if (r < 0) {
         journal_reader_close(&fresh);
         return r;
@@ -185,12 +193,6 @@ int journal_reader_refresh(struct journal_reader *reader, const char *folder)
     fresh.literal = reader->literal;
     fresh.literal_bytes = reader->literal_bytes;
     fresh.until_ns = reader->until_ns; /* not since_ns: all that is new is wanted */
-    journal_reader_stand(&fresh, place, JOURNAL_PLACE_NEVER);
-    if (r == 0 && place.at) {
-        memcpy(fresh.head, reader->head, reader->head_bytes);
-        fresh.head_bytes = reader->head_bytes;
-        fresh.head_due = true;
-    }
     journal_reader_close(reader);
     *reader = fresh;
     return r;

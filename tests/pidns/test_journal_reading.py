@@ -525,6 +525,24 @@ def test_following_passes_over_what_the_quota_removed_and_goes_on():
         assert followed.line() == 'three'
 
 
+def holds_a_removed_file(pid):
+    folder = pathlib.Path(f'/proc/{pid}/fd')
+    return any(os.readlink(folder / fd).endswith(' (deleted)') for fd in os.listdir(folder))
+
+
+def test_following_shows_nothing_sealed_again_when_current_goes_before_another_is_there():
+    with logs() as l:
+        l.write_sealed('web', 0, b''.join(line(i, f'sealed {i}') for i in range(100)))
+        l.write('web', line(100, 'gone'))
+        followed = l.follow('web', '-o', 'cat', '-n', '1')
+        assert followed.line() == 'gone'
+        until(lambda: is_waiting(followed.process.pid), 'it waits for more')
+        (l.logs / 'web/current').unlink()
+        until(lambda: not holds_a_removed_file(followed.process.pid), 'it has seen that')
+        l.write('web', line(101, 'next'))
+        assert followed.line() == 'next'
+
+
 def test_following_shows_what_comes_after_current_was_emptied():
     with logs() as l:
         current = l.logs / 'web/current'

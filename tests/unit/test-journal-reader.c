@@ -592,6 +592,30 @@ TEST(a_journal_that_is_rotated_and_compressed_is_gone_on_with_where_it_was)
     finish();
 }
 
+TEST(what_was_sealed_is_not_read_again_when_current_is_gone_and_no_other_is_there_yet)
+{
+    struct journal_entry entry;
+    begin();
+    write_text(OLDER, TIME " info one\n" TIME " info two\n");
+    write_text("current", TIME " info three\n");
+    struct journal_reader reader = open_reader();
+    reader.whole_lines = true;
+    check_next(&reader, "one");
+    check_next(&reader, "two");
+    check_next(&reader, "three");
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    snprintf(path, sizeof path, "%s/current", folder);
+    unlink(path);
+    CHECK_NUMBER(journal_reader_refresh(&reader, folder), 0);
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    write_text("current", TIME " info four\n");
+    CHECK_NUMBER(journal_reader_refresh(&reader, folder), 0);
+    check_next(&reader, "four");
+    CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
+    journal_reader_close(&reader);
+    finish();
+}
+
 /* ---- showing ------------------------------------------------------------------------------- */
 
 static const char *escaped(const char *bytes, size_t count)
