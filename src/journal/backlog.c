@@ -60,9 +60,9 @@ static bool make_pages(const struct backlog *backlog, uint64_t from, uint64_t un
     from = page_of(from);
     until = page_of(until + PAGE_BYTES - 1);
     if (backlog_used(backlog) && from >= have)
-        from = from > end ? from : end;
+        from = end;
     if (backlog_used(backlog) && until <= end)
-        until = until < have ? until : have;
+        until = have;
     return change_pages(backlog, from, until, 0);
 }
 

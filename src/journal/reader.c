@@ -334,10 +334,9 @@ static bool begin_next_file(struct journal_reader *reader)
 
 /* Behind the end of what is wanted the rest of the file is passed over, unless it was written last
  * when the clock had been set back before that. */
-static void pass_over_newer(struct journal_reader *reader, const struct journal_entry *entry)
+static void pass_over_newer(struct journal_reader *reader)
 {
-    if (entry->time_ns <= reader->until_ns || reader->in_long ||
-        journal_reader_written_ns(reader, reader->file) <= reader->until_ns)
+    if (journal_reader_written_ns(reader, reader->file) <= reader->until_ns)
         return;
     if (journal_reader_open_source(reader, reader->file) == 0) {
         off_t size = journal_source_size(&reader->source);
@@ -382,7 +381,8 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
         const char *end =
             memchr(line, '\n', used < JOURNAL_ENTRY_BYTES ? used : JOURNAL_ENTRY_BYTES);
 
-        if (end == line && !reader->in_long) { /* nobody writes one */
+        if (end ==
+            line) { /* nobody writes one; a line that comes in pieces ends with more than that */
             reader->begin++;
             continue;
         }
@@ -394,7 +394,7 @@ int journal_reader_next(struct journal_reader *reader, struct journal_entry *ret
             give(reader, (size_t)(end - line), 1, ret);
             reader->in_long = false;
             if (ret->time_ns > reader->until_ns)
-                pass_over_newer(reader, ret);
+                pass_over_newer(reader);
             return 1;
         }
         if (used >= JOURNAL_ENTRY_BYTES) {

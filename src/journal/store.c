@@ -359,16 +359,17 @@ static void cut_zeros(struct journal_file *file)
     file->mid_line = left && bytes[left - 1] != '\n';
 }
 
-/* Makes the end of the file and what comes next fit together. */
+/* Makes the end of the file and what comes next fit together, which they do not: the one is in the
+ * middle of a line, or the other goes on with one. */
 static void join_end(struct journal_file *file, bool continues, uint64_t now_ns)
 {
     char time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
 
-    if (file->mid_line && !continues)
+    if (!continues)
         cut_zeros(file);
-    if (file->mid_line && !continues) {
+    if (file->mid_line) {
         write_all(file, "\n", 1);
-    } else if (!file->mid_line && continues) { /* its beginning was taken away */
+    } else if (continues) { /* its beginning was taken away */
         clock_format_rfc3339(time, now_ns);
         write_all(file, prefix,
                   journal_format_prefix(prefix, time, JOURNAL_CONTINUED, JOURNAL_INFO));

@@ -31,8 +31,30 @@ static struct {
     const char *call;
 } now;
 
+static struct {
+    const char *call; /* NULL: none */
+    size_t skip, times;
+    void (*run)(void);
+} meddler;
+
+static void meddle(const char *name)
+{
+    if (!counting || !meddler.call || strcmp(meddler.call, name) != 0)
+        return;
+    if (meddler.skip) {
+        meddler.skip--;
+        return;
+    }
+    if (--meddler.times == 0)
+        meddler.call = NULL;
+    counting = false;
+    meddler.run();
+    counting = true;
+}
+
 static bool fails(const char *name, unsigned kind)
 {
+    meddle(name);
     if (!counting || !(now.kind & kind) || (now.only && strcmp(now.only, name) != 0))
         return false;
     if (now.left) {
@@ -59,7 +81,7 @@ static bool fails(const char *name, unsigned kind)
 #define CALL(type, name, parameters, arguments)                                                    \
     WRAP(FAULT_CALLS, type, name, (type)-1, parameters, arguments)
 
-/* Without an error: as at the end of a file. */
+/* Without an error: as at the end of a file, or where nothing more fits. */
 #define READ(name, parameters, arguments)                                                          \
     WRAP(FAULT_CALLS, ssize_t, name, now.error ? -1 : 0, parameters, arguments)
 
@@ -80,15 +102,16 @@ WRAP(FAULT_MEMORY, char *, strndup, NULL, (const char *text, size_t bytes), (tex
 WRAP(FAULT_MEMORY, int, regcomp, REG_ESPACE, (regex_t * to, const char *expression, int flags),
      (to, expression, flags))
 READ(read, (int fd, void *bytes, size_t count), (fd, bytes, count))
-CALL(ssize_t, write, (int fd, const void *bytes, size_t count), (fd, bytes, count))
+READ(write, (int fd, const void *bytes, size_t count), (fd, bytes, count))
 READ(pread64, (int fd, void *bytes, size_t count, off_t at), (fd, bytes, count, at))
 CALL(ssize_t, pwrite64, (int fd, const void *bytes, size_t count, off_t at), (fd, bytes, count, at))
-CALL(ssize_t, writev, (int fd, const struct iovec *pieces, int count), (fd, pieces, count))
+READ(writev, (int fd, const struct iovec *pieces, int count), (fd, pieces, count))
 CALL(int, fstat64, (int fd, struct stat *about), (fd, about))
 CALL(int, stat64, (const char *path, struct stat *about), (path, about))
 CALL(int, lstat64, (const char *path, struct stat *about), (path, about))
 CALL(int, fstatat64, (int folder, const char *path, struct stat *about, int flags),
      (folder, path, about, flags))
+CALL(int, fallocate64, (int fd, int mode, off_t at, off_t bytes), (fd, mode, at, bytes))
 CALL(int, ftruncate64, (int fd, off_t bytes), (fd, bytes))
 CALL(off_t, lseek64, (int fd, off_t at, int from), (fd, at, from))
 CALL(void *, mmap64, (void *at, size_t bytes, int rights, int flags, int fd, off_t begin),
@@ -169,6 +192,15 @@ void faults_begin(void)
 void faults_end(void)
 {
     counting = false;
+    meddler.call = NULL;
+}
+
+void faults_meddle(const char *call, size_t skip, size_t times, void (*run)(void))
+{
+    meddler.call = call;
+    meddler.skip = skip;
+    meddler.times = times;
+    meddler.run = run;
 }
 
 bool fault_happened(void)

@@ -25,9 +25,9 @@ enum fault_kind {
 };
 
 /* Runs `attempt` without a fault, and then once for each call that it makes between faults_begin()
- * and faults_end(), in which that one fails with `error` (0, for read and pread64 alone: as at
- * the end of a file). Each attempt has to leave as many descriptors open as there were. Returns how
- * many calls have failed in turn. */
+ * and faults_end(), in which that one fails with `error` (0, for read, pread64, write and
+ * writev alone: as at the end of a file, or of the room). Each attempt has to leave as many
+ * descriptors open as there were. Returns how many calls have failed in turn. */
 size_t fault_each(unsigned kind, int error, void (*attempt)(void));
 
 /* The same for calls of that name alone, as the linker knows it ("openat64"). */
@@ -35,6 +35,10 @@ size_t fault_each_of(const char *call, unsigned kind, int error, void (*attempt)
 
 void faults_begin(void);
 void faults_end(void);
+
+/* Has somebody else do something in between: runs `meddle` before each of `times` calls of that
+ * name, but for the first `skip`, of those until faults_end(). */
+void faults_meddle(const char *call, size_t skip, size_t times, void (*meddle)(void));
 
 /* Whether the call has failed in this attempt; its name, else NULL. */
 bool fault_happened(void);

@@ -161,8 +161,8 @@ TEST(folders_with_too_long_a_path_are_said_and_nothing_is_done_in_them)
     struct journal_measure found = {0};
     struct journal_work work;
     int fd = -1, folder = -1;
-    memset(too_long, 'x', sizeof too_long - 1);
     for (size_t cut = 0; cut < 2; cut++) {
+        memset(too_long, 'x', sizeof too_long - 1);
         too_long[0] = '/';
         too_long[cut ? sizeof too_long - 1 : PATH_MAX - 4] = 0;
         begin();
