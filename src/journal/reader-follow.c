@@ -102,12 +102,12 @@ static int is_same(const struct journal_reader *reader, size_t number, const str
     if (file->fd >= 0)
         return fstat(file->fd, &stat) < 0 ? -errno : is_inode(&stat, wanted);
     journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
-    if (fstatat(reader->folder, name, &stat, 0) == 0)
+    if (fstatat(reader->folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0)
         return is_inode(&stat, wanted);
     if (errno != ENOENT)
         return -errno;
     journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
-    if (fstatat(reader->folder, name, &stat, 0) < 0)
+    if (fstatat(reader->folder, name, &stat, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno; /* the quota has removed it */
     return stat.st_mtim.tv_sec == wanted->st_mtim.tv_sec &&
            stat.st_mtim.tv_nsec == wanted->st_mtim.tv_nsec;

@@ -25,10 +25,12 @@
 /* ---- opening ------------------------------------------------------------------------------- */
 
 /* Returns a descriptor, -ENOENT for what is no file, or -errno. */
-static int open_one(int folder, const char *leaf, int flags, struct stat *ret_stat)
+static int open_one(int folder, const char *leaf, struct stat *ret_stat)
 {
-    /* Non-blocking: what lies there may be a FIFO. */
-    AUTO_CLOSE int fd = openat(folder, leaf, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+    /* A service's user may have put it there. A link would lead to what that one cannot read, and a
+     * FIFO would block. */
+    AUTO_CLOSE int fd =
+        openat(folder, leaf, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
     if (fd < 0)
         return errno == ELOOP || errno == ENXIO ? -ENOENT : -errno;
     if (fstat(fd, ret_stat) < 0)
@@ -59,8 +61,7 @@ static int find_files(struct journal_reader *reader, int folder)
     struct journal_list list;
     struct stat opened = {0}, named;
 
-    /* A link in its place is not written either. */
-    AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, O_NOFOLLOW, &opened);
+    AUTO_CLOSE int current = open_one(folder, JOURNAL_FILE_CURRENT, &opened);
     if (current < 0 && current != -ENOENT)
         return current;
     int failed = journal_list_read(&list, folder);
@@ -144,12 +145,12 @@ static int open_sealed(const struct journal_reader *reader, const struct journal
     struct stat stat;
 
     journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
-    int fd = open_one(reader->folder, name, 0, &stat);
+    int fd = open_one(reader->folder, name, &stat);
     *ret_packed = fd == -ENOENT;
     if (fd != -ENOENT)
         return fd;
     journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
-    return open_one(reader->folder, name, 0, &stat);
+    return open_one(reader->folder, name, &stat);
 }
 
 int journal_reader_open_source(struct journal_reader *reader, size_t number)
@@ -188,10 +189,10 @@ uint64_t journal_reader_written_ns(const struct journal_reader *reader, size_t n
         failed = fstat(file->fd, &stat);
     } else {
         journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
-        failed = fstatat(reader->folder, name, &stat, 0);
+        failed = fstatat(reader->folder, name, &stat, AT_SYMLINK_NOFOLLOW);
         if (failed < 0) {
             journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
-            failed = fstatat(reader->folder, name, &stat, 0);
+            failed = fstatat(reader->folder, name, &stat, AT_SYMLINK_NOFOLLOW);
         }
     }
     if (failed < 0 || stat.st_mtim.tv_sec < 0)
