@@ -120,9 +120,8 @@ size_t journal_splitter_feed(struct journal_splitter *splitter, const char *time
             used += put_beginning(splitter, time, JOURNAL_CONTINUED, out + used);
         }
         used += copy_line(splitter, in, count, out + used, room - used);
-        /* As long as a line may be, and it goes on. */
-        if (splitter->state == LINE_OPEN && splitter->line_bytes == JOURNAL_LINE_BYTES && *count &&
-            used < room)
+        /* As long as a line may be, and it goes on; there is room left for its end. */
+        if (splitter->state == LINE_OPEN && splitter->line_bytes == JOURNAL_LINE_BYTES && *count)
             used += journal_splitter_cut(splitter, out + used);
     }
     return used;

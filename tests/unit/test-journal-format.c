@@ -550,3 +550,23 @@ TEST(a_splitter_that_was_damaged_begins_a_line)
     CHECK(good.state == LINE_RESUMED && good.level == JOURNAL_ERR &&
           good.default_level == JOURNAL_ERR);
 }
+
+/* There is room for the most that a line may be and its end, no more. */
+TEST(a_line_that_is_cut_where_the_room_ends_goes_on_in_the_next_one)
+{
+    static char in[JOURNAL_LINE_BYTES + 3], given[JOURNAL_LINE_BYTES + 200];
+    struct journal_splitter splitter = {.level = JOURNAL_INFO, .default_level = JOURNAL_INFO};
+    const size_t prefix = strlen(TIME " info ");
+    const char *at = in;
+    size_t left = sizeof in;
+    memset(in, 'x', sizeof in);
+    in[sizeof in - 1] = '\n';
+    size_t used =
+        journal_splitter_feed(&splitter, TIME, &at, &left, given, prefix + JOURNAL_LINE_BYTES + 1);
+    CHECK_NUMBER(used, prefix + JOURNAL_LINE_BYTES + 1);
+    CHECK_NUMBER(left, 3);
+    used += journal_splitter_feed(&splitter, TIME, &at, &left, given + used, sizeof given - used);
+    given[used] = 0;
+    CHECK_NUMBER(left, 0);
+    CHECK_TEXT(given + prefix + JOURNAL_LINE_BYTES, "\n" TIME " -info xx\n");
+}
