@@ -2,6 +2,8 @@
  * when it is stored; bytes that count are never written over before. */
 #include "journal/backlog.h"
 
+#include "journal/format.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -298,6 +300,18 @@ size_t backlog_take(struct backlog *backlog, char *to, uint32_t most, uint64_t c
     store(backlog);
     free_pages(backlog, begin);
     return used;
+}
+
+uint64_t backlog_oldest_ns(const struct backlog *backlog)
+{
+    char time[JOURNAL_TIME_BYTES];
+    uint64_t ns = 0;
+
+    if (backlog->now.continues || backlog_used(backlog) < sizeof time)
+        return 0;
+    copy(backlog, time, sizeof time);
+    (void)journal_parse_time(time, &ns);
+    return ns;
 }
 
 uint64_t backlog_take_dropped(struct backlog *backlog, uint64_t chunk)

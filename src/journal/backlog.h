@@ -70,6 +70,9 @@ void backlog_close(struct backlog *backlog, struct backlog_pool *pool);
 void backlog_add(struct backlog *backlog, struct backlog_pool *pool, const char *bytes,
                  size_t count, const struct backlog_record *record);
 
+/* The time of the oldest line that is kept. 0: there is none, or what is kept begins in a line. */
+uint64_t backlog_oldest_ns(const struct backlog *backlog);
+
 /* How many lines are in it, or were dropped and that was not said; an unfinished one counts. */
 uint64_t backlog_lines(const struct backlog *backlog);
 

@@ -458,7 +458,7 @@ size_t journal_store_write(struct journal_store *store, struct journal_file *fil
 }
 
 bool journal_store_write_dropped(struct journal_store *store, struct journal_file *file,
-                                 uint64_t lines, const char *reason, uint64_t now_ns)
+                                 const struct journal_dropped *dropped, uint64_t now_ns)
 {
     char storage[NOTE_ROOM_BYTES], time[CLOCK_RFC3339_BYTES], prefix[JOURNAL_PREFIX_BYTES];
     struct text text;
@@ -466,10 +466,11 @@ bool journal_store_write_dropped(struct journal_store *store, struct journal_fil
     if (journal_store_prepare(store, file, false, now_ns) < 0)
         return false;
     text_init(&text, storage, sizeof storage);
-    clock_format_rfc3339(time, now_ns);
+    clock_format_rfc3339(time, dropped->time_ns);
     text_add_bytes(&text, prefix,
                    journal_format_prefix(prefix, time, JOURNAL_EVENT_MARK, JOURNAL_WARNING));
-    text_printf(&text, "dropped lines=%llu reason=\"%s\"\n", (unsigned long long)lines, reason);
+    text_printf(&text, "dropped lines=%llu reason=\"%s\"\n", (unsigned long long)dropped->lines,
+                dropped->reason);
     if (!write_all(file, text.data, text.used_bytes))
         store_close_file(file);
     return !file->error;

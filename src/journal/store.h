@@ -82,10 +82,16 @@ int journal_store_prepare(struct journal_store *store, struct journal_file *file
 size_t journal_store_write(struct journal_store *store, struct journal_file *file,
                            struct iovec *pieces, int count, uint64_t now_ns);
 
+struct journal_dropped {
+    uint64_t lines;
+    const char *reason;
+    uint64_t time_ns; /* what is written has: no newer than that of the line behind it */
+};
+
 /* Says in the file how many lines are missing here. False: it could not be written, see
  * file->error. */
 bool journal_store_write_dropped(struct journal_store *store, struct journal_file *file,
-                                 uint64_t lines, const char *reason, uint64_t now_ns);
+                                 const struct journal_dropped *dropped, uint64_t now_ns);
 
 /* Makes the file as long as it was when it was this one. If it was sealed since it gets its name
  * back, and what was begun since is removed: all that was in the block it was written for. -ENOENT:

@@ -486,8 +486,9 @@ static uint64_t has_dropped(struct writer *writer, const struct book *book)
     return dropped;
 }
 
-/* Takes what is to be said of dropped lines out of a backlog. 0: nothing is. */
-static uint64_t take_dropped(struct writer *writer, struct book *book)
+/* Takes what is to be said of dropped lines out of a backlog. 0: nothing is. *ret_ns: the time of
+ * the line behind them, if one is kept: for readers times in a file go up. */
+static uint64_t take_dropped(struct writer *writer, struct book *book, uint64_t *ret_ns)
 {
     struct backlogs *backlogs = writer->backlogs;
     pthread_mutex_lock(&writer->lock);
@@ -496,6 +497,7 @@ static uint64_t take_dropped(struct writer *writer, struct book *book)
         uint64_t number = backlogs_begin_chunk(backlogs, book->slot);
         backlogs->chunk->dropped = dropped;
         backlog_take_dropped(book->backlog, number);
+        *ret_ns = backlog_oldest_ns(book->backlog);
     }
     pthread_mutex_unlock(&writer->lock);
     return dropped;
@@ -515,12 +517,12 @@ static bool prepare(struct writer *writer, struct book *book, bool continues, ui
 static bool write_dropped(struct writer *writer, struct book *book, const char *reason,
                           uint64_t now_ns)
 {
-    uint64_t dropped = take_dropped(writer, book);
+    uint64_t oldest_ns = 0, dropped = take_dropped(writer, book, &oldest_ns);
     if (!dropped)
         return true;
-    bool written =
-        prepare(writer, book, false, now_ns) &&
-        journal_store_write_dropped(&writer->store, &book->file, dropped, reason, now_ns);
+    const struct journal_dropped what = {dropped, reason, oldest_ns ? oldest_ns : now_ns};
+    bool written = prepare(writer, book, false, now_ns) &&
+                   journal_store_write_dropped(&writer->store, &book->file, &what, now_ns);
     pthread_mutex_lock(&writer->lock);
     note_error(book);
     if (written)

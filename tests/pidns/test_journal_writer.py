@@ -1,5 +1,6 @@
 """The journal's two threads: kills at every system call, disks that hang, are full or read-only."""
 import contextlib
+import datetime
 import fcntl
 import os
 import pathlib
@@ -28,12 +29,16 @@ def numbers(lines, end=b''):
     return [int(text.split()[0]) for mark, _, text in lines if not mark and text.endswith(end)]
 
 
+def shown(m, *arguments):
+    """What `slc journal` prints."""
+    slc = os.path.join(os.environ['CONIT_BUILD'], 'slc')
+    return subprocess.run([slc, '--runtime', m.runtime, 'journal', '--logs', m.logs, *arguments],
+                          capture_output=True, check=True).stdout
+
+
 def printed(m, name):
     """The numbers that lines begin with, of all files of a journal."""
-    slc = os.path.join(os.environ['CONIT_BUILD'], 'slc')
-    text = subprocess.run([slc, '--runtime', m.runtime, 'journal', '--logs', m.logs, '-o', 'cat', name],
-                          capture_output=True, check=True).stdout
-    return [int(line.split()[0]) for line in text.splitlines()]
+    return [int(line.split()[0]) for line in shown(m, '-o', 'cat', name).splitlines()]
 
 
 def check_newest(lines, count):
@@ -470,6 +475,28 @@ def fill(m):
     with open(m.logs / 'filler', 'ab', buffering=0) as filler, contextlib.suppress(OSError):
         while filler.write(bytes(4096)) == 4096:
             pass
+
+
+def test_what_is_said_of_dropped_lines_is_no_newer_than_the_line_behind_it():
+    with machine(start=False) as m, mounted(m, 'size=256k'):
+        m.start()
+        out = m.service(0, 'web')
+        m.drain()
+        fill(m)
+        write_all(out, b''.join(b'%d %s\n' % (n, b'x' * 1000) for n in range(3000)))
+        m.drain()
+        full_until = datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')
+        subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
+        m.drain()
+        assert check_newest(m.lines('web'), 3000) == b'No space left on device'
+        times = [line[:27] for line in m.text('web').splitlines()]
+        assert times == sorted(times), [pair for pair in zip(times, times[1:]) if pair[0] > pair[1]]
+        # All of them were printed by then: a reader passes over none.
+        assert shown(m, '-o', 'cat', '--until', full_until, 'web') == shown(m, '-o', 'cat', 'web')
+        os.write(out, b'3000 later\n')
+        m.drain()
+        assert b'3000 later' not in shown(m, '-o', 'cat', '--until', full_until, 'web')
+        os.close(out)
 
 
 def again(m):

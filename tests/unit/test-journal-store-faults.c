@@ -187,6 +187,12 @@ TEST(a_file_of_two_names_is_written_only_in_a_folder_that_is_ours_alone)
     finish();
 }
 
+static bool say_dropped(void)
+{
+    const struct journal_dropped dropped = {3, "disk", now_ns};
+    return journal_store_write_dropped(&store, &file, &dropped, now_ns);
+}
+
 TEST(what_is_no_file_in_its_place_has_no_size_and_no_age)
 {
     struct journal_measure found;
@@ -199,7 +205,7 @@ TEST(what_is_no_file_in_its_place_has_no_size_and_no_age)
     CHECK_NUMBER(journal_store_seal(&store, &file), -ENOENT);
     journal_store_measure(&store, &file, &found);
     CHECK(!found.current_bytes && !found.sealed_bytes && !found.oldest_ns);
-    CHECK(!journal_store_write_dropped(&store, &file, 3, "disk", now_ns) || file.on_fallback);
+    CHECK(!say_dropped() || file.on_fallback);
     CHECK(!rotation_is_old(&(const struct quota){0}, 0, now_ns)); /* it may have any age */
     finish();
 }
@@ -211,10 +217,10 @@ TEST(without_any_place_what_was_dropped_is_not_said)
     journal_store_init(&store, logs, NULL);
     write_file(logs, "x", 0, 0);
     CHECK_NUMBER(mkdir(in(logs, "current"), 0755), 0);
-    CHECK(!journal_store_write_dropped(&store, &file, 3, "disk", now_ns));
+    CHECK(!say_dropped());
     CHECK(file.error < 0 && file.fd < 0);
     CHECK_NUMBER(rmdir(path), 0);
-    CHECK(journal_store_write_dropped(&store, &file, 3, "disk", now_ns));
+    CHECK(say_dropped());
     check_text("current", TIME " +warning dropped lines=3 reason=\"disk\"\n");
     finish();
 }
