@@ -13,7 +13,7 @@ import time
 import types
 
 from hang import HungFolder
-from harness import LIBC, Machine as WholeMachine, until
+from harness import LIBC, ROOT, Machine as WholeMachine, until
 from services import booted, define, look
 from steps import ACCESS, FDATASYNC, RENAMEAT, WRITEV, Stopped, Stepper, syscall_of
 from test_journal import EVENT, RUN_ENDED, FORGET, machine, write_all
@@ -517,7 +517,9 @@ def test_lines_of_a_forgotten_service_that_cannot_be_written_are_counted():
         m.drain()
         subprocess.run(['mount', '-o', 'remount,size=16m', m.logs], check=True)
         m.drain()
-        lost = re.search(rb'The last lines of a service cannot be written .* lines=(\d+) ', m.text('conit'))
+        page = (ROOT / 'docs/journal-format.md').read_bytes()
+        said = re.search(rb'`(The last lines of a service .* lines=)\d+ service=web`', page)
+        lost = said and re.search(re.escape(said[1]) + rb'(\d+) service=web\n', m.text('conit'))
         there = m.lines('web')
         assert lost and int(lost[1]) + len(numbers(there)) + dropped_in(there) == 3001, (lost, len(there))
 
