@@ -338,3 +338,43 @@ TEST(pieces_of_a_line_are_one_or_there_was_no_memory)
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, join) >= 2);
     CHECK(fault_each(FAULT_CALLS, EIO, join) >= 2);
 }
+
+/* More text without a seek table than is kept of it: its beginning is decompressed again. */
+static bool emptied; /* by somebody else, meanwhile */
+
+static void read_from_far(void)
+{
+    enum { far = 450000 };
+    struct journal_reader reader;
+    char path[PATH_MAX];
+    off_t table;
+    begin();
+    write_file(logs, STEM ".log", 0, far);
+    CHECK_NUMBER(compress(false), 0);
+    AUTO_CLOSE int fd = open_packed(&table);
+    CHECK_NUMBER(ftruncate(fd, table), 0);
+    text_format(path, sizeof path, "%s/web", logs);
+    CHECK_NUMBER(journal_reader_open(&reader, path), 0);
+    CHECK_NUMBER(journal_reader_seek_last(&reader, 1), 0);
+    CHECK_NUMBER(read_numbers(&reader, far - 1), far);
+    if (emptied)
+        CHECK_NUMBER(ftruncate(fd, 0), 0);
+    journal_reader_stand(&reader, JOURNAL_PLACE_BEGIN, JOURNAL_PLACE_NEVER);
+    faults_begin();
+    int result = read_numbers(&reader, 0);
+    faults_end();
+    if (fault_happened())
+        CHECK_NUMBER(result, -EIO);
+    else
+        CHECK_NUMBER(result, emptied ? 0 : far);
+    journal_reader_close(&reader);
+    finish();
+}
+
+TEST(the_beginning_of_a_long_file_is_read_again_or_it_is_said_that_it_cannot_be)
+{
+    CHECK_NUMBER(fault_each_of("lseek64", FAULT_CALLS, EIO, read_from_far), 1);
+    emptied = true;
+    CHECK_NUMBER(fault_each_of("lseek64", FAULT_CALLS, EIO, read_from_far), 1);
+    emptied = false;
+}
