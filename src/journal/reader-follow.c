@@ -146,6 +146,33 @@ static int find_file(const struct journal_reader *reader, const struct journal_r
     return r < 0 ? r : 0;
 }
 
+void journal_reader_note_left(struct journal_reader *reader)
+{
+    struct stat stat;
+    reader->left = (struct journal_left){.is_known = false};
+    if (reader->source_file == reader->file && reader->source.fd >= 0 &&
+        fstat(reader->source.fd, &stat) == 0)
+        reader->left =
+            (struct journal_left){true, stat.st_dev, stat.st_ino, journal_reader_place(reader).at};
+}
+
+/* A journal that was killed while it sealed takes that back: the new `current`, of which nothing
+ * was read yet, is gone, and the one before has its name again. */
+static bool find_left(const struct journal_reader *reader, const struct journal_reader *fresh,
+                      struct journal_place *ret)
+{
+    const struct journal_left *left = &reader->left;
+    struct stat stat;
+    if (!left->is_known || journal_reader_place(reader).at || !fresh->file_count)
+        return false;
+    const size_t last = fresh->file_count - 1;
+    if (fresh->files[last].fd < 0 || fstat(fresh->files[last].fd, &stat) < 0 ||
+        stat.st_ino != left->inode || stat.st_dev != left->device)
+        return false;
+    *ret = (struct journal_place){last, left->at};
+    return true;
+}
+
 /* Stands in `fresh` where reading goes on. Only of the file that was being read is it known what it
  * began with. Returns 1 when that one is gone and others have come, or -errno. */
 static int stand_in_fresh(const struct journal_reader *reader, struct journal_reader *fresh)
@@ -164,6 +191,10 @@ static int stand_in_fresh(const struct journal_reader *reader, struct journal_re
             fresh->head_bytes = reader->head_bytes;
             fresh->head_due = true;
         }
+        return 0;
+    }
+    if (find_left(reader, fresh, &place)) {
+        journal_reader_stand(fresh, place, JOURNAL_PLACE_NEVER);
         return 0;
     }
     while (first < fresh->file_count && fresh->files[first].fd < 0 &&
@@ -192,6 +223,7 @@ int journal_reader_refresh(struct journal_reader *reader, const char *folder)
     fresh.reads_ahead = reader->reads_ahead;
     fresh.literal = reader->literal;
     fresh.literal_bytes = reader->literal_bytes;
+    fresh.left = reader->left;
     fresh.until_ns = reader->until_ns; /* not since_ns: all that is new is wanted */
     journal_reader_close(reader);
     *reader = fresh;

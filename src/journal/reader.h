@@ -26,6 +26,14 @@ struct journal_place {
     off_t at;
 };
 
+/* A file that was read to its end, and where that was. */
+struct journal_left {
+    bool is_known;
+    dev_t device;
+    ino_t inode;
+    off_t at;
+};
+
 struct journal_reader {
     struct journal_reader_file *files; /* oldest first */
     size_t file_count, file;           /* `file` is the one being read */
@@ -43,7 +51,8 @@ struct journal_reader {
     size_t head_bytes;             /* 0: not known yet */
     struct journal_loss *losses;   /* what of the files could not be read, as it was met */
     size_t loss_count;
-    bool head_due; /* the file's end was met: it may be emptied before more is read */
+    bool head_due;            /* the file's end was met: it may be emptied before more is read */
+    struct journal_left left; /* with `whole_lines`: the file before the one being read */
 
     /* The caller's to set. */
     bool whole_lines;    /* an unfinished line at the end is no entry yet */

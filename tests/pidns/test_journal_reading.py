@@ -602,6 +602,33 @@ def test_following_shows_nothing_twice_that_a_killed_journal_takes_back_and_writ
         assert followed.line() == 'next'
 
 
+def test_following_goes_on_in_a_file_that_a_killed_journal_had_sealed_and_does_not_seal_after_all():
+    batch = line(1, 'two') + line(2, 'L' * 65536)
+    rest = f'{stamp(3)} -info rest\n'.encode()
+    for cut in False, True:
+        with logs() as l:
+            l.write('web', line(0, 'one'))
+            followed = l.follow('web', '-o', 'cat')
+            assert followed.line() == 'one'
+            followed.process.send_signal(signal.SIGSTOP)  # it reads the rest when that is sealed
+            l.write('web', batch)
+            sealed = l.seal('web', 0)
+            l.write('web', b'')
+            followed.process.send_signal(signal.SIGCONT)
+            assert followed.line() == 'two'
+            until(lambda: is_waiting(followed.process.pid), 'it waits in the new one')
+            (l.logs / 'web/current').unlink()
+            (l.logs / 'web' / sealed).rename(l.logs / 'web/current')
+            if cut:  # the last batch is written again
+                os.truncate(l.logs / 'web/current', len(line(0, 'one')))
+            until(lambda: is_waiting(followed.process.pid), 'it has seen that')
+            l.write('web', batch if cut else b'')
+            l.seal('web', 0)
+            l.write('web', rest + line(4, 'next'))
+            assert followed.line() == 'L' * 65536 + 'rest'
+            assert followed.line() == 'next'
+
+
 def moved_below_logs(l, name):
     """As service-journal does it: what is in RUNTIME/log is appended, and then removed there."""
     there = l.runtime / 'log' / name / 'current'
