@@ -210,7 +210,8 @@ static void on_watch_time(struct loop_timer *timer)
 {
     struct process *process = container_of(timer, struct process, watch_timer);
     executor_watch(process, true);
-    executor_notify_watch_on(process);
+    if (executor_notifies(process))
+        executor_notify_watch_on(process);
     executor_ready_late(process);
     executor_look_for_main(process);
     if (executor_watch(process, false) == -ESRCH)
