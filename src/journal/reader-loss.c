@@ -109,10 +109,12 @@ void journal_reader_describe_loss(struct journal_reader *reader, const struct jo
 {
     const struct journal_loss described = *loss; /* more may be noted meanwhile */
     const struct journal_reader before = *reader;
+    char head[JOURNAL_HEAD_BYTES];
     const struct journal_place place = journal_reader_place(reader);
     const uint64_t name_ns = reader->files[described.file].time_ns;
     uint64_t next_ns;
 
+    memcpy(head, reader->head, sizeof head);
     reader->since_ns = 0;
     reader->until_ns = UINT64_MAX;
     put_name(reader, described.file, name);
@@ -128,7 +130,7 @@ void journal_reader_describe_loss(struct journal_reader *reader, const struct jo
     reader->until_ns = before.until_ns;
     journal_reader_stand(reader, place, before.stop);
     reader->in_long = before.in_long;
-    memcpy(reader->head, before.head, sizeof reader->head);
+    memcpy(reader->head, head, sizeof head);
     reader->head_bytes = before.head_bytes;
     reader->head_due = before.head_due;
 }
