@@ -2,9 +2,9 @@
  * there is gone on with, what is not is left out and said. */
 #include "fake-machine-parts.h"
 #include "init/children.h"
-#include "init/options.h"
 #include "init/record.h"
 #include "init/upgrade.h"
+#include "left-record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct record record;
-static struct kept *kept;
 static pid_t launcher, journal;
 
 /* Where none that init opens gets its number when it is closed. */
@@ -34,24 +32,8 @@ static bool is_open(int fd)
 /* What an init leaves that does nothing else. */
 static void leave(void)
 {
-    static const char *const words[] = {"init", "--log-level", "debug"};
-    record_create(&record);
-    kept = record.kept;
-    children_forget(kept);
-    upgrade_forget(&kept->upgrade);
-    CHECK(options_keep(&kept->words, 3, words));
-    kept->own.booted = 1;
-    kept->own.exe_fd = -1;
+    leave_record();
     kept->faults.under_way = 1;
-}
-
-static pid_t leave_child(enum child_id child)
-{
-    pid_t pid = machine_process("child", TEMPER_MILD);
-    kept->children[child].pid = pid;
-    kept->children[child].link_fd = machine_pair(pid);
-    kept->children[child].ready = true;
-    return pid;
 }
 
 static void leave_both(void)

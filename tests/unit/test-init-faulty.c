@@ -1,9 +1,9 @@
 /* Faults of init at odd moments, and what it still does when there were too many of them. */
 #include "fake-machine-parts.h"
 #include "init/children.h"
-#include "init/options.h"
 #include "init/record.h"
 #include "init/upgrade.h"
+#include "left-record.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,29 +13,12 @@
 
 #define MINUTE_NS 60000000000ull
 
-static struct record record;
-static struct kept *kept;
 static pid_t launcher, journal;
-
-static pid_t leave_child(enum child_id child)
-{
-    pid_t pid = machine_process("child", TEMPER_MILD);
-    kept->children[child].pid = pid;
-    kept->children[child].link_fd = machine_pair(pid);
-    kept->children[child].ready = true;
-    return pid;
-}
 
 /* What an init leaves that had too many faults. */
 static void leave(void)
 {
-    static const char *const words[] = {"init", "--log-level", "debug"};
-    record_create(&record);
-    kept = record.kept;
-    children_forget(kept);
-    upgrade_forget(&kept->upgrade);
-    CHECK(options_keep(&kept->words, 3, words));
-    kept->own.booted = 1;
+    leave_record();
     kept->own.exe_fd = open("/dev/null", O_RDONLY);
     kept->faults.under_way = 1;
     launcher = leave_child(CHILD_LAUNCHER);

@@ -1,10 +1,10 @@
 /* Records of which an init was in the middle of something: it goes on from there, or leaves it. */
 #include "fake-machine-parts.h"
 #include "init/children.h"
-#include "init/options.h"
 #include "init/record.h"
 #include "init/try-init.h"
 #include "init/upgrade.h"
+#include "left-record.h"
 
 #include <fcntl.h>
 #include <sys/socket.h>
@@ -17,28 +17,9 @@ static bool stop(void)
     machine_stop();
 }
 
-static struct record record;
-static struct kept *kept;
-
-static pid_t leave_child(enum child_id child)
-{
-    pid_t pid = machine_process("child", TEMPER_MILD);
-    kept->children[child].pid = pid;
-    kept->children[child].link_fd = machine_pair(pid);
-    kept->children[child].ready = true;
-    return pid;
-}
-
 static void leave(void)
 {
-    static const char *const words[] = {"init", "--log-level", "debug"};
-    record_create(&record);
-    kept = record.kept;
-    children_forget(kept);
-    upgrade_forget(&kept->upgrade);
-    CHECK(options_keep(&kept->words, 3, words));
-    kept->own.booted = 1;
-    kept->own.exe_fd = -1;
+    leave_record();
     launcher = leave_child(CHILD_LAUNCHER);
     journal = leave_child(CHILD_JOURNAL);
     machine_on_wait = stop;
