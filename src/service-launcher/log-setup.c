@@ -87,8 +87,13 @@ static void log_failed(const struct change *change)
 
 static void log_done(const struct change *change)
 {
-    journal_client_event(change->launcher->journal, change->service->slot, 6, "done");
-    LOG(INFO, "Service ended.", TEXT("service", change->name), NUMBER("exit", 0));
+    const char *reason = change->reason;
+    journal_client_event(change->launcher->journal, change->service->slot, 6, "done%s%s",
+                         *reason ? ": " : "", reason);
+    if (*reason)
+        LOG(INFO, "Service ended.", TEXT("service", change->name), TEXT("reason", reason));
+    else
+        LOG(INFO, "Service ended.", TEXT("service", change->name), NUMBER("exit", 0));
 }
 
 static void log_backing_off(const struct change *change)

@@ -18,7 +18,8 @@ struct telling {
 typedef void add_words(const struct telling *telling);
 
 static add_words add_plain, add_other, add_number, add_limit, add_time, add_signal, add_step,
-    add_missing_need, add_condition, add_errors, add_env_file, add_awaited, add_late;
+    add_missing_need, add_condition, add_errors, add_env_file, add_awaited, add_late, add_exited,
+    add_ended_by, add_unknown_end;
 
 static const struct {
     add_words *add;
@@ -38,9 +39,9 @@ static const struct {
     [REASON_STOPPED] = {add_plain, "was asked to stop"},
     [REASON_RESTARTING] = {add_plain, "is being restarted"},
     [REASON_SHUT_DOWN] = {add_plain, "the system is going down"},
-    [REASON_EXITED] = {add_number, "exited with %d"},
-    [REASON_EXIT_UNKNOWN] = {add_plain, "ended, and nobody can say how"},
-    [REASON_SIGNALED] = {add_signal, "ended by %s"},
+    [REASON_EXITED] = {add_exited, "exited with %d"},
+    [REASON_EXIT_UNKNOWN] = {add_unknown_end, "ended, and nobody can say how"},
+    [REASON_SIGNALED] = {add_ended_by, "ended by %s"},
     [REASON_START_TIME_OUT] = {add_time, "was not ready after %s"},
     [REASON_STOP_TIME_OUT] = {add_time, "did not stop within %s and was killed"},
     [REASON_STEP_FAILED] = {add_step, "%s: %s"},
@@ -210,9 +211,28 @@ static void add_fork(struct text *text, const struct definition *definition, boo
         text_add(text, ": one that stays in the foreground is a daemon");
 }
 
+/* What it said last of itself (STATUS= of sd_notify(3)); "": nothing in this run. */
+static const char *last_words(const struct manager *manager, const struct service *service)
+{
+    return manager->records[service->slot].status;
+}
+
+/* An end with 0 by itself needs no reason, unless it has said something that may be one. */
+static bool is_end_with_words(const struct manager *manager, const struct service *service)
+{
+    const struct service_body *body = service_body(manager, service);
+    return (body->state == STATE_DONE || body->state == STATE_BACKING_OFF) &&
+           body->exit_kind == EXIT_CODE && *last_words(manager, service);
+}
+
 void service_reason(const struct manager *manager, const struct service *service, struct text *text)
 {
-    service_reason_words(manager, service, &service_body(manager, service)->reason, text);
+    const struct service_body *body = service_body(manager, service);
+    struct reason reason = body->reason;
+    if (reason.code == REASON_NONE && is_end_with_words(manager, service))
+        reason = (struct reason){
+            .code = REASON_EXITED, .service = SLOT_NONE, .number = body->exit_value};
+    service_reason_words(manager, service, &reason, text);
 }
 
 /* The formats are this file's own rows. */
@@ -295,6 +315,32 @@ static void add_signal(const struct telling *telling)
     text_init(&value, storage, sizeof storage);
     signals_format(telling->reason->number, &value);
     text_printf(telling->text, telling->words, storage);
+}
+
+/* Behind how a run ended. */
+static void add_last_words(const struct telling *telling)
+{
+    const char *words = last_words(telling->manager, telling->service);
+    if (*words)
+        text_printf(telling->text, ": %s", words);
+}
+
+static void add_exited(const struct telling *telling)
+{
+    add_number(telling);
+    add_last_words(telling);
+}
+
+static void add_ended_by(const struct telling *telling)
+{
+    add_signal(telling);
+    add_last_words(telling);
+}
+
+static void add_unknown_end(const struct telling *telling)
+{
+    add_plain(telling);
+    add_last_words(telling);
 }
 
 static void add_step(const struct telling *telling)

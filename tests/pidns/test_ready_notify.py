@@ -4,9 +4,10 @@ import shutil
 import socket
 import subprocess
 
-from harness import Machine, Skip, until
-from services import (PYTHON, booted, booting, define, events, held_back, kill, look, printed, shell,
-                      wait, words)
+from harness import Machine, Skip, stat_of, until
+from services import (PYTHON, booted, booting, define, events, held_back, kill, look, outer_pid,
+                      printed, shell, wait, words)
+from upgrading import Upgrading
 
 LONG = 100000
 # Sends what comes on its standard input as lines of Python literals, then stays.
@@ -277,6 +278,77 @@ def test_a_user_s_service_may_send():
         wait(machine, 'd', 'starting')
         sender.open().send(b'READY=1')
         wait(machine, 'd', 'running')
+
+
+# ---- what it said last, after its end
+
+# The same, and ends when no more comes.
+SENDER_THAT_ENDS = SENDER.replace('time.sleep(100000)', 'os._exit(int(sys.argv[2]))')
+
+
+def ending(machine, name, status, **keys):
+    sender = Sender(machine, name)
+    define(machine, name, exec=words(PYTHON, '-ISuc', SENDER_THAT_ENDS, str(sender.path), str(status)),
+           ready='notify', **keys)
+    return sender
+
+
+def test_what_it_said_last_is_the_reason_of_its_end_until_its_next_start():
+    with Upgrading() as machine:
+        well = ending(machine, 'well', 0, restart='never')
+        bad = ending(machine, 'bad', 3, restart='never')
+        again = ending(machine, 'again', 0, restart={'delay': '1h'})
+        killed = Sender(machine, 'killed', restart='never')
+        silent = ending(machine, 'silent', 0, restart='never')
+        stopped = Sender(machine, 'stopped', restart='never')
+        booting(machine)
+        for sender in (well, bad, again, killed, silent, stopped):
+            sender.open().send(b'READY=1')
+            if sender is not silent:
+                sender.send(b'STATUS=up', b'STATUS=powered\x1b off')
+        wait(machine, 'killed', 'running')
+        kill(machine, 'killed')
+        machine.slc('stop', 'stopped')
+        for sender in (well, bad, again, silent):
+            sender.pipe.close()
+        said = 'powered? off'
+        expected = {'well': ('done', f'exited with 0: {said}'), 'bad': ('failed', f'exited with 3: {said}'),
+                    'again': ('backing-off', f'exited with 0: {said}'),
+                    'killed': ('failed', f'ended by SIGKILL: {said}'), 'silent': ('done', None),
+                    'stopped': ('stopped', 'was asked to stop')}
+        for name, (state, _) in expected.items():
+            wait(machine, name, state)
+
+        def shown():
+            return {service['name']: (service['state'], service['reason'])
+                    for service in machine.json('list')}
+        assert shown() == expected
+        assert f'exited with 0: {said}' in machine.slc('list', 'well').stdout
+        assert f'done: exited with 0: {said}' in events(machine, 'well')
+        assert events(machine, 'silent')[-1] == 'done'
+        machine.kill_launcher()
+        assert shown() == expected
+        assert not any(machine.upgrade().values())
+        assert shown() == expected
+        machine.slc('restart', 'well', '--no-wait')
+        wait(machine, 'well', 'starting')
+        assert look(machine, 'well')['status_text'] is None
+        well.open().pipe.close()
+        assert wait(machine, 'well', 'done')['reason'] is None
+
+
+def test_what_it_said_before_it_ended_is_heard_though_no_launcher_was_there():
+    with Machine() as machine:
+        sender = ending(machine, 'd', 0, restart='never')
+        booting(machine)
+        sender.open().send(b'READY=1')
+        wait(machine, 'd', 'running')
+        pid = outer_pid(machine, look(machine, 'd')['pid'])
+        with held_back(machine):
+            print(repr(b'STATUS=powered off'), file=sender.pipe, flush=True)
+            sender.pipe.close()
+            until(lambda: stat_of(pid)[1] == 'Z', 'it has ended')
+        assert wait(machine, 'd', 'done')['reason'] == 'exited with 0: powered off'
 
 
 # ---- watchdog

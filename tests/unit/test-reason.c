@@ -134,6 +134,53 @@ TEST(a_limit_says_how_the_last_run_ended)
     fake_finish(&fake);
 }
 
+static void set_end(enum service_state state, enum exit_kind kind, struct reason reason)
+{
+    struct service_body body;
+    manager_edit(&fake.manager, web, &body);
+    body.state = (uint8_t)state;
+    body.exit_kind = (uint8_t)kind;
+    body.exit_value = 0;
+    body.reason = reason;
+    manager_commit(&fake.manager, web, &body);
+}
+
+static const char *shown(void)
+{
+    static char storage[400];
+    struct text text;
+    text_init(&text, storage, sizeof storage);
+    service_reason(&fake.manager, web, &text);
+    return storage;
+}
+
+TEST(what_it_said_last_of_itself_stands_behind_how_it_ended)
+{
+    const struct reason none = {REASON_NONE};
+    begin();
+    set_end(STATE_DONE, EXIT_CODE, none);
+    CHECK_TEXT(shown(), "");
+    text_format(fake.manager.records[web->slot].status, STATUS_BYTES, "powered off");
+    CHECK_TEXT(shown(), "exited with 0: powered off");
+    set_end(STATE_BACKING_OFF, EXIT_CODE, none);
+    CHECK_TEXT(shown(), "exited with 0: powered off");
+    set_end(STATE_DONE, EXIT_NONE, none);
+    CHECK_TEXT(shown(), "");
+    set_end(STATE_RUNNING, EXIT_CODE, none);
+    CHECK_TEXT(shown(), "");
+    set_end(STATE_FAILED, EXIT_CODE, (struct reason){REASON_EXITED, 0, 0, 3});
+    CHECK_TEXT(shown(), "exited with 3: powered off");
+    CHECK_TEXT(words_of((struct reason){REASON_SIGNALED, 0, 0, SIGKILL}),
+               "ended by SIGKILL: powered off");
+    CHECK_TEXT(words_of((struct reason){REASON_EXIT_UNKNOWN}),
+               "ended, and nobody can say how: powered off");
+    CHECK_TEXT(words_of((struct reason){REASON_STOPPED}), "was asked to stop");
+    set_body(false, (struct reason){REASON_EXITED, 0, 0, 3});
+    CHECK_TEXT(words_of((struct reason){REASON_LIMIT, 0, 0, 1}),
+               "ended again after 1 restart in a row: exited with 3: powered off");
+    fake_finish(&fake);
+}
+
 /* ---- steps of a start ----------------------------------------------------------------------- */
 
 #define NOT_THERE ": it, or the interpreter that its first line names, is not there"
