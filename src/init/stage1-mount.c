@@ -32,20 +32,22 @@ struct row {
     unsigned long flags;
     enum where where;
     bool below_own; /* its folder is made only in a file system that we mounted, or on a machine */
+    bool needed;    /* in a container too; of others the outside decides, and may have none */
 };
 
 #define PLAIN (MS_NOSUID | MS_NODEV | MS_NOEXEC)
 
 /* A container gets a /dev of its own: devtmpfs is the outside's. */
 static const struct row rows[] = {
-    {"/proc", "proc", NULL, PLAIN, ANYWHERE, false},
-    {"/sys", "sysfs", NULL, PLAIN, ANYWHERE, false},
-    {"/dev", "devtmpfs", "mode=0755", MS_NOSUID, MACHINE, false},
-    {"/dev", "tmpfs", "mode=0755", MS_NOSUID, CONTAINER, false},
-    {"/dev/pts", "devpts", "gid=5,mode=0620,ptmxmode=0666", MS_NOSUID | MS_NOEXEC, ANYWHERE, true},
-    {"/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV, ANYWHERE, true},
-    {"/run", "tmpfs", "mode=0755", MS_NOSUID | MS_NODEV, ANYWHERE, false},
-    {"/sys/fs/cgroup", "cgroup2", "nsdelegate,memory_recursiveprot", PLAIN, ANYWHERE, true},
+    {"/proc", "proc", NULL, PLAIN, ANYWHERE, false, true},
+    {"/sys", "sysfs", NULL, PLAIN, ANYWHERE, false, false},
+    {"/dev", "devtmpfs", "mode=0755", MS_NOSUID, MACHINE, false, true},
+    {"/dev", "tmpfs", "mode=0755", MS_NOSUID, CONTAINER, false, true},
+    {"/dev/pts", "devpts", "gid=5,mode=0620,ptmxmode=0666", MS_NOSUID | MS_NOEXEC, ANYWHERE, true,
+     false},
+    {"/dev/shm", "tmpfs", "mode=1777", MS_NOSUID | MS_NODEV, ANYWHERE, true, false},
+    {"/run", "tmpfs", "mode=0755", MS_NOSUID | MS_NODEV, ANYWHERE, false, true},
+    {"/sys/fs/cgroup", "cgroup2", "nsdelegate,memory_recursiveprot", PLAIN, ANYWHERE, true, false},
 };
 
 #define ROWS (sizeof rows / sizeof rows[0])
@@ -232,6 +234,15 @@ static size_t make_steps(struct step *steps, const char *verb, int (*run)(const 
     return ROWS;
 }
 
+static void say_failed(const struct row *row, int error)
+{
+    if (in_container && !row->needed)
+        LOG(DEBUG, "Not mounted", TEXT("path", row->target), TEXT("error", strerror(error)));
+    else
+        LOG(WARNING, "Could not mount", TEXT("path", row->target), TEXT("type", row->type),
+            TEXT("error", strerror(error)));
+}
+
 void stage1_mount(void)
 {
     struct step steps[ROWS];
@@ -240,8 +251,7 @@ void stage1_mount(void)
         if (steps[i].result == 0)
             note_mount(rows[i].target, mount_at(rows[i].target));
         else if (steps[i].result != -EALREADY && steps[i].result != -ETIMEDOUT)
-            LOG(WARNING, "Could not mount", TEXT("path", rows[i].target),
-                TEXT("type", rows[i].type), TEXT("error", strerror(-steps[i].result)));
+            say_failed(&rows[i], -steps[i].result);
     }
     struct step links = {"make links in", "/dev", make_links, NULL, STEP_TIMEOUT_MS, 0};
     if (in_container)

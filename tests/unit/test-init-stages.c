@@ -121,6 +121,16 @@ MACHINE_TEST(a_container_mounts_nothing_over_what_it_was_given)
     CHECK_NUMBER(machine_times("dup2 0"), 0); /* its console is the outside's */
 }
 
+MACHINE_TEST(what_a_container_may_not_mount_is_said_only_of_what_is_needed)
+{
+    be_container();
+    machine_answer("mount", "/sys", -EPERM, 1);
+    machine_answer("mount", "/proc", -EPERM, 1);
+    boot();
+    CHECK(machine_said("path=/proc type=proc"));
+    CHECK(!machine_said("path=/sys type=sysfs"));
+}
+
 MACHINE_TEST(a_container_with_an_empty_dev_gets_one_of_its_own)
 {
     be_container();
