@@ -1,78 +1,16 @@
 /* Values that are one word: times, sizes, numbers, limits. */
 #include "config/units.h"
+#include "base/unit.h"
 #include "service/definition.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 
-struct unit {
-    const char *name;
-    uint64_t factor;
-};
-
-/* Largest first, so that a value is shown in the largest unit that divides it. */
-static const struct unit time_units[] = {
-    {"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1},
-};
 static const struct unit age_units[] = {{"d", 86400}, {"h", 3600}, {"min", 60}, {"s", 1}};
 static const struct unit size_units[] = {{"G", 1u << 30}, {"M", 1u << 20}, {"K", 1u << 10}};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
-/* The digits at the front; the rest in *ret_rest. */
-static int parse_digits(const char *string, uint64_t *ret, const char **ret_rest)
-{
-    uint64_t number = 0;
-    const char *at = string;
-    for (; *at >= '0' && *at <= '9'; at++)
-        if (__builtin_mul_overflow(number, 10, &number) ||
-            __builtin_add_overflow(number, (uint64_t)(*at - '0'), &number))
-            return -ERANGE;
-    if (at == string)
-        return -EINVAL;
-    *ret = number;
-    *ret_rest = at;
-    return 0;
-}
-
-static int parse_with_unit(const char *string, const struct unit *units, size_t unit_count,
-                           uint64_t bare_factor, uint64_t *ret)
-{
-    uint64_t number = 0, factor = 0;
-    const char *rest;
-    int failed = parse_digits(string, &number, &rest);
-    if (failed == -EINVAL)
-        return failed;
-    if (failed == -ERANGE) {
-        /* Too large, unless it is no such value at all. */
-        rest = string + strspn(string, "0123456789");
-    }
-    if (!*rest)
-        factor = bare_factor;
-    for (size_t i = 0; i < unit_count; i++)
-        if (strcmp(rest, units[i].name) == 0)
-            factor = units[i].factor;
-    if (!factor)
-        return -EINVAL;
-    if (failed || __builtin_mul_overflow(number, factor, &number))
-        return -ERANGE;
-    *ret = number;
-    return 0;
-}
-
-static void format_with_unit(uint64_t value, const struct unit *units, size_t unit_count,
-                             struct text *text)
-{
-    for (size_t i = 0; value && i < unit_count; i++) {
-        if (value % units[i].factor == 0) {
-            text_add_unsigned(text, value / units[i].factor);
-            text_add(text, units[i].name);
-            return;
-        }
-    }
-    text_add_unsigned(text, value);
-}
 
 int units_parse_time(const char *string, uint32_t *ret_ms)
 {
@@ -81,7 +19,7 @@ int units_parse_time(const char *string, uint32_t *ret_ms)
         *ret_ms = TIME_NEVER_MS;
         return 0;
     }
-    int failed = parse_with_unit(string, time_units, COUNT(time_units), 1000, &time_ms);
+    int failed = unit_parse(string, unit_times, UNIT_TIMES, 1000, &time_ms);
     if (failed)
         return failed;
     if (time_ms >= TIME_NEVER_MS)
@@ -95,17 +33,17 @@ void units_format_time(uint32_t time_ms, struct text *text)
     if (time_ms == TIME_NEVER_MS)
         text_add(text, "never");
     else
-        format_with_unit(time_ms, time_units, COUNT(time_units), text);
+        unit_format(time_ms, unit_times, UNIT_TIMES, text);
 }
 
 int units_parse_size(const char *string, uint64_t *ret_bytes)
 {
-    return parse_with_unit(string, size_units, COUNT(size_units), 1, ret_bytes);
+    return unit_parse(string, size_units, COUNT(size_units), 1, ret_bytes);
 }
 
 void units_format_size(uint64_t bytes, struct text *text)
 {
-    format_with_unit(bytes, size_units, COUNT(size_units), text);
+    unit_format(bytes, size_units, COUNT(size_units), text);
 }
 
 int units_parse_age(const char *string, uint32_t *ret_s)
@@ -115,7 +53,7 @@ int units_parse_age(const char *string, uint32_t *ret_s)
         *ret_s = AGE_NEVER_S;
         return 0;
     }
-    int failed = parse_with_unit(string, age_units, COUNT(age_units), 1, &age_s);
+    int failed = unit_parse(string, age_units, COUNT(age_units), 1, &age_s);
     if (failed)
         return failed;
     if (age_s >= AGE_NEVER_S)
@@ -129,23 +67,23 @@ void units_format_age(uint32_t age_s, struct text *text)
     if (age_s == AGE_NEVER_S)
         text_add(text, "never");
     else
-        format_with_unit(age_s, age_units, COUNT(age_units), text);
+        unit_format(age_s, age_units, COUNT(age_units), text);
 }
 
 int units_parse_rate(const char *string, uint32_t *ret_count, uint32_t *ret_interval_ms)
 {
     uint64_t count, interval_ms = 0;
     const char *rest;
-    int failed = parse_digits(string, &count, &rest);
+    int failed = unit_parse_digits(string, &count, &rest);
     if (failed)
         return failed;
     if (*rest++ != '/')
         return -EINVAL;
-    for (size_t i = 0; i < COUNT(time_units); i++)
-        if (strcmp(rest, time_units[i].name) == 0)
-            interval_ms = time_units[i].factor;
+    for (size_t i = 0; i < UNIT_TIMES; i++)
+        if (strcmp(rest, unit_times[i].name) == 0)
+            interval_ms = unit_times[i].factor;
     if (!interval_ms)
-        failed = parse_with_unit(rest, time_units, COUNT(time_units), 0, &interval_ms);
+        failed = unit_parse(rest, unit_times, UNIT_TIMES, 0, &interval_ms);
     if (failed)
         return failed;
     if (count > UINT32_MAX || interval_ms > UINT32_MAX)
@@ -164,12 +102,12 @@ int units_parse_factor(const char *string, uint32_t *ret_percent)
 {
     uint64_t whole, part = 0;
     const char *rest;
-    int failed = parse_digits(string, &whole, &rest);
+    int failed = unit_parse_digits(string, &whole, &rest);
     if (failed)
         return failed;
     if (*rest == '.') {
         const char *digits = rest + 1;
-        failed = parse_digits(digits, &part, &rest);
+        failed = unit_parse_digits(digits, &part, &rest);
         if (failed || rest - digits > 2)
             return -EINVAL;
         if (rest - digits == 1)
@@ -198,7 +136,7 @@ int units_parse_percent(const char *string, uint32_t *ret_percent)
 {
     uint64_t percent;
     const char *rest;
-    int failed = parse_digits(string, &percent, &rest);
+    int failed = unit_parse_digits(string, &percent, &rest);
     if (failed)
         return failed;
     if (*rest == ' ' && rest[1] == '%')
