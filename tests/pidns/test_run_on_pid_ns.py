@@ -25,8 +25,8 @@ def test_the_exit_status_comes_out():
 def test_what_cannot_be_run_has_the_customary_statuses():
     assert run('/does/not/exist').returncode == 127
     assert run('/etc/passwd').returncode == 126
-    assert run().returncode == 2
-    assert run('--bogus', 'true').returncode == 2
+    assert run().returncode == 125
+    assert run('--bogus', 'true').returncode == 125
     assert run('--help').returncode == 0 and 'COMMAND' in run('--help').stdout
     assert run('--version').stdout.startswith('run-on-pid-ns (conit)')
 
