@@ -56,7 +56,12 @@ static int print(const json_t *services)
 
     for (size_t i = 0; i < json_array_size(services); i++)
         add_service(&table, &render, json_array_get(services, i));
-    return table_print(&table, &render, stdout) < 0 ? SLC_FAILED : SLC_DONE;
+    int failed = table_print(&table, &render, stdout);
+    if (failed) {
+        slc_complain("list", "it is not whole: %s", strerror(-failed));
+        return SLC_FAILED;
+    }
+    return SLC_DONE;
 }
 
 static int run(struct slc *slc)

@@ -503,6 +503,18 @@ def test_what_there_was_no_memory_to_start_is_started_by_no_reload_that_is_to_st
         assert machine.state_of('unwanted') == 'stopped', machine.console()
 
 
+def test_a_list_that_there_was_no_memory_for_says_that_it_is_not_whole():
+    need_allocations()
+    with machine_of('') as machine:
+        define(machine, 'one', exec=SLEEP)
+        booted(machine)
+        machine.rules.fail('slc', 'allocation', errno.ENOMEM, function='table_add')
+        result = machine.slc('list', check=False)
+        was_hit(machine)
+        assert result.returncode == 1 and result.stderr == 'slc: list: it is not whole: Cannot allocate memory\n', result
+        assert 'one' in machine.slc('list').stdout
+
+
 def judge_sample(calls):
     """Some of all faults of a whole life of a machine, by a seed."""
     if not faults.INJECT.exists():
