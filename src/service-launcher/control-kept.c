@@ -17,6 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define TAKE_UP_AGAIN_NS (NS_PER_SEC / 10) /* when there was no memory */
+
 struct kept {
     struct connection connection; /* without a socket; its output is what the client is to get */
     struct list link;             /* in control->kept, the oldest first */
@@ -120,10 +122,24 @@ static void send_answer(struct kept *kept, const char *bytes, size_t count)
     }
 }
 
-/* Without memory nobody can be told what came of it; what was done is done. */
+static void on_take_up_time(struct loop_timer *timer)
+{
+    kept_take_up_all(container_of(timer, struct control, take_up));
+}
+
+static void take_up_later(struct control *control)
+{
+    loop_set_timer(&control->launcher->loop, &control->take_up, clock_now_ns() + TAKE_UP_AGAIN_NS,
+                   on_take_up_time);
+}
+
+/* Without memory nobody can be told what came of it; what was done is done. Of what a former
+ * launcher had begun nothing was done by this one: it is taken up once more. */
 static void lose_answer(struct kept *kept)
 {
-    if (kept->connection.undone && !kept->again)
+    if (kept->connection.undone && kept->again)
+        take_up_later(kept->connection.control);
+    else if (kept->connection.undone)
         request_store_forget(store_of(kept->connection.control), kept->record);
     else
         request_store_spend(store_of(kept->connection.control), kept->record);
@@ -195,17 +211,29 @@ static struct kept *find_kept(struct control *control, const struct request_reco
     return NULL;
 }
 
+static bool is_under_way(const struct request_record *record)
+{
+    return record->phase == REQUEST_ASKED || record->phase == REQUEST_BEGUN;
+}
+
+static void take_up(struct control *control, struct request_record *record);
+
 /* A request that is known already: its answer, or the wait for it. */
 static void ask_again(struct connection *connection, const struct varlink_call *call,
                       struct request_record *record, uint64_t call_hash)
 {
     struct control *control = connection->control;
+
+    if (is_under_way(record) && !find_kept(control, record))
+        take_up(control, record);
     struct kept *kept = find_kept(control, record);
 
     if (record->call_hash != call_hash)
         control_reply_error(connection, "org.varlink.service.InvalidParameter", "parameter", "id");
     else if (kept)
         attach(kept, connection, call);
+    else if (is_under_way(record)) /* there is no memory yet to take it up */
+        connection_lack(connection, true);
     else if (record->phase != REQUEST_ANSWERED)
         control_reply_error(connection, CONTROL_INTERFACE ".AnswerNotKept", "id", record->id);
     else if (!call->oneway &&
@@ -303,14 +331,20 @@ static void take_up(struct control *control, struct request_record *record)
     char why[200];
     struct kept *kept = kept_create(control, record);
 
-    if (!kept)
-        return; /* a next launcher may have the memory */
+    if (!kept) {
+        control_say_want(control, -ENOMEM);
+        take_up_later(control);
+        return;
+    }
     kept->again = true;
     int failed = request_store_read_call(store_of(control), record, &bytes);
     if (!failed)
         failed =
             varlink_call_parse(&call, buffer_bytes(&bytes), buffer_used(&bytes), why, sizeof why);
-    if (failed) {
+    if (failed == -ENOMEM) {
+        connection_lack(&kept->connection, true);
+        lose_answer(kept);
+    } else if (failed) {
         LOG(ERROR, "A request of the former launcher's time cannot be taken up",
             TEXT("error", strerror(-failed)));
         lose_answer(kept);
@@ -338,7 +372,8 @@ void kept_take_up_all(struct control *control)
         if (!next)
             return;
         last = next->order;
-        take_up(control, next);
+        if (!find_kept(control, next))
+            take_up(control, next);
     }
 }
 

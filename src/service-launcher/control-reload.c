@@ -3,6 +3,7 @@
 
 #include "config/keys.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,10 +79,13 @@ static struct reload_entry entry_of(const json_t *change)
     return entry;
 }
 
-void control_finish_reload(struct launcher *launcher, const char *answer, bool start)
+int control_finish_reload(struct launcher *launcher, const char *answer, bool start)
 {
-    json_t *root = json_loads(answer, 0, NULL);
-    const json_t *changes = json_object_get(json_object_get(root, "parameters"), "changes");
+    struct varlink_reply reply;
+    int failed = varlink_reply_parse(&reply, answer, strlen(answer));
+    if (failed)
+        return failed;
+    const json_t *changes = json_object_get(reply.parameters, "changes");
     size_t count = json_array_size(changes);
     struct reload_report report = {.entries = calloc(count + 1, sizeof *report.entries)};
 
@@ -90,9 +94,13 @@ void control_finish_reload(struct launcher *launcher, const char *answer, bool s
         if (entry.name)
             report.entries[report.count++] = entry;
     }
-    launcher_finish_reload(launcher, &report, start);
+    if (report.entries)
+        launcher_finish_reload(launcher, &report, start);
+    else
+        failed = -ENOMEM;
     free(report.entries);
-    json_decref(root);
+    varlink_reply_finish(&reply);
+    return failed;
 }
 
 void control_reply_reading(struct connection *connection)

@@ -386,7 +386,7 @@ void control_start_request(struct connection *connection, const struct arguments
     else if (r > 0)
         manager_resume(manager_of(call), &call->request);
     else
-        connection_lack(connection, false);
+        connection_lack(connection, true);
     if (r < 0) {
         control_end_call(connection);
     } else if (!call->request.pending || !arguments->wait || arguments->oneway) {
@@ -432,16 +432,23 @@ static void on_decided(struct reload_request *request, const struct reload_repor
 }
 
 /* A former launcher was killed in the middle of it. Returns whether what it read is in force: then
- * the answer is in the output. */
+ * the answer is in the output, or there was no memory, and it is tried again. */
 static bool finish_reload(struct connection *connection, const struct arguments *arguments)
 {
     struct launcher *launcher = connection->control->launcher;
+    struct buffer *output = &connection->output;
 
-    if (arguments->dry_run ||
-        kept_prepared(connection, launcher->definitions_number, &connection->output) < 0)
+    if (arguments->dry_run)
         return false;
-    control_finish_reload(launcher, buffer_bytes(&connection->output), arguments->start);
-    return true;
+    int failed = kept_prepared(connection, launcher->definitions_number, output);
+    if (!failed)
+        failed = control_finish_reload(launcher, buffer_bytes(output), arguments->start);
+    if (!failed)
+        return true;
+    buffer_consume(output, buffer_used(output));
+    if (failed == -ENOMEM)
+        connection_lack(connection, true);
+    return failed == -ENOMEM;
 }
 
 void control_start_reload(struct connection *connection, const struct arguments *arguments)

@@ -499,6 +499,7 @@ void control_destroy(struct control *control)
     kept_destroy_all(control);
     fd = control->listener.fd;
     loop_clear_timer(loop_of(control), &control->pause);
+    loop_clear_timer(loop_of(control), &control->take_up);
     loop_remove(loop_of(control), &control->listener);
     close(fd);
     if (control->spare_fd >= 0)

@@ -72,6 +72,7 @@ struct control {
     gid_t group;
     struct list connections, calls; /* calls: those that follow changes of state */
     struct list kept;               /* requests that are under way */
+    struct loop_timer take_up;      /* there was no memory for some: tried again then */
     size_t connection_count, input_bytes, output_bytes;
     struct buffer scratch;
     uint64_t next_want_ns; /* when it may be said again that a client cannot be served */
@@ -169,8 +170,9 @@ ssize_t control_services_named(struct connection *connection, const json_t *name
 /* The message that says what it found. */
 void control_write_report(struct json_writer *writer, const struct reload_report *report);
 
-/* Does the rest of a reload that a former launcher was killed in, by that message of it. */
-void control_finish_reload(struct launcher *launcher, const char *answer, bool start);
+/* Does the rest of a reload that a former launcher was killed in, by that message of it. Returns 0,
+ * or -errno: then nothing was done. */
+int control_finish_reload(struct launcher *launcher, const char *answer, bool start);
 
 /* The last reply: what it found, or `why` it failed. */
 void control_reply_reload(struct connection *connection, const struct reload_report *report,
@@ -212,7 +214,8 @@ struct request_item_record;
 bool kept_call(struct connection *connection, const struct varlink_call *call, const char *id,
                const char *bytes, size_t count);
 
-/* Goes on with what a former launcher had been asked and has not answered. */
+/* Goes on with what a former launcher had been asked and has not answered. What there is no memory
+ * for is tried again, until there is. */
 void kept_take_up_all(struct control *control);
 void kept_destroy_all(struct control *control);
 

@@ -4,6 +4,8 @@
 #include "fake-launcher.h"
 #include "faults.h"
 
+#include "service-launcher/request-store.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -214,6 +216,69 @@ TEST(what_the_former_launcher_was_asked_comes_about_whatever_fails)
     in_call = INTERFACE "Restart";
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, take_up_request) >= 5);
     CHECK(fault_each(FAULT_CALLS, EIO, take_up_request) >= 5);
+}
+
+/* A reload that the former launcher was killed in, when its texts were in force already. */
+static void leave_reload(const char *call)
+{
+    static const char report[] =
+        "{\"parameters\":{\"changes\":[{\"name\":\"n\",\"change\":\"new\"}]}}";
+    struct request_record *record;
+    AUTO_CLOSE int fd = dial();
+    ask(fd, call);
+    record = request_store_find(launcher.requests, geteuid(), "r");
+    uint64_t hash = record->call_hash;
+    request_store_forget(launcher.requests, record);
+    CHECK_NUMBER(
+        request_store_add(launcher.requests, geteuid(), "r", call, strlen(call), hash, &record), 0);
+    CHECK_NUMBER(request_store_prepare(launcher.requests, record, report, sizeof report, 77), 0);
+    launcher.definitions_number = 77;
+    finished_entries = 0;
+    kill_launcher();
+}
+
+static void check_finished(void)
+{
+    const struct request_record *record = request_store_find(launcher.requests, geteuid(), "r");
+    CHECK_NUMBER(record->phase, REQUEST_ANSWERED);
+    CHECK_NUMBER(finished_entries, 1);
+}
+
+static bool asked_meanwhile; /* whoever had asked for it asks again, at once */
+
+static void finish_reload(void)
+{
+    begin();
+    char call[200];
+    text_format(call, sizeof call, "%s", call_of(INTERFACE "Reload", "{\"id\":\"r\"}", ""));
+    leave_reload(call);
+    faults_begin();
+    int failed = take_up();
+    faults_end();
+    CHECK(!failed || fault_happened());
+    if (failed) /* init starts another */
+        CHECK_NUMBER(take_up(), 0);
+    if (asked_meanwhile) {
+        AUTO_CLOSE int fd = dial();
+        const char *reply = ask(fd, call);
+        CHECK_VALUE(reply, "parameters/changes/0/name", "n");
+    }
+    for (int i = 0; i < PATIENCE && !finished_entries; i++) {
+        turns(1);
+        if (!finished_entries)
+            poll(NULL, 0, WAIT_MS);
+    }
+    check_finished();
+    check_nothing_left();
+    end();
+}
+
+TEST(a_reload_that_the_former_launcher_was_in_is_finished_once_there_is_memory)
+{
+    asked_meanwhile = true;
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, finish_reload) >= 10);
+    asked_meanwhile = false;
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, finish_reload) >= 10);
 }
 
 /* ---- those who watch ----------------------------------------------------------------------- */
