@@ -138,7 +138,7 @@ int varlink_call_parse(struct varlink_call *ret, const char *bytes, size_t count
     const char *wrong = NULL;
     if (!json_is_object(call.root))
         wrong = "it is not an object";
-    else if (!call.method)
+    else if (!call.method || !*call.method)
         wrong = "it names no method";
     else if (call.parameters && !json_is_object(call.parameters))
         wrong = "its parameters are not an object";
@@ -175,7 +175,7 @@ int varlink_reply_parse(struct varlink_reply *ret, const char *bytes, size_t cou
     if (json_is_null(reply.parameters))
         reply.parameters = NULL;
     if (!json_is_object(reply.root) || !get_flag(reply.root, "continues", &reply.continues) ||
-        (reply.parameters && !json_is_object(reply.parameters))) {
+        (reply.error && !*reply.error) || (reply.parameters && !json_is_object(reply.parameters))) {
         json_decref(reply.root);
         return -EBADMSG;
     }

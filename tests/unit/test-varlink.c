@@ -180,6 +180,7 @@ TEST(what_is_no_call_is_refused_with_the_reason)
         {"{\"method\":\"a.B\",\"oneway\":1}", "more, oneway and upgrade are true or false"},
         {"{\"method\":\"a.B\",\"upgrade\":\"yes\"}", "more, oneway and upgrade are true or false"},
         {"{\"method\":1}", "it names no method"},
+        {"{\"method\":\"\"}", "it names no method"},
         {"{\"method\":\"a\",\"parameters\":[]}", "its parameters are not an object"},
         {"{\"method\":\"a\",\"more\":1}", "more, oneway and upgrade are true or false"},
         {"{\"method\":\"a\",\"more\":true,\"oneway\":true}", "more and oneway exclude each other"},
