@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 
 #define TABLE_BYTES  (256 * 1024) /* of mountinfo; of a longer one the end, which comes first */
+#define READ_TRIES   3            /* of such a table */
 #define MOUNTS_MAX   1024         /* in one pass */
 #define PASSES_MAX   8            /* a mount below another one is gone with the pass before */
 #define SWAPOFF_MS   30000
@@ -53,26 +54,42 @@ static bool is_among(const char *word, const char *const *words, size_t count)
 
 /* ---- tables of the kernel ------------------------------------------------------------------ */
 
-/* Reads a file of /proc into `table`: all of it, or its end. Returns its first whole line. */
-static char *read_table(const char *path)
+/* Reads a file of /proc into `table`: all of it, or its end. Returns 0 or -errno; its first whole
+ * line is *ret_first in every case. */
+static int read_table_once(const char *path, char **ret_first)
 {
     size_t used = 0;
     bool cut = false;
+    ssize_t got;
     AUTO_CLOSE int fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-    for (;;) {
+    do {
         if (used == sizeof table - 1) {
             memmove(table, table + sizeof table / 2, used - sizeof table / 2);
             used -= sizeof table / 2;
             cut = true;
         }
-        ssize_t got = fd < 0 ? -1 : read(fd, table + used, sizeof table - 1 - used);
-        if (got <= 0)
-            break;
-        used += (size_t)got;
-    }
+        got = fd < 0 ? -1 : read(fd, table + used, sizeof table - 1 - used);
+        used += got > 0 ? (size_t)got : 0;
+    } while (got > 0);
+    int failed = got < 0 ? -errno : 0;
     table[used] = 0;
     char *newline = cut ? strchr(table, '\n') : NULL;
-    return newline ? newline + 1 : table;
+    *ret_first = newline ? newline + 1 : table;
+    return failed;
+}
+
+/* What the kernel lacks the memory for it may have a moment later; after that the part that was
+ * read has to do. A kernel without swap has no table of it. */
+static char *read_table(const char *path)
+{
+    char *first;
+    int failed = read_table_once(path, &first);
+    for (int i = 1; i < READ_TRIES && failed && failed != -ENOENT; i++)
+        failed = read_table_once(path, &first);
+    if (failed && failed != -ENOENT)
+        LOG(WARNING, "Cannot read what is still in use", TEXT("file", path),
+            TEXT("error", strerror(-failed)));
+    return first;
 }
 
 /* Takes the next line off *at, NULL at the end. */

@@ -374,6 +374,22 @@ MACHINE_TEST(file_systems_are_unmounted_the_latest_first_and_kept_ones_only_made
     CHECK_NUMBER(machine_times("/proc/own"), 0);
 }
 
+MACHINE_TEST(a_table_that_cannot_be_read_is_read_again_and_said_where_that_is_in_vain)
+{
+    machine_file("/proc/swaps", "Filename Type Size\n/dev/sda2\tpartition 2");
+    machine_file("/proc/1/mountinfo", "20 1 8:1 / / rw - ext4 /dev/vda rw\n"
+                                      "23 20 0:3 / /home rw - ext4 /dev/vdb rw\n");
+    machine_answer("read", "mountinfo", -ENOMEM, 2);
+    machine_answer("read", "swaps", -EIO, FOR_GOOD);
+    CHECK_NUMBER(end(), MACHINE_REBOOTED);
+    CHECK(machine_times("umount /home") >= 1);
+    CHECK_NUMBER(machine_times("mount / read-only"), 1);
+    CHECK(!machine_said("file=self/mountinfo"));
+    CHECK_NUMBER(machine_times("swapoff"), 0);
+    CHECK(machine_said("Cannot read what is still in use error=\"Input/output error\" file=swaps"));
+    CHECK_NUMBER(machine_times("reboot 0x4321fedc"), 1);
+}
+
 MACHINE_TEST(what_stays_busy_is_tried_again_while_others_go_and_is_said)
 {
     machine_file("/proc/1/mountinfo", "20 1 8:1 / / rw - ext4 /dev/vda rw\n"
