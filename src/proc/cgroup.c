@@ -48,6 +48,16 @@ bool cgroup_parse_mount(char *line, char **ret_root, char **ret_point)
     return true;
 }
 
+/* Closes it. Where not all of it could be read, what there is not, and what is the best, is not
+ * known. */
+static int end_search(FILE *file, int result)
+{
+    if (ferror(file))
+        result = -errno; /* of the last thing that was done, fgets() */
+    fclose(file);
+    return result;
+}
+
 /* Our own cgroup: the line "0::/PATH" of /proc/self/cgroup. */
 static int read_own_path(char *path, size_t size_bytes)
 {
@@ -63,8 +73,7 @@ static int read_own_path(char *path, size_t size_bytes)
         line[strcspn(line, "\n")] = 0;
         result = text_format(path, size_bytes, "%s", rest) ? 0 : -ENAMETOOLONG;
     }
-    fclose(file);
-    return result;
+    return end_search(file, result);
 }
 
 /* The folder of our own cgroup, on the first mount that shows it. */
@@ -89,8 +98,7 @@ static int find_own_folder(char *path, size_t size_bytes)
             continue;
         result = text_format(path, size_bytes, "%s%s", point, rest) ? 0 : -ENAMETOOLONG;
     }
-    fclose(file);
-    return result;
+    return end_search(file, result);
 }
 
 static int write_to(int cgroup_fd, const char *file, const char *value)
@@ -151,8 +159,7 @@ int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes)
                 ? 0
                 : -ENAMETOOLONG;
     }
-    fclose(file);
-    return result;
+    return end_search(file, result);
 }
 
 /* ---- leftovers ----------------------------------------------------------------------------- */

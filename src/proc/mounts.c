@@ -88,8 +88,8 @@ void mounts_take_text(struct mounts *mounts, const char *text)
 }
 
 /* In pieces; a line that is cut goes on with the next one. A line longer than all the room is one
- * that nobody knows. */
-static void read_table(struct mounts *mounts)
+ * that nobody knows. Returns whether it was read: else the worst is believed of it. */
+static bool read_table(struct mounts *mounts)
 {
     char text[READ_BYTES + 1];
     size_t used = 0;
@@ -104,7 +104,7 @@ static void read_table(struct mounts *mounts)
         if (got < 0 || used == READ_BYTES)
             mounts->may_hang = mounts->unknown = true;
         if (got <= 0)
-            return;
+            return got == 0 || used == READ_BYTES;
         at += got;
         used += (size_t)got;
         text[used] = 0;
@@ -129,8 +129,7 @@ bool mounts_may_hang(struct mounts *mounts)
     if (mounts->known && poll(&changed, 1, 0) == 0)
         return mounts->may_hang;
     (void)poll(&changed, 1, 0); /* what comes from here on is a change */
-    read_table(mounts);
-    mounts->known = true;
+    mounts->known = read_table(mounts);
     return mounts->may_hang;
 }
 

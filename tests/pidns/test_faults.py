@@ -376,6 +376,18 @@ def test_cgroups_are_made_as_soon_as_there_is_a_descriptor():
         machine.wait_console('Cannot make cgroups yet .*Too many open files')
 
 
+def test_cgroups_are_made_although_the_table_of_mounts_could_not_be_read_at_once():
+    for skip in (0, 1):  # that, and which cgroup is our own
+        with machine_of('read') as machine:
+            need_cgroup(machine)
+            define(machine, 'one', exec=SLEEP)
+            machine.rules.fail('service-launcher', 'read', errno.ENOMEM, function='cgroup_create_folder', skip=skip)
+            booted(machine)
+            was_hit(machine)
+            assert machine.cgroups(), machine.console()
+            machine.wait_console('Cannot make cgroups yet .*Cannot allocate memory')
+
+
 def test_services_get_descriptors_although_the_launcher_cannot_see_how_many():
     with machine_of('prlimit64') as machine:
         define(machine, 'one', exec=SLEEP)

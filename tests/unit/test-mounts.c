@@ -57,6 +57,25 @@ TEST(our_own_table_can_be_read_again_and_again)
     CHECK(mounts_may_hang(&mounts)); /* without a table the worst is believed */
 }
 
+/* As a table that the kernel lacks the memory for: the worst is believed of it until it is read. */
+TEST(a_table_that_could_not_be_read_is_read_again)
+{
+    struct mounts mounts;
+    mounts_open(&mounts);
+    bool readable = mounts_may_hang(&mounts);
+    int table = mounts.fd;
+    mounts.known = false;
+    mounts.fd = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK(mounts_may_hang(&mounts));
+    CHECK(mounts_path_may_hang(&mounts, "/"));
+    CHECK(!mounts.known);
+    close(mounts.fd);
+    mounts.fd = table;
+    CHECK_NUMBER(mounts_may_hang(&mounts), readable);
+    CHECK(mounts.known);
+    mounts_close(&mounts);
+}
+
 static bool path_may_hang(const char *table, const char *path)
 {
     struct mounts mounts = {.fd = open("/dev/null", O_RDONLY | O_CLOEXEC), .known = true};
