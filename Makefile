@@ -65,13 +65,19 @@ build/variant/build.ninja: | needs
 		-Dwerror=$(WERROR)
 
 test: ## install what is missing, build, run every test (TESTS="-k PATTERN" picks)
-	@scripts/install-needs build test vm lint
+	@scripts/install-needs build test vm roots lint
 	@$(MAKE) --no-print-directory all test-build variant
+	@scripts/make-root --tests || echo "test: not all roots of other init systems are there; tests say which they miss"
 	@tests/run $(TESTS)
 test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
 	@scripts/install-needs build test
 	@$(MAKE) --no-print-directory test-build variant
 	@tests/run --build asan unit lint pidns $(TESTS)
+
+.PHONY: roots
+roots: all ## root folders of other init systems (Debian's packages) in build/roots: scripts/make-root --help
+	@scripts/install-needs roots
+	@scripts/make-root --all
 
 # Programs that count each line and branch in a file they share, so that a kill loses no count.
 COUNTERS = $(CURDIR)/build/coverage/counters
