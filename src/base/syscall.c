@@ -6,6 +6,7 @@
 #include "base/syscall.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -23,6 +24,17 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#define MOVE_FROM_DESCRIPTOR 4u    /* MOVE_MOUNT_F_EMPTY_PATH */
+#define MOVE_TO_LINKS        0x10u /* MOVE_MOUNT_T_SYMLINKS */
 
 pid_t syscall_clone3(const struct clone3_arguments *arguments, void (*function)(void *),
                      void *argument)
@@ -95,4 +107,22 @@ int syscall_pidfd_send_signal(int pidfd, int signal)
 int syscall_close_range(unsigned first, unsigned last, unsigned flags)
 {
     return or_errno(syscall(SYS_close_range, first, last, flags));
+}
+
+int syscall_open_tree(int folder_fd, const char *path, unsigned flags)
+{
+    return or_errno(syscall(SYS_open_tree, folder_fd, path, flags));
+}
+
+int syscall_move_mount(int tree_fd, const char *path)
+{
+    return or_errno(
+        syscall(SYS_move_mount, tree_fd, "", AT_FDCWD, path, MOVE_FROM_DESCRIPTOR | MOVE_TO_LINKS));
+}
+
+int syscall_mount_set(int fd, const char *path, unsigned flags, uint64_t attributes)
+{
+    /* struct mount_attr of linux/mount.h */
+    const uint64_t attribute[4] = {[0] = attributes};
+    return or_errno(syscall(SYS_mount_setattr, fd, path, flags, attribute, sizeof attribute));
 }

@@ -34,4 +34,18 @@ pid_t syscall_clone3(const struct clone3_arguments *arguments, void (*function)(
 
 int syscall_pidfd_open(pid_t pid, unsigned flags);
 int syscall_pidfd_send_signal(int pidfd, int signal);
+
+/* open_tree(2), move_mount(2) from a descriptor to an absolute path, mount_setattr(2). Their flags
+ * are those of linux/mount.h, here too for C libraries that do not have them. */
+#ifndef OPEN_TREE_CLONE
+#define OPEN_TREE_CLONE 1u
+#endif
+#define SYSCALL_AT_RECURSIVE      0x8000u
+#define SYSCALL_MOUNT_ATTR_RDONLY 1u
+int syscall_open_tree(int folder_fd, const char *path, unsigned flags);
+int syscall_move_mount(int tree_fd, const char *path);
+
+/* Sets attributes of the mount, and with SYSCALL_AT_RECURSIVE of those below it. */
+int syscall_mount_set(int fd, const char *path, unsigned flags, uint64_t attributes);
+
 int syscall_close_range(unsigned first, unsigned last, unsigned flags);

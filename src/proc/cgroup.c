@@ -195,6 +195,11 @@ static void remove_tree(int parent_fd, const char *name, int depth)
     unlinkat(parent_fd, name, AT_REMOVEDIR);
 }
 
+void cgroup_remove_tree(int parent_fd, const char *name)
+{
+    remove_tree(parent_fd, name, 0);
+}
+
 void cgroup_remove_folder(int folder_fd)
 {
     char path[PATH_MAX], link[40];
@@ -225,16 +230,23 @@ static void remove_leftovers(int own_fd)
     closedir(folder);
 }
 
-int cgroup_create_folder(void)
+int cgroup_open_own(void)
 {
-    char path[PATH_MAX], name[32];
-    uint64_t random;
+    char path[PATH_MAX];
     int result = find_own_folder(path, sizeof path);
     if (result < 0)
         return result;
-    AUTO_CLOSE int own = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int own = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return own < 0 ? -errno : own;
+}
+
+int cgroup_create_folder(void)
+{
+    char name[32];
+    uint64_t random;
+    AUTO_CLOSE int own = cgroup_open_own();
     if (own < 0)
-        return -errno;
+        return own;
     remove_leftovers(own);
     for (int attempt = 0; attempt < 8; attempt++) {
         if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)

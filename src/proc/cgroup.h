@@ -16,6 +16,14 @@
  * not writable, or -errno. */
 int cgroup_create_folder(void);
 
+/* Opens the folder of our own cgroup, on the first mount that shows it. Returns a descriptor
+ * (close-on-exec, the caller's); -ENOENT when no cgroup v2 is mounted, or -errno. */
+int cgroup_open_own(void);
+
+/* Removes all cgroups below, deepest first, and then itself: what is empty, and no launcher's
+ * folder. */
+void cgroup_remove_tree(int parent_fd, const char *name);
+
 /* The folder's path as /proc/PID/cgroup of our own children has it, a line end, and its path as a
  * file. -ENOENT: no mount shows it; -ENAMETOOLONG, or another -errno. */
 int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes);

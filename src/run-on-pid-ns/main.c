@@ -7,9 +7,25 @@
 #include "log/log.h"
 #include "run-on-pid-ns/options.h"
 #include "run-on-pid-ns/outside.h"
+#include "run-on-pid-ns/plan.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
+
+static void print_steps(const struct options *options)
+{
+    char storage[PATH_MAX * 2];
+    struct plan plan;
+    struct text text;
+
+    plan_make(&plan, options);
+    for (size_t i = 0; i < plan.count; i++) {
+        text_init(&text, storage, sizeof storage);
+        step_format(&plan.steps[i], &text);
+        puts(storage);
+    }
+}
 
 int main(int argc, char **argv)
 {
@@ -26,6 +42,10 @@ int main(int argc, char **argv)
     }
     if (options.version) {
         printf("run-on-pid-ns (conit) %s\n", CONIT_VERSION);
+        return 0;
+    }
+    if (options.steps) {
+        print_steps(&options);
         return 0;
     }
     console_init(2, true);

@@ -1,20 +1,17 @@
 /* Three processes: the outer one, the maker, and process 1. */
 #include "run-on-pid-ns/start.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/signals.h"
-#include "base/syscall.h"
-#include "base/text.h"
 #include "log/log.h"
+#include "run-on-pid-ns/steps.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,137 +22,142 @@ static int fail(const char *what, int error)
     return EXIT_OWN_FAILURE;
 }
 
-/* ---- the clocks ---------------------------------------------------------------------------- */
-
-/* The line of /proc/self/timens_offsets that makes a clock read zero now: what it is set off by
- * already, less what it shows. Nanoseconds are never negative there. */
-static void add_offset(struct text *text, const char *name, clockid_t clock, int64_t old_seconds,
-                       int64_t old_ns)
+static const struct step *find_step(const struct plan *plan, enum step_kind kind)
 {
-    uint64_t now = clock_read_ns(clock);
-    int64_t seconds = old_seconds - (int64_t)(now / NS_PER_SEC);
-    int64_t ns = old_ns - (int64_t)(now % NS_PER_SEC);
-    if (ns < 0) {
-        ns += (int64_t)NS_PER_SEC;
-        seconds--;
-    }
-    text_printf(text, "%s %lld %lld\n", name, (long long)seconds, (long long)ns);
+    const struct step *step = plan->steps;
+    while (step->kind != kind)
+        step++;
+    return step;
 }
 
-/* The offset of one clock as the file has it: "boottime  0  0". */
-static void read_offset(const char *offsets, const char *name, int64_t *ret_seconds,
-                        int64_t *ret_ns)
-{
-    const char *line = strstr(offsets, name);
-    char *rest;
-    *ret_seconds = *ret_ns = 0;
-    if (!line)
-        return;
-    *ret_seconds = strtoll(line + strlen(name), &rest, 10);
-    *ret_ns = strtoll(rest, &rest, 10);
-}
+/* ---- process 1 ----------------------------------------------------------------------------- */
 
-/* Call after unshare(CLONE_NEWTIME), before the first child. Returns 0 or -errno. */
-static int begin_clocks(void)
-{
-    char old[256], new[256];
-    struct text text;
-    int64_t seconds, ns;
-    AUTO_CLOSE int reading = open("/proc/self/timens_offsets", O_RDONLY | O_CLOEXEC);
-    AUTO_CLOSE int writing = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-    if (reading < 0 || writing < 0)
-        return -errno;
-    ssize_t got = read(reading, old, sizeof old - 1);
-    old[got > 0 ? got : 0] = 0;
-    text_init(&text, new, sizeof new);
-    read_offset(old, "monotonic", &seconds, &ns);
-    add_offset(&text, "monotonic", CLOCK_MONOTONIC, seconds, ns);
-    read_offset(old, "boottime", &seconds, &ns);
-    add_offset(&text, "boottime", CLOCK_BOOTTIME, seconds, ns);
-    return write(writing, text.data, text.used_bytes) < 0 ? -errno : 0;
-}
-
-/* A kernel without time namespaces only costs the uptime. */
-static void enter_time_namespace(void)
-{
-    int failed = unshare(CLONE_NEWTIME) < 0 ? -errno : begin_clocks();
-    if (failed)
-        LOG(WARNING, "The uptime does not begin at zero", TEXT("error", strerror(-failed)));
-}
-
-/* ---- process 1 ------------------------------------------------------------------------------- */
-
-static int __attribute__((noreturn)) run_inside(const struct options *options, int outer)
+/* What can fail before the command is executed is said by this process itself. */
+static int __attribute__((noreturn)) run_inside(struct run *run)
 {
     char byte;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (read(outer, &byte, 1) != 1)
+    if (read(run->outer_fd, &byte, 1) != 1)
         _exit(EXIT_OWN_FAILURE); /* the outer one is gone, perhaps before it was watched */
-    if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-        _exit(fail("Could not keep mounts from leaking out", errno));
-    if (!options->keep_proc &&
-        mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
-        _exit(fail("Could not mount /proc (--keep-proc leaves it as it is)", errno));
+    mode_t mask = umask(0);
+    if (steps_run(run, WHO_INSIDE) < 0)
+        _exit(EXIT_OWN_FAILURE);
+    umask(mask);
     signals_reset();
-    execvp(options->command[0], options->command);
+    execvp(run->options->command[0], run->options->command);
     int error = errno;
-    LOG(ERROR, "Could not execute the command", TEXT("command", options->command[0]),
-        TEXT("error", strerror(error)));
-    _exit(error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+    run->hint = NULL;
+    step_failed(run, find_step(run->plan, STEP_EXECUTE), error);
+    _exit(error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
-/* ---- the maker ------------------------------------------------------------------------------- */
+/* ---- the maker ----------------------------------------------------------------------------- */
 
 /* Process 1 is a child of the outer process, which hears of its number here. */
-static int make(const struct options *options, int outer)
+static int make(struct run *run)
 {
-    enter_time_namespace();
-    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_NEWPID | CLONE_NEWNS, NULL, NULL,
-                               NULL, NULL);
-    if (pid < 0)
-        return fail("Could not make the namespaces", errno);
+    if (steps_run(run, WHO_MAKER) < 0)
+        return EXIT_OWN_FAILURE;
+    const struct step *step = find_step(run->plan, STEP_NEW_PROCESS);
+    pid_t pid = (pid_t)syscall(SYS_clone, CLONE_PARENT | step->number, NULL, NULL, NULL, NULL);
+    if (pid < 0) {
+        step_failed(run, step, errno);
+        return EXIT_OWN_FAILURE;
+    }
     if (pid == 0)
-        run_inside(options, outer);
-    return send(outer, &pid, sizeof pid, MSG_NOSIGNAL) < 0 ? EXIT_OWN_FAILURE : 0;
+        run_inside(run);
+    return send(run->outer_fd, &pid, sizeof pid, MSG_NOSIGNAL) < 0 ? EXIT_OWN_FAILURE : 0;
 }
 
-/* ---- the outer process ----------------------------------------------------------------------- */
+/* ---- the outer process --------------------------------------------------------------------- */
+
+/* Starts the maker, and waits until it has made process 1. Returns its pid, or 0: then it was said
+ * why there is none. */
+static pid_t run_maker(struct run *run, int own_fd, int other_fd)
+{
+    pid_t pid = 0;
+    int status;
+    pid_t maker = fork();
+    if (maker < 0) {
+        fail("Could not start a process", errno);
+        return 0;
+    }
+    if (maker == 0) {
+        close(own_fd);
+        run->outer_fd = other_fd;
+        _exit(make(run));
+    }
+    close(other_fd);
+    bool made = recv(own_fd, &pid, sizeof pid, 0) == sizeof pid;
+    while (waitpid(maker, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (!made && WIFSIGNALED(status))
+        LOG(ERROR, "What was to make the namespaces was ended", NUMBER("signal", WTERMSIG(status)));
+    return made ? pid : 0;
+}
+
+/* One message of process 1. Returns false when there are no more: it executes the command, or has
+ * ended. */
+static bool take_descriptor(struct inside *inside, int own_fd)
+{
+    char kind;
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = &kind, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.room,
+                             .msg_controllen = sizeof control.room};
+    ssize_t got = recvmsg(own_fd, &message, MSG_CMSG_CLOEXEC);
+    if (got < 0 && errno == EINTR)
+        return true;
+    if (got <= 0)
+        return false;
+    const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_type == SCM_RIGHTS)
+        memcpy(kind == HANDED_CONSOLE ? &inside->console_fd : &inside->notify_fd, CMSG_DATA(header),
+               sizeof(int));
+    return true;
+}
+
+/* With process 1 made: lets it begin, and waits until it executes or ends. */
+static int wait_for_command(struct inside *inside, pid_t pid, int own_fd)
+{
+    int failed = pidref_open(pid, &inside->process);
+    if (failed)
+        return fail("Could not open process 1", -failed);
+    /* If it has died already its status says of what. */
+    if (send(own_fd, "x", 1, MSG_NOSIGNAL) == 1)
+        while (take_descriptor(inside, own_fd)) {
+        }
+    return 0;
+}
 
 int start_inside(const struct options *options, struct inside *ret)
 {
-    int ends[2], status;
-    struct inside inside = {.process = PIDREF_NONE, .console_fd = -1, .notify_fd = -1};
-    pid_t pid;
+    int ends[2];
+    struct plan plan;
+    struct run run;
 
+    *ret = (struct inside){.process = PIDREF_NONE, .console_fd = -1, .notify_fd = -1};
+    ret->cgroup = CGROUP_PLACE_NONE;
+    plan_make(&plan, options);
+    run_init(&run, options, &plan, &ret->cgroup);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return fail("Could not make a socket pair", errno);
     AUTO_CLOSE int own = ends[0];
-    AUTO_CLOSE int other = ends[1];
-    pid_t maker = fork();
-    if (maker < 0)
-        return fail("Could not start a process", errno);
-    if (maker == 0) {
-        close(own);
-        _exit(make(options, other));
+    if (steps_run(&run, WHO_OUTER) < 0) {
+        close(ends[1]);
+        inside_finish(ret);
+        return EXIT_OWN_FAILURE;
     }
-    close(take_fd(&other));
-    bool made = recv(own, &pid, sizeof pid, 0) == sizeof pid;
-    while (waitpid(maker, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (!made)
-        return WIFEXITED(status) && WEXITSTATUS(status)
-                   ? EXIT_OWN_FAILURE
-                   : fail("What was to make the namespaces was ended", EINTR);
-    int failed = pidref_open(pid, &inside.process);
+    pid_t pid = run_maker(&run, own, ends[1]);
+    int failed = pid ? wait_for_command(ret, pid, own) : EXIT_OWN_FAILURE;
     if (failed)
-        return fail("Could not open process 1", -failed);
-    if (send(own, "x", 1, MSG_NOSIGNAL) < 0) /* it has died already: its status says of what */
-        LOG(DEBUG, "Process 1 ended at once");
-    char byte;
-    while (recv(own, &byte, 1, 0) > 0) {
-    }
-    *ret = inside;
-    return 0;
+        inside_finish(ret);
+    return failed;
 }
 
 void inside_finish(struct inside *inside)
@@ -167,4 +169,5 @@ void inside_finish(struct inside *inside)
             close(*fd);
         *fd = -1;
     }
+    cgroup_place_finish(&inside->cgroup);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "proc/pidref.h"
+#include "run-on-pid-ns/cgroup-place.h"
 #include "run-on-pid-ns/options.h"
 
 #define EXIT_OWN_FAILURE    125
@@ -15,6 +16,7 @@ struct inside {
     struct pidref process;
     int console_fd; /* the master of its terminal, with --console; -1: none */
     int notify_fd;  /* the socket at /run/host/notify, bound, with --notify; -1: none */
+    struct cgroup_place cgroup;
 };
 
 /* Starts it, in namespaces that are new each time. Signals are blocked in the caller, and are as at

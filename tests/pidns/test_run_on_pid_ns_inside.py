@@ -1,0 +1,495 @@
+"""run-on-pid-ns: what each option makes of the inside, and what becomes of it when it cannot be."""
+import contextlib
+import ctypes
+import os
+import pathlib
+import platform
+import re
+import shutil
+import struct
+import subprocess
+
+from harness import BUILD, Outside, OwnCgroup, Skip, need_root, open_fds, until
+
+PROGRAM = str(BUILD / 'run-on-pid-ns')
+NOBODY = 65534
+NAMESPACES = ('pid', 'mnt', 'time', 'uts', 'ipc', 'net', 'cgroup', 'user')
+UNSHARE = {'x86_64': 272, 'aarch64': 97, 'riscv64': 97}
+CLONE_NEWTIME, CLONE_NEWUSER = 0x80, 0x10000000
+
+
+def run(*command, **options):
+    need_root()
+    return subprocess.run([PROGRAM, *command], stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False, timeout=60, **options)
+
+
+def run_as_nobody(*command):
+    """As a user without any privilege, in a folder it may enter."""
+    need_root()
+    return subprocess.run([PROGRAM, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=False, timeout=60, cwd='/', user=NOBODY, group=NOBODY, extra_groups=[])
+
+
+def said(*command, **options):
+    result = run(*command, **options)
+    assert result.returncode == 0, result
+    return result.stdout
+
+
+def refuse(command, *words, status=125):
+    """It ends with that status, and what it says has these words."""
+    result = command if isinstance(command, subprocess.CompletedProcess) else run(*command)
+    assert result.returncode == status and not result.stdout, result
+    for word in words:
+        assert word in result.stderr, (word, result)
+
+
+@contextlib.contextmanager
+def root_folder():
+    """A small root, in which only busybox is, which anybody may read."""
+    need_root()
+    busybox = shutil.which('busybox')
+    if not busybox or 'statically' not in subprocess.run(
+            ['file', '-L', busybox], capture_output=True, text=True, check=False).stdout:
+        raise Skip('needs a static busybox')
+    folder = pathlib.Path(f'/tmp/run-on-pid-ns.{os.getpid()}')
+    try:
+        for name in ('bin', 'proc', 'sys', 'dev', 'run', 'etc'):
+            (folder / name).mkdir(parents=True)
+        shutil.copy2(busybox, folder / 'bin/busybox')
+        for name in ('sh', 'ls', 'cat', 'mount', 'readlink', 'touch', 'stat', 'id', 'echo', 'hostname',
+                     'mkdir'):
+            (folder / 'bin' / name).symlink_to('busybox')
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+# Namespaces.
+
+def namespaces_of(*options):
+    links = said(*options, 'readlink', *(f'/proc/self/ns/{name}' for name in NAMESPACES)).split()
+    return {name for name, link in zip(NAMESPACES, links)
+            if link != os.readlink(f'/proc/self/ns/{name}')}
+
+
+def test_each_option_has_its_own_namespace_and_no_other():
+    usual = {'pid', 'mnt', 'time'}
+    assert namespaces_of() == usual
+    for option, name in (('--uts', 'uts'), ('--hostname=x', 'uts'), ('--ipc', 'ipc'), ('--net', 'net'),
+                         ('--user', 'user')):
+        assert namespaces_of(option) == usual | {name}, option
+    assert namespaces_of('--time', 'shared') == {'pid', 'mnt'}
+
+
+def test_the_host_name_is_set_inside_only():
+    before = Outside()
+    assert said('--hostname', 'nested', 'uname', '-n') == 'nested\n'
+    before.check()
+
+
+def test_its_own_network_has_lo_up_and_nothing_else():
+    words = said('--net', 'sh', '-c', 'ls /sys/class/net; cat /sys/class/net/lo/flags').split()
+    assert int(words[-1], 16) & 1, words
+    # Some kernels make devices for tunnels in each.
+    assert 'lo' in words and set(words[:-1]) <= {'lo', 'sit0', 'tunl0', 'ip6tnl0', 'gre0'}, words
+    assert said('--net', 'python3', '-c', 'import socket; s = socket.create_server(("127.0.0.1", 0)); '
+                'socket.create_connection(s.getsockname()); print("talked")') == 'talked\n'
+
+
+# Time.
+
+def test_the_uptime_begins_with_what_is_asked_for():
+    for word, seconds in (('90', 90), ('5min', 300), ('3d', 3 * 86400)):
+        uptime = float(said('--uptime', word, 'cat', '/proc/uptime').split()[0])
+        assert seconds <= uptime < seconds + 30, (word, uptime)
+
+
+def test_a_shared_time_is_that_of_the_outside():
+    outside = float(pathlib.Path('/proc/uptime').read_text(encoding='ascii').split()[0])
+    assert float(said('--time=shared', 'cat', '/proc/uptime').split()[0]) >= outside
+
+
+def test_an_uptime_that_no_clock_can_show_is_an_error_that_says_so():
+    refuse(['--uptime', '200000d', 'true'], 'Could not make a time namespace', 'out of range')
+
+
+def without_calls_of_unshare(flag, error):
+    """In a child before it executes: unshare(2) with that flag fails, as in a kernel without it."""
+    number = UNSHARE.get(platform.machine())
+    if not number:
+        raise Skip('the number of unshare(2) is not known on this machine')
+    rows = [(0x20, 0, 0, 0), (0x15, 0, 3, number),      # unshare?
+            (0x20, 0, 0, 16), (0x45, 0, 1, flag),       # with the flag?
+            (0x06, 0, 0, 0x00050000 | error), (0x06, 0, 0, 0x7fff0000)]
+    program = b''.join(struct.pack('HBBI', *row) for row in rows)
+
+    def install():
+        libc = ctypes.CDLL(None)
+        storage = ctypes.create_string_buffer(program)
+        filter_ = struct.pack('HxxxxxxP', len(rows), ctypes.addressof(storage))
+        if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, filter_, 0, 0):
+            raise OSError('no seccomp filter')
+    return install
+
+
+def test_a_kernel_without_time_namespaces_costs_the_uptime_only_and_a_warning():
+    old_kernel = without_calls_of_unshare(CLONE_NEWTIME, 22)
+    result = run('sh', '-c', 'readlink /proc/self/ns/time; cat /proc/uptime', preexec_fn=old_kernel)
+    link, uptime = result.stdout.split('\n')[:2]
+    assert result.returncode == 0 and link == os.readlink('/proc/self/ns/time'), result
+    assert float(uptime.split()[0]) > 0
+    assert "WARN" in result.stderr and "The uptime inside is the outside's" in result.stderr, result
+
+
+def test_where_time_is_required_such_a_kernel_is_an_error():
+    result = run('--time', 'required', 'true', preexec_fn=without_calls_of_unshare(CLONE_NEWTIME, 22))
+    refuse(result, 'Could not make a time namespace', 'the kernel has none')
+
+
+# The root.
+
+def test_what_is_outside_the_root_cannot_be_seen():
+    with root_folder() as root:
+        before = Outside()
+        script = 'ls /; echo; ls -d /.. /../tmp; cat /proc/self/mountinfo; pwd'
+        top, rest = run('--root', str(root), 'sh', '-c', script).stdout.split('\n\n')
+        assert top.split() == ['bin', 'dev', 'etc', 'proc', 'run', 'sys'], top
+        lines = rest.splitlines()
+        assert lines[0] == '/..' and lines[-1] == '/', rest
+        points = [line.split()[4] for line in lines if ' - ' in line]
+        for point in points:
+            assert point == '/' or re.match('/(proc|sys|dev|run)(/|$)', point), point
+        before.check()
+
+
+def test_the_root_has_proc_sys_dev_and_run():
+    with root_folder() as root:
+        script = ('ls /proc | grep -c "^[0-9]"; readlink /proc/1/exe; ls /sys/class >/dev/null && echo sys; '
+                  'echo x 2>/dev/null >/sys/kernel/x || echo read-only; echo >/dev/null && echo null; ls -di /run')
+        words = said('--root', str(root), 'busybox', 'sh', '-c', script.replace('grep', 'busybox grep')).split()
+        assert int(words[0]) <= 4 and words[1:5] == ['/bin/busybox', 'sys', 'read-only', 'null'], words
+        assert int(words[5]) == os.stat('/run').st_ino, words
+
+
+def test_a_link_in_the_root_leads_nowhere_outside():
+    with root_folder() as root:
+        (root / 'run').rmdir()
+        (root / 'run').symlink_to('/etc/there')
+        (root / 'etc/there').mkdir()
+        before = Outside()
+        said('--root', str(root), '--private-run', 'sh', '-c', 'touch /run/mine; ls /etc/there/mine')
+        assert not (root / 'etc/there/mine').exists() and not pathlib.Path('/etc/there').exists()
+        before.check()
+
+
+def test_a_root_that_is_none_is_refused_with_a_sentence():
+    with root_folder() as root:
+        refuse(['--root', f'{root}/missing', 'sh'], 'Could not move the root', 'there is no such folder')
+        refuse(['--root', f'{root}/bin/busybox', 'sh'], 'Could not move the root', 'it is no folder')
+        refuse(['--root', '/', 'sh'], 'Could not move the root', 'it is the root already')
+        refuse(['--root', str(root), '/no/such/command'], 'Could not execute the command', status=127)
+
+
+def test_a_folder_that_the_root_lacks_is_made_where_it_can_be_and_else_named():
+    with root_folder() as root:
+        (root / 'proc').rmdir()
+        result = run('--root', str(root), '--bind', f'{root}:/bin:ro', 'sh')
+        assert (root / 'proc').is_dir(), result
+        (root / 'proc').rmdir()
+        os.chown(root, 0, 0)
+        refuse(run_as_nobody('--user', '--root', str(root), 'sh'), 'Could not mount a new proc',
+               'target=/proc', 'make it')
+
+
+# Mounts.
+
+def test_a_bind_is_there_and_follows_what_is_below_it():
+    before = Outside()
+    folder = pathlib.Path(os.environ['TMPDIR'])
+    (folder / 'from').mkdir()
+    (folder / 'to').mkdir()
+    (folder / 'from/file').write_text('outside', encoding='ascii')
+    target = folder / 'to'
+    assert said('--bind', f'{folder}/from:{target}', 'cat', f'{target}/file') == 'outside'
+    said('--bind', f'{folder}/from:{target}', 'sh', '-c', f'echo -n inside >{target}/file')
+    assert (folder / 'from/file').read_text(encoding='ascii') == 'inside'
+    assert not os.listdir(target)
+    before.check()
+
+
+def test_a_read_only_bind_cannot_be_written_to_but_its_source_can():
+    folder = pathlib.Path(os.environ['TMPDIR'])
+    (folder / 'source').mkdir()
+    result = run('--bind', f'{folder}/source:{folder}:ro', 'sh', '-c',
+                 f'touch {folder}/x || touch {folder}/source/x')
+    assert result.returncode and 'Read-only' in result.stderr, result
+    result = run('--bind', f'{folder}/source:/mnt:ro', 'sh', '-c', f'touch {folder}/source/y; ls /mnt')
+    assert result.stdout == 'y\n', result
+
+
+def test_a_bind_makes_the_place_it_needs_in_the_root():
+    with root_folder() as root:
+        assert said('--root', str(root), '--bind', '/etc/passwd:/etc/deep/down/passwd', '--bind', '/etc:/new',
+                    'sh', '-c', 'cat /etc/deep/down/passwd; ls /new').startswith('root:')
+
+
+def test_a_colon_in_a_path_is_written_with_a_backslash():
+    folder = pathlib.Path(os.environ['TMPDIR'])
+    (folder / 'a:b').write_text('colon', encoding='ascii')
+    (folder / 'to').touch()
+    assert said('--bind', f'{folder}/a\\:b:{folder}/to', 'cat', f'{folder}/to') == 'colon'
+
+
+def test_what_cannot_be_bound_is_named():
+    refuse(['--bind', '/no/such:/mnt', 'true'], 'Could not bind', 'source=/no/such', 'no such path outside')
+    refuse(['--bind', '/etc/passwd:/tmp', 'true'], 'Could not bind', 'one of the two is a folder')
+    refuse(['--bind', '/etc:/proc/nothing', 'true'], 'Could not bind', 'none can be made')
+
+
+def test_what_is_read_only_cannot_be_written_to_with_what_is_below_it():
+    folder = pathlib.Path(os.environ['TMPDIR'])
+    (folder / 'in').mkdir()
+    before = Outside()
+    script = (f'mount -t tmpfs x {folder}/in && exec {PROGRAM} --read-only {folder} '
+              f'sh -c "touch {folder}/x; touch {folder}/in/x; touch /tmp/x.$$ && rm /tmp/x.$$ && echo tmp"')
+    result = run('sh', '-c', script)
+    assert result.stderr.count('Read-only file system') == 2 and result.stdout == 'tmp\n', result
+    before.check()
+    refuse(['--read-only', '/no/such', 'true'], 'Could not make it read-only', 'no such path inside')
+
+
+def test_a_read_only_root_leaves_what_is_mounted_in_it():
+    with root_folder() as root:
+        result = run('--root', str(root), '--private-run', '--read-only', '/', 'sh', '-c',
+                     'touch /x; touch /run/x && echo run')
+        assert 'Read-only' in result.stderr and result.stdout == 'run\n', result
+
+
+def test_its_own_dev_has_the_nodes_and_no_other():
+    names = set(said('--dev', 'ls', '/dev').split())
+    assert names == {'fd', 'full', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout',
+                     'tty', 'urandom', 'zero'}, names
+    script = ('import os, stat; all(stat.S_ISCHR(os.stat("/dev/" + n).st_mode) or 1 / 0 for n in '
+              '("null", "zero", "full", "random", "urandom", "tty")); open("/dev/null", "w").write("x"); '
+              'print(os.openpty() and sorted(os.listdir("/dev/pts")), oct(os.stat("/dev/shm").st_mode), '
+              'os.readlink("/dev/fd"))')
+    assert said('--dev', 'python3', '-c', script) == "['0', 'ptmx'] 0o41777 /proc/self/fd\n"
+
+
+def test_its_own_run_is_empty_but_for_what_describes_the_container():
+    before = sorted(os.listdir('/run'))
+    assert said('--private-run', 'ls', '/run', '/run/host') == '/run:\nhost\n\n/run/host:\ncontainer-manager\nos-release\n'
+    assert said('--private-run', 'cat', '/run/host/container-manager') == 'conit\n'
+    assert said('--private-run', 'cat', '/run/host/os-release') == pathlib.Path(
+        '/etc/os-release').read_text(encoding='utf-8')
+    assert sorted(os.listdir('/run')) == before
+
+
+# The environment and descriptors.
+
+def test_the_environment_says_what_it_is_in_and_hands_nothing_of_ours_on():
+    ours = {'NOTIFY_SOCKET': '/x', 'WATCHDOG_USEC': '1', 'WATCHDOG_PID': '1', 'LISTEN_FDS': '1',
+            'LISTEN_PID': '1', 'LISTEN_FDNAMES': 'x'}
+    lines = said('env', env={**os.environ, **ours, 'KEPT': 'yes'}).splitlines()
+    assert 'container=conit' in lines and 'KEPT=yes' in lines
+    assert not [line for line in lines if line.split('=')[0] in ours], lines
+
+
+def test_variables_are_set_and_removed():
+    lines = said('--env', 'A=b=c', '--env=GONE', '--env', 'EMPTY=', '--env', 'container=lxc', 'env',
+                 env={**os.environ, 'GONE': '1'}).splitlines()
+    assert {'A=b=c', 'EMPTY=', 'container=lxc'} <= set(lines)
+    assert not [line for line in lines if line.startswith('GONE')]
+
+
+def test_no_descriptor_of_ours_is_open_inside():
+    with root_folder() as root:
+        names = said('--root', str(root), '--dev', '--private-run', '--net', '--notify', '--bind', '/etc:/mnt',
+                     'ls', '/proc/self/fd', close_fds=True).split()
+    assert names == ['0', '1', '2', '3'], names  # the last one is of ls
+
+
+def test_the_umask_and_the_folder_are_as_outside():
+    umask = os.umask(0o027)
+    try:
+        assert said('--dev', '--private-run', 'sh', '-c', 'umask; pwd', cwd='/usr').split() == ['0027', '/usr']
+        assert '0o40755' in said('--private-run', 'python3', '-c', 'import os; print(oct(os.stat("/run/host").st_mode))')
+    finally:
+        os.umask(umask)
+
+
+# The user namespace.
+
+def test_an_ordinary_user_is_root_inside_without_privileges():
+    words = run_as_nobody('--user', 'sh', '-c', 'id -u; id -g; echo $$; cat /proc/self/setgroups; ls /proc | '
+                          'grep -c "^[0-9]"')
+    assert words.stdout.split()[:4] == ['0', '0', '1', 'deny'], words
+    assert int(words.stdout.split()[4]) <= 4, words
+
+
+def test_an_ordinary_user_has_every_namespace_and_mount():
+    with root_folder() as root:
+        result = run_as_nobody('--user', '--root', str(root), '--dev', '--private-run', '--hostname', 'mine',
+                               '--ipc', '--net', '--bind', '/etc:/etc:ro', '--read-only', '/proc/sys',
+                               '--uptime', '1h', 'sh', '-c', 'hostname; ls /dev /run/host /sys >/dev/null && '
+                               'cat /proc/uptime; echo x >/dev/null && ls /etc/passwd; touch /etc/x')
+    lines = result.stdout.splitlines()
+    assert lines[0] == 'mine' and 3600 <= float(lines[1].split()[0]) < 3700, result
+    assert lines[2] == '/etc/passwd' and 'Read-only file system' in result.stderr, result
+
+
+def test_with_the_outside_s_network_a_user_s_root_has_the_outside_s_sys_read_only():
+    with root_folder() as root:
+        result = run_as_nobody('--user', '--root', str(root), 'sh', '-c', 'ls /sys/class/net; mount')
+        assert set(result.stdout.split('\n')) >= set(os.listdir('/sys/class/net')), result
+        assert re.search(r'on /sys type sysfs \(ro', result.stdout), result
+
+
+def test_without_privileges_and_user_it_says_what_to_do():
+    refuse(run_as_nobody('true'), 'Operation not permitted', 'run it as root, or with --user')
+
+
+def test_where_users_may_make_no_user_namespace_it_says_so():
+    result = run('--user', 'true', preexec_fn=without_calls_of_unshare(CLONE_NEWUSER, 1))
+    refuse(result, 'Could not make a user namespace', 'users may not make one here')
+
+
+def test_a_hidden_part_of_proc_is_told_from_other_failures():
+    # As in a container: then a user namespace may not mount a new one.
+    result = run('sh', '-c', f'mount -t tmpfs x /proc/sys && exec setpriv --reuid {NOBODY} --regid {NOBODY} '
+                 f'--clear-groups {PROGRAM} --user true', cwd='/')
+    refuse(result, 'Could not mount a new proc', 'a part of /proc is hidden', '--keep-proc')
+    result = run('sh', '-c', f'mount -t tmpfs x /proc/sys && exec setpriv --reuid {NOBODY} --regid {NOBODY} '
+                 f'--clear-groups {PROGRAM} --user --keep-proc echo goes', cwd='/')
+    assert result.stdout == 'goes\n', result
+
+
+# The cgroup.
+
+@contextlib.contextmanager
+def own_cgroup():
+    need_root()
+    cgroup = OwnCgroup()
+    if not cgroup.folder:
+        raise Skip('needs a cgroup v2')
+    try:
+        yield cgroup
+    finally:
+        cgroup.remove()
+
+
+def folders_below(path):
+    return sorted(os.path.relpath(folder, path) for folder, _, _ in os.walk(path) if folder != path)
+
+
+def test_what_is_inside_sees_its_cgroup_as_the_root_and_can_divide_it():
+    with own_cgroup() as cgroup:
+        script = ('cat /proc/self/cgroup | grep ^0::; cat /sys/fs/cgroup/cgroup.procs | head -1; '
+                  'mkdir -p /sys/fs/cgroup/a/b; ls /sys/fs/cgroup/cgroup.controllers; '
+                  'echo x 2>/dev/null >/sys/kernel/x || echo read-only')
+        words = said('--cgroup', 'sh', '-c', script, preexec_fn=cgroup.enter).split()
+        assert words == ['0::/', '1', '/sys/fs/cgroup/cgroup.controllers', 'read-only'], words
+        until(lambda: not folders_below(cgroup.folder), 'nothing of it is left')
+
+
+def test_controllers_are_handed_on_while_it_runs_and_taken_back():
+    with own_cgroup() as cgroup:
+        folder = pathlib.Path(cgroup.folder)
+        controllers = (folder / 'cgroup.controllers').read_text(encoding='ascii').split()
+        seen = said('--cgroup', 'cat', '/sys/fs/cgroup/cgroup.controllers', preexec_fn=cgroup.enter).split()
+        assert seen == controllers, (seen, controllers)
+        assert not (folder / 'cgroup.subtree_control').read_text(encoding='ascii').split()
+
+
+def test_who_shares_its_cgroup_gets_a_name_of_its_own_and_stays_where_it_is():
+    with own_cgroup() as cgroup:
+        process = subprocess.Popen(
+            ['sh', '-c', f'{PROGRAM} --cgroup sh -c "echo ready; exec sleep 1000"; exit 7'],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=cgroup.enter)
+        try:
+            assert process.stdout.readline() == b'ready\n'
+            names = folders_below(cgroup.folder)
+            assert len(names) == 1 and re.fullmatch(r'inside-\d+', names[0]), names
+        finally:
+            with open(os.path.join(cgroup.folder, 'cgroup.kill'), 'w', encoding='ascii') as kill:
+                kill.write('1')
+            process.wait()
+            process.stdin.close()
+            process.stdout.close()
+
+
+def test_what_a_killed_one_has_left_is_removed_by_the_next():
+    with own_cgroup() as cgroup:
+        process = subprocess.Popen(
+            [PROGRAM, '--cgroup', 'sh', '-c', 'mkdir -p /sys/fs/cgroup/a/b/c; echo ready; exec sleep 1000'],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=cgroup.enter)
+        assert process.stdout.readline() == b'ready\n'
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        events = pathlib.Path(cgroup.folder) / 'cgroup.events'
+        until(lambda: 'populated 0' in events.read_text(encoding='ascii'), 'all are gone')
+        assert folders_below(cgroup.folder) == ['inside', 'inside/a', 'inside/a/b', 'inside/a/b/c', 'outside']
+        assert said('--cgroup', 'ls', '/sys/fs/cgroup', preexec_fn=without_controllers(cgroup)).count('\na\n') == 0
+        until(lambda: not folders_below(cgroup.folder), 'nothing of it is left')
+
+
+def without_controllers(cgroup):
+    """In a child before it executes: into a cgroup that the killed one has divided."""
+    def enter():
+        folder = pathlib.Path(cgroup.folder)
+        for name in (folder / 'cgroup.subtree_control').read_text(encoding='ascii').split():
+            (folder / 'cgroup.subtree_control').write_text(f'-{name}', encoding='ascii')
+        cgroup.enter()
+    return enter
+
+
+def test_a_cgroup_of_another_user_is_no_place_and_it_says_so():
+    with own_cgroup() as cgroup:
+        result = subprocess.run(['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups',
+                                 PROGRAM, '--user', '--cgroup', 'true'], stdin=subprocess.DEVNULL, cwd='/',
+                                capture_output=True, text=True, check=False, timeout=60, preexec_fn=cgroup.enter)
+        refuse(result, 'Could not make a cgroup below ours', "another user's")
+
+
+# The steps.
+
+def test_the_steps_are_printed_and_not_taken():
+    before = Outside()
+    result = run_as_nobody('--steps', '--system', '--root', '/srv/x', '--env', 'A=b', '/sbin/init')
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0 and 'process 1  move the root: /srv/x' in lines, result
+    assert lines[-2:] == ['process 1  set or remove a variable: A=b', 'process 1  execute the command: /sbin/init']
+    before.check()
+
+
+def test_fifty_starts_leave_nothing():
+    with root_folder() as root, own_cgroup() as cgroup:
+        before, descriptors = Outside(), open_fds(os.getpid())
+
+        def begin():
+            return subprocess.Popen(
+                [PROGRAM, '--system', '--net', '--root', str(root), '--bind', '/etc:/mnt', 'sh', '-c',
+                 'mkdir -p /sys/fs/cgroup/a/b; exit 9'], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=cgroup.enter)
+
+        def end(process):
+            error = process.communicate(timeout=60)[1]
+            assert process.returncode == 9, error
+
+        for _ in range(10):  # each alone in its cgroup
+            end(begin())
+        with subprocess.Popen(['cat'], stdin=subprocess.PIPE, preexec_fn=cgroup.enter) as holder:
+            processes = [begin() for _ in range(5)]  # and five at a time in one that is shared
+            for _ in range(35):
+                end(processes.pop(0))
+                processes.append(begin())
+            for process in processes:
+                end(process)
+            holder.stdin.close()
+        until(lambda: not folders_below(cgroup.folder), 'no cgroup is left')
+        assert (pathlib.Path(cgroup.folder) / 'cgroup.procs').read_text(encoding='ascii') == ''
+        assert open_fds(os.getpid()).keys() == descriptors.keys()
+        before.check()
