@@ -166,6 +166,38 @@ void child_start_no_more(struct child *child)
     loop_clear_timer(&child->init->loop, &child->restart);
 }
 
+/* It hangs, as far as anybody can tell. The next one is the program that was ready last. Where none
+ * was, this may be the boot of a machine with a slow disk, and another one would be as slow. */
+static void on_late(struct loop_timer *timer)
+{
+    struct child *child = container_of(timer, struct child, late);
+    bool has_former = child->kept->program_fd > 0;
+    LOG(ERROR,
+        has_former ? "A part of conit does not get ready: it is killed, and what ran before is "
+                     "started"
+                   : "A part of conit does not get ready, and nothing ran before it: it is waited "
+                     "for. If it hangs, kill it, and it is started anew from its file",
+        TEXT("program", child->program), NUMBER("pid", child->kept->pid),
+        NUMBER("seconds", child->init->options.start_timeout_s));
+    if (!has_former)
+        return;
+    if (child->kept->failures < DOUBT_FROM - 1)
+        child->kept->failures = DOUBT_FROM - 1; /* and its end is one more */
+    kill(child->kept->pid, SIGKILL);
+}
+
+static uint64_t late_from_now_ns(const struct child *child)
+{
+    return clock_now_ns() + child->init->options.start_timeout_s * NS_PER_SEC;
+}
+
+static void wait_until_ready(struct child *child)
+{
+    if (!child->kept->ready_until_ns) /* an init that did not know of this has started it */
+        child->kept->ready_until_ns = late_from_now_ns(child);
+    loop_set_timer(&child->init->loop, &child->late, child->kept->ready_until_ns, on_late);
+}
+
 static int make_pair(int pair[2])
 {
     int bytes = SOCKET_BYTES;
@@ -275,6 +307,7 @@ static int spawn(struct child *child)
         return failed;
     child->kept->ready = child->kept->cursor = child->kept->refused_count = 0;
     child->kept->sending = child->kept->yield = 0;
+    child->kept->ready_until_ns = late_from_now_ns(child);
     child->kept->replaying = true;
     pid_t pid = process_fork(&child->kept->pid);
     if (pid == 0)
@@ -301,6 +334,7 @@ void child_start(struct child *child)
         return;
     }
     LOG(DEBUG, "Started", TEXT("program", child->program), NUMBER("pid", child->kept->pid));
+    wait_until_ready(child);
     hand_over_begin(child);
 }
 
@@ -396,6 +430,7 @@ void child_ended(struct child *child, pid_t pid, int status)
     if (wanted)
         log_end(child, pid, status);
     close_errors(child);
+    loop_clear_timer(&child->init->loop, &child->late);
     child->kept->ready = child->kept->yield = 0;
     if (wanted)
         count_failure(child);
@@ -438,6 +473,7 @@ void child_is_ready(struct child *child)
 {
     child->kept->ready = true;
     child->kept->failures = 0;
+    loop_clear_timer(&child->init->loop, &child->late);
     say_former(child);
     close_errors(child);
     keep_program(child);
@@ -451,6 +487,8 @@ void child_resume(struct child *child)
                   (child->owner == OWNER_JOURNAL && ending->phase < PHASE_CLOSE);
     if (kept->pid > 0 && kept->ready)
         keep_program(child);
+    else if (kept->pid > 0)
+        wait_until_ready(child);
     if (kept->pid > 0 || !wanted || upgrade_is_beside(child))
         return;
     child_close_link(child);

@@ -16,6 +16,7 @@ struct child {
     uint32_t owner;          /* the bit of enum hand_over_owner */
     struct loop_fd link;     /* kept->link_fd in the loop; fd -1: it is not, or none is open */
     struct loop_timer restart;
+    struct loop_timer late;  /* until kept->ready_until_ns */
     struct loop_timer again; /* what the link is to be told or asked */
 };
 
@@ -25,8 +26,8 @@ void children_forget(struct kept *kept);
 /* Fills in both from the record; starts nothing. */
 void children_init(struct init *init);
 
-/* After init was executed anew: one whose start was waited for is waited for again, one that is not
- * there is started. */
+/* After init was executed anew: one whose start or READY was waited for is waited for again, one
+ * that is not there is started. */
 void child_resume(struct child *child);
 
 /* Starts one now; on failure it is tried again later. */

@@ -124,6 +124,7 @@ struct kept_child {
     uint32_t refused[HAND_OVER_KEYS_MAX];
     uint32_t yield;     /* enum yield: but for YIELD_NONE nothing else is sent */
     int32_t program_fd; /* what was ready last, for where its file is no good any more; 0: none */
+    uint64_t ready_until_ns; /* how long it is waited for while it is not; 0: not noted */
 #ifdef CONIT_STATE_VARIANT
     uint64_t more[3];
 #endif

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define START_TIMEOUT_S      60
+#define START_TIMEOUT_MOST_S 86400
+
 static const char *const services_help = "folder of service files; may be given several times";
 
 static const struct row {
@@ -17,6 +20,7 @@ static const struct row {
     {"--etc", "DIR", "what was switched on and off by hand (/etc/conit)"},
     {"--log-format", "FORMAT", "text or json"},
     {"--log-level", "LEVEL", "least severe level on the console: debug info warn error"},
+    {"--start-timeout", "SECONDS", "launcher or journal not ready: start what ran before (60)"},
     {"--help", NULL, "this text; -h too"},
     {"--version", NULL, "the version"},
 };
@@ -39,8 +43,19 @@ void options_hand_on(struct options *options, const char *argument)
         options->arguments[options->argument_count++] = argument;
 }
 
+static bool take_start_timeout(struct options *options, const char *value)
+{
+    uint64_t seconds;
+    if (text_parse_unsigned(value, &seconds) < 0 || seconds < 1 || seconds > START_TIMEOUT_MOST_S)
+        return false;
+    options->start_timeout_s = (unsigned)seconds;
+    return true;
+}
+
 static bool take_value(struct options *options, const struct row *row, const char *value)
 {
+    if (strcmp(row->name, "--start-timeout") == 0)
+        return take_start_timeout(options, value); /* nothing that a child knows */
     if (strcmp(row->name, "--log-format") == 0) {
         if (strcmp(value, "json") != 0 && strcmp(value, "text") != 0)
             return false;
@@ -71,7 +86,7 @@ static bool has_argument(const struct options *options, const char *name)
 
 void options_parse(struct options *options, int argc, const char *const *argv)
 {
-    *options = (struct options){.level = LOG_INFO};
+    *options = (struct options){.level = LOG_INFO, .start_timeout_s = START_TIMEOUT_S};
     for (int i = 1; i < argc; i++) {
         const char *value = NULL;
         const struct row *row = find_row(argv[i], &value);

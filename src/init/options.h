@@ -14,6 +14,7 @@ struct options {
     bool json;
     enum log_level level; /* of the console */
     bool level_given;
+    unsigned start_timeout_s; /* for a child, from its start to its READY */
     /* For the children: pointers into argv and into constants. Ends in NULL. */
     const char *arguments[OPTIONS_ARGUMENTS_MAX + 1];
     size_t argument_count;

@@ -1,9 +1,10 @@
 """The file of the launcher or the journal is gone, or is no good, when it has to be started again: the
 program that ran before goes on, and it is said."""
 import os
+import shutil
 import signal
 
-from harness import children_of
+from harness import BUILD, Machine, children_of
 from services import booted, define, look, printed, until
 from upgrading import Upgrading
 
@@ -72,6 +73,69 @@ def test_a_file_that_does_not_get_ready_is_given_up_for_what_ran_before():
         machine.wait_console('no good.*error="what it starts does not get ready"')
         machine.wait_answer()
         assert look(machine, 'd')['pid'] == pid and look(machine, 'd')['state'] == 'running'
+
+
+HANGS = '#!/bin/sh\nkill -STOP $$\nexit 3\n'
+
+
+def hangs(program, meanwhile):
+    """One that hangs is killed, and what ran before goes on: nothing is restarted or lost."""
+    with Upgrading() as machine:
+        machine.arguments += ['--start-timeout', '4']
+        go = machine.folder / 'go'
+        os.mkfifo(go)
+        define(machine, 'd', exec=['/bin/sh', '-c', f'echo before; read word <{go}; echo meanwhile; exec sleep 100000'])
+        define(machine, 'other', exec='sleep 100000')
+        booted(machine)
+        before = {name: look(machine, name)['pid'] for name in ('d', 'other')}
+        machine.put_text(program, HANGS)
+        good = machine.wait_pid_of(program)
+        os.kill(good, signal.SIGKILL)
+        hung = machine.wait_pid_of(program, good)
+        meanwhile(machine)
+        with open(go, 'w', encoding='ascii') as line:
+            line.write('go\n')
+        machine.wait_console(rf'does not get ready: it is killed.* program={program} seconds=4')
+        machine.wait_console(rf'was killed and is started again.* failures=3 .*program={program} signal=9')
+        machine.wait_console(rf'no good.*error="what it starts does not get ready" program={program}')
+        assert hung not in children_of(machine.pid)
+        machine.wait_answer()
+        assert {name: look(machine, name)['pid'] for name in before} == before
+        machine.quiet()
+        assert printed(machine, 'd') == 'before\nmeanwhile\n'
+        assert machine.console().count('does not get ready: it is killed') == 1
+        machine.put_back(program)
+        assert set(machine.upgrade().values()) == {None}
+
+
+def fault_of_init(machine):
+    os.kill(machine.pid, signal.SIGSEGV)
+    machine.wait_console('SIGSEGV')
+
+
+def test_a_launcher_that_hangs_at_its_start_is_killed_and_what_ran_before_goes_on():
+    hangs('service-launcher', lambda machine: None)
+
+
+def test_a_journal_that_hangs_at_its_start_is_killed_and_what_ran_before_goes_on():
+    hangs('service-journal', lambda machine: None)
+
+
+def test_one_that_hangs_at_its_start_is_killed_though_init_has_a_fault_meanwhile():
+    hangs('service-launcher', fault_of_init)
+
+
+def test_one_that_hangs_at_the_first_start_of_all_is_waited_for_and_that_is_said():
+    with Machine(launcher=HANGS, arguments=['--start-timeout', '1']) as machine:
+        define(machine, 'd', exec='sleep 100000')
+        machine.boot()
+        machine.wait_console('nothing ran before it: it is waited for.* program=service-launcher')
+        hung = machine.wait_pid_of('service-launcher')
+        shutil.copy2(BUILD / 'service-launcher', machine.programs / 'new')
+        os.rename(machine.programs / 'new', machine.programs / 'service-launcher')
+        os.kill(hung, signal.SIGKILL)  # as it says
+        machine.wait_booted()
+        assert look(machine, 'd')['state'] == 'running'
 
 
 def test_what_ran_before_is_known_after_a_fault_of_init_too():

@@ -210,6 +210,41 @@ MACHINE_TEST(a_start_that_was_waited_for_is_waited_for_still)
     CHECK_NUMBER((machine_now_ns() - begin) / 1000000000, 3);
 }
 
+static bool launcher_is_another(void)
+{
+    if (machine_child(CHILD_LAUNCHER) && machine_child(CHILD_LAUNCHER) != launcher)
+        machine_stop();
+    return false;
+}
+
+/* The launcher hangs, and one was ready before. Returns after how many seconds another one runs. */
+static uint64_t hangs_until(uint64_t ready_until_ns)
+{
+    struct kept_child *child = &kept->children[CHILD_LAUNCHER];
+    uint64_t begin = machine_now_ns();
+    child->ready = false;
+    child->program_fd = some_fd();
+    child->ready_until_ns = ready_until_ns;
+    machine_on_wait = launcher_is_another;
+    CHECK_NUMBER(machine_resume(record.fd), MACHINE_STOPPED);
+    CHECK(!machine_is_alive(launcher));
+    CHECK(machine_said("it is killed, and what ran before is started"));
+    CHECK_NUMBER(child->failures, 3);
+    return (machine_now_ns() - begin) / 1000000000;
+}
+
+MACHINE_TEST(a_child_that_hangs_is_waited_for_as_long_as_init_had_meant_to)
+{
+    leave_both();
+    CHECK_NUMBER(hangs_until(machine_now_ns() + 9000000000), 9);
+}
+
+MACHINE_TEST(one_that_an_init_has_started_which_would_have_waited_for_ever_is_waited_for_anew)
+{
+    leave_both();
+    CHECK_NUMBER(hangs_until(0), 60);
+}
+
 MACHINE_TEST(no_journal_is_started_beside_the_one_that_is_tried)
 {
     leave_both();

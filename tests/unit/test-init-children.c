@@ -416,3 +416,96 @@ MACHINE_TEST(a_container_has_no_rescue_shell)
     CHECK_NUMBER(LIVE(always_ends), MACHINE_STOPPED);
     CHECK(!machine_said("here is a shell"));
 }
+
+/* ---- one that hangs at its start
+ * ------------------------------------------------------------------------ */
+
+static void end_and_count(void)
+{
+    end_launcher();
+    starts = 0;
+}
+
+static void do_nothing(void)
+{
+}
+
+MACHINE_TEST(one_that_hangs_where_another_was_ready_before_is_killed_and_started_again_and_again)
+{
+    static const struct machine_act acts[] = {{both_run_from_files, machine_both_ready},
+                                              {launcher_runs, do_nothing},
+                                              {machine_both_heard, end_and_count},
+                                              {launcher_runs, do_nothing},
+                                              {launcher_runs, do_nothing},
+                                              {launcher_runs, do_nothing},
+                                              {launcher_runs, do_nothing},
+                                              {launcher_runs, get_ready_seen},
+                                              {machine_both_heard, machine_over}};
+    machine_file("/usr/lib/conit/service-launcher", "x");
+    CHECK_NUMBER(LIVE(acts), MACHINE_STOPPED);
+    for (size_t i = 0; i < 4; i++) /* the first one counts as three failures */
+        CHECK_NUMBER((started_ns[i + 1] - started_ns[i]) / 1000000, 60000 + (200u << i));
+    CHECK(machine_said("A part of conit does not get ready: it is killed, and what ran before is "
+                       "started pid="));
+    CHECK(machine_said("program=service-launcher seconds=60"));
+    CHECK(machine_said("A part of conit was killed and is started again failures=6"));
+    CHECK(machine_said("The launcher does not get ready: here is a shell"));
+    CHECK_NUMBER(machine_kept()->children[CHILD_LAUNCHER].failures, 0);
+    CHECK(!machine_said("program=service-journal seconds=60"));
+}
+
+static void become_next(void)
+{
+    machine_become_child(0);
+}
+
+MACHINE_TEST(what_is_started_in_the_place_of_one_that_hangs_is_what_ran_before)
+{
+    static const struct machine_act acts[] = {{both_run_from_files, machine_both_ready},
+                                              {machine_both_heard, end_launcher},
+                                              {another_runs, become_next}};
+    machine_file("/usr/lib/conit/service-launcher", "x");
+    CHECK_NUMBER(LIVE(acts), 127);
+    CHECK_NUMBER(machine_times("execveat"), 2);
+    CHECK_NUMBER(machine_times("said error 0 path 0 former 1"), 1); /* before its file is tried */
+}
+
+static pid_t second;
+
+static void get_ready_in_time(void)
+{
+    second = machine_child(CHILD_LAUNCHER);
+    machine_pass(59999);
+    get_ready_seen();
+}
+
+MACHINE_TEST(one_that_is_ready_just_in_time_is_left_alone)
+{
+    static const struct machine_act acts[] = {{both_run_from_files, machine_both_ready},
+                                              {machine_both_heard, end_launcher},
+                                              {another_runs, get_ready_in_time}};
+    machine_file("/usr/lib/conit/service-launcher", "x");
+    CHECK_NUMBER(LIVE(acts), MACHINE_STUCK); /* no time is waited for */
+    CHECK(machine_said("[1059.999] Ready program=service-launcher"));
+    CHECK(!machine_said("seconds=60"));
+    CHECK(second && machine_child(CHILD_LAUNCHER) == second);
+}
+
+static bool both_are_late(void)
+{
+    return machine_said("program=service-launcher seconds=7") &&
+           machine_said("program=service-journal seconds=7");
+}
+
+MACHINE_TEST(at_a_first_start_one_that_is_late_is_waited_for_and_that_is_said)
+{
+    static const char *const words[] = {"init", "--start-timeout=7", NULL};
+    static const struct machine_act acts[] = {{both_run, do_nothing},
+                                              {both_are_late, machine_both_ready},
+                                              {machine_both_heard, machine_over}};
+    CHECK_NUMBER(machine_live(words, acts, 3), MACHINE_STOPPED);
+    CHECK(machine_said("A part of conit does not get ready, and nothing ran before it: it is "
+                       "waited for. If it hangs, kill it, and it is started anew from its file"));
+    CHECK_NUMBER(machine_times("kill"), 0);
+    CHECK(machine_child(CHILD_LAUNCHER) == launcher && machine_child(CHILD_JOURNAL) == journal);
+}

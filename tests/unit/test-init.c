@@ -365,3 +365,21 @@ TEST(options_are_handed_on_and_unknown_words_are_left_out)
     options_parse(&options, 2, last);
     CHECK_TEXT(options.wrong, "--config");
 }
+
+TEST(how_long_a_start_may_take_is_whole_seconds_and_nothing_for_the_children)
+{
+    static const char *const wrong[] = {"0", "86401", "-1", "1s", "", "99999999999999999999"};
+    struct options options;
+    unsetenv("CONIT_RUNTIME");
+    options_parse(&options, 1, (const char *const[]){"init"});
+    CHECK_NUMBER(options.start_timeout_s, 60);
+    options_parse(&options, 3, (const char *const[]){"init", "--start-timeout", "86400"});
+    CHECK_NUMBER(options.start_timeout_s, 86400);
+    CHECK_NUMBER(options.argument_count, 0);
+    CHECK(!options.wrong);
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        options_parse(&options, 3, (const char *const[]){"init", "--start-timeout", wrong[i]});
+        CHECK_TEXT(options.wrong, "--start-timeout");
+        CHECK_NUMBER(options.start_timeout_s, 60);
+    }
+}
