@@ -30,9 +30,9 @@ static const struct signal_name signal_names[] = {
 
 static bool is_signal(uint64_t number)
 {
-    /* Those between the classic ones and SIGRTMIN belong to the C library. */
+    /* Those between the classic ones and these belong to the C library. */
     return (number >= 1 && number <= 31) ||
-           (number >= (uint64_t)SIGRTMIN && number <= (uint64_t)SIGRTMAX);
+           (number >= SIGNALS_REALTIME_FIRST && number <= SIGNALS_REALTIME_LAST);
 }
 
 /* `RTMIN`, `RTMIN+3`, `RTMAX-1`. */
@@ -46,9 +46,9 @@ static int parse_real_time_signal(const char *name, int *ret)
         if (name[5] != (from_max ? '-' : '+') || text_parse_unsigned(name + 6, &offset) < 0)
             return -EINVAL;
     }
-    if (offset > (uint64_t)(SIGRTMAX - SIGRTMIN))
+    if (offset > (uint64_t)(SIGNALS_REALTIME_LAST - SIGNALS_REALTIME_FIRST))
         return -ERANGE;
-    *ret = from_max ? SIGRTMAX - (int)offset : SIGRTMIN + (int)offset;
+    *ret = from_max ? SIGNALS_REALTIME_LAST - (int)offset : SIGNALS_REALTIME_FIRST + (int)offset;
     return 0;
 }
 
@@ -81,10 +81,10 @@ void signals_format(int signal, struct text *text)
             return;
         }
     }
-    if (signal == SIGRTMIN)
+    if (signal == SIGNALS_REALTIME_FIRST)
         text_add(text, "SIGRTMIN");
-    else if (signal > SIGRTMIN && signal <= SIGRTMAX)
-        text_printf(text, "SIGRTMIN+%d", signal - SIGRTMIN);
+    else if (signal > SIGNALS_REALTIME_FIRST && signal <= SIGNALS_REALTIME_LAST)
+        text_printf(text, "SIGRTMIN+%d", signal - SIGNALS_REALTIME_FIRST);
     else
         text_printf(text, "signal %d", signal);
 }

@@ -3,6 +3,11 @@
 
 #include "base/text.h"
 
+/* What people and other programs mean with SIGRTMIN and SIGRTMAX is what the GNU C library has.
+ * Musl's own SIGRTMIN is 35, because it keeps 34 for itself. */
+#define SIGNALS_REALTIME_FIRST 34
+#define SIGNALS_REALTIME_LAST  64
+
 /* `HUP`, `SIGHUP`, in any case, `1`, `RTMIN+3`, `RTMAX-1`. Returns 0, -EINVAL for what is no
  * signal, -ERANGE for a number that is none; *ret untouched on failure. */
 int signals_parse(const char *string, int *ret);

@@ -3,6 +3,7 @@
  * What comes in is looked at before anybody acts on it: size, version, how many entries, and
  * whether the descriptors that should be there are there and no others are. */
 #include "protocol/hand-over.h"
+#include "base/signals.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -14,10 +15,6 @@
 /* The kernel's SCM_MAX_FD: room for all that can come, so that too many are seen and closed. */
 #define FDS_MAX 253
 
-/* The number that container managers mean with SIGRTMIN is the one of the GNU C library. Musl's
- * own SIGRTMIN is 35, because it keeps 34 for itself. */
-#define FIRST_REALTIME 34
-
 static const struct {
     int signal;
     enum shut_down how;
@@ -27,10 +24,10 @@ static const struct {
     {SIGINT, SHUT_DOWN_REBOOT}, /* the kernel sends it for Ctrl-Alt-Del */
     {SIGTERM, SHUT_DOWN_REBOOT},
     {SIGUSR2, SHUT_DOWN_KEXEC},
-    {FIRST_REALTIME + 3, SHUT_DOWN_HALT},
-    {FIRST_REALTIME + 4, SHUT_DOWN_POWEROFF},
-    {FIRST_REALTIME + 5, SHUT_DOWN_REBOOT},
-    {FIRST_REALTIME + 6, SHUT_DOWN_KEXEC},
+    {SIGNALS_REALTIME_FIRST + 3, SHUT_DOWN_HALT},
+    {SIGNALS_REALTIME_FIRST + 4, SHUT_DOWN_POWEROFF},
+    {SIGNALS_REALTIME_FIRST + 5, SHUT_DOWN_REBOOT},
+    {SIGNALS_REALTIME_FIRST + 6, SHUT_DOWN_KEXEC},
 };
 
 static const char *const how_names[SHUT_DOWN_HOWS] = {
