@@ -1,10 +1,10 @@
 /* The notify socket of a service: sd_notify(3) from our side. One socket a service, so that who
  * sent a message is known even when the sender has ended already. init holds it too: what is sent
  * while there is no launcher waits in it. */
+#include "base/notify-message.h"
 #include "service-launcher/executor-internal.h"
 #include "service-launcher/init-link.h"
 #include "service-launcher/journal-client.h"
-#include "service-launcher/notify-message.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

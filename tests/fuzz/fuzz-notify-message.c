@@ -1,8 +1,8 @@
 /* Any bytes as a message of a service: what is taken from it lies inside it and has values that may
  * be used, and the status for people moves no cursor. */
+#include "base/notify-message.h"
 #include "base/utf8.h"
 #include "demand.h"
-#include "service-launcher/notify-message.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* What a service may write to its notify socket, and what it means. */
-#include "service-launcher/notify-message.h"
+#include "base/notify-message.h"
 #include "test.h"
 
 #include <stdlib.h>

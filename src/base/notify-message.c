@@ -1,5 +1,5 @@
 /* The fields of sd_notify(3) that mean something to us. */
-#include "service-launcher/notify-message.h"
+#include "base/notify-message.h"
 
 #include "base/utf8.h"
 
