@@ -115,15 +115,6 @@ def test_its_death_takes_everything_inside_along():
         until(lambda: not pids_with(marker.encode()), 'both are gone')
 
 
-def test_reboot_and_power_off_inside_end_only_what_is_inside_and_are_told():
-    python = os.path.realpath('/proc/self/exe')
-    result = run(python, '-c', REBOOT % '0x01234567')
-    assert result.returncode == 128 + signal.SIGHUP and 'reboot' in result.stderr, result
-    result = run(python, '-c', REBOOT % '0x4321fedc')
-    assert result.returncode == 128 + signal.SIGINT and 'powered off' in result.stderr, result
-    assert stat_of(os.getpid())
-
-
 def test_a_signal_that_ends_the_command_is_128_and_its_number():
     # A PID 1 is killed only from outside: its namespace's parent does.
     with start('sh', '-c', 'echo set; exec sleep 1000') as process:
