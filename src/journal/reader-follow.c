@@ -150,8 +150,8 @@ void journal_reader_note_left(struct journal_reader *reader)
 {
     struct stat stat;
     reader->left = (struct journal_left){.is_known = false};
-    if (reader->source_file == reader->file && reader->source.fd >= 0 &&
-        fstat(reader->source.fd, &stat) == 0)
+    /* It was read to its end, or is gone, or could not be read. */
+    if (reader->source.fd >= 0 && fstat(reader->source.fd, &stat) == 0)
         reader->left =
             (struct journal_left){true, stat.st_dev, stat.st_ino, journal_reader_place(reader).at};
 }
