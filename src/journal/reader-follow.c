@@ -87,9 +87,9 @@ int journal_reader_go_on(struct journal_reader *reader, const struct journal_boo
 
 /* ---- other files --------------------------------------------------------------------------- */
 
-static bool is_inode(const struct stat *stat, const struct stat *wanted)
+static bool is_inode(const struct stat *stat, dev_t device, ino_t inode)
 {
-    return stat->st_ino == wanted->st_ino && stat->st_dev == wanted->st_dev;
+    return stat->st_ino == inode && stat->st_dev == device;
 }
 
 /* Whether this file is the one with that inode, or made of it. 1, 0 or -errno. */
@@ -100,10 +100,11 @@ static int is_same(const struct journal_reader *reader, size_t number, const str
     struct stat stat;
 
     if (file->fd >= 0)
-        return fstat(file->fd, &stat) < 0 ? -errno : is_inode(&stat, wanted);
+        return fstat(file->fd, &stat) < 0 ? -errno
+                                          : is_inode(&stat, wanted->st_dev, wanted->st_ino);
     journal_sealed_name(name, file->time_ns, JOURNAL_PLAIN);
     if (fstatat(reader->folder, name, &stat, AT_SYMLINK_NOFOLLOW) == 0)
-        return is_inode(&stat, wanted);
+        return is_inode(&stat, wanted->st_dev, wanted->st_ino);
     if (errno != ENOENT)
         return -errno;
     journal_sealed_name(name, file->time_ns, JOURNAL_PACKED);
@@ -163,11 +164,11 @@ static bool find_left(const struct journal_reader *reader, const struct journal_
 {
     const struct journal_left *left = &reader->left;
     struct stat stat;
-    if (!left->is_known || journal_reader_place(reader).at || !fresh->file_count)
+    const size_t last = fresh->file_count - 1; /* one with no file would not have been opened */
+    if (!left->is_known || journal_reader_place(reader).at)
         return false;
-    const size_t last = fresh->file_count - 1;
-    if (fresh->files[last].fd < 0 || fstat(fresh->files[last].fd, &stat) < 0 ||
-        stat.st_ino != left->inode || stat.st_dev != left->device)
+    /* A sealed one has no descriptor of which anything could be said. */
+    if (fstat(fresh->files[last].fd, &stat) < 0 || !is_inode(&stat, left->device, left->inode))
         return false;
     *ret = (struct journal_place){last, left->at};
     return true;

@@ -43,7 +43,8 @@ ssize_t journal_reader_piece(struct journal_reader *reader, off_t from, size_t c
 int journal_reader_find_time_in(struct journal_reader *reader, size_t file, uint64_t since_ns,
                                 off_t *ret_low, off_t *ret_high);
 
-/* Whether nothing in the file is that old, by its name and by when it was written last. */
+/* Whether nothing in the file, which is not the first one, is that old: by its name and by when it
+ * was written last. */
 bool journal_reader_begins_behind(const struct journal_reader *reader, size_t file,
                                   uint64_t until_ns);
 

@@ -18,8 +18,8 @@ struct probe {
     uint64_t time_ns;
 };
 
-/* Finds the first line with a time that begins behind `from`, or at it when that is 0, and before
- * `until`. Returns 1, 0 when there is none, or -errno. */
+/* Finds the first line with a time that begins behind `from`, or at it when that is 0, in pieces
+ * that begin before `until`. Returns 1, 0 when there is none, or -errno. */
 static int probe(struct journal_reader *reader, off_t from, off_t until, struct probe *ret)
 {
     while (from < until) {
@@ -31,8 +31,6 @@ static int probe(struct journal_reader *reader, off_t from, off_t until, struct 
             const char *line_end = memchr(line, '\n', (size_t)(end - line));
             struct journal_entry entry;
             off_t at = from + (line - reader->buffer);
-            if (is_line && at >= until)
-                return 0;
             if (is_line &&
                 journal_parse_line(line, (size_t)((line_end ? line_end : end) - line), &entry)) {
                 *ret = (struct probe){at, entry.time_ns};

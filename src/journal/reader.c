@@ -311,7 +311,7 @@ bool journal_reader_begins_behind(const struct journal_reader *reader, size_t fi
                                   uint64_t until_ns)
 {
     uint64_t name_ns = reader->files[file].time_ns;
-    return name_ns > until_ns && !(file && name_ns == reader->files[file - 1].time_ns + 1000) &&
+    return name_ns > until_ns && name_ns != reader->files[file - 1].time_ns + 1000 &&
            journal_reader_written_ns(reader, file) > until_ns;
 }
 
