@@ -1,6 +1,7 @@
 /* Backlogs at the bounds of their memory: what has no room is counted, and nothing is torn. */
 #include "faults.h"
 #include "journal/backlog.h"
+#include "journal/format.h"
 #include "test.h"
 
 #include <errno.h>
@@ -62,6 +63,27 @@ TEST(a_backlog_counts_its_lines_and_one_that_has_not_ended)
     add_text("one\ntwo\nthr", 10);
     CHECK_NUMBER(backlog_lines(&backlog), 3);
     CHECK_TEXT(take(), "one\ntwo\nthr");
+    finish();
+}
+
+TEST(of_what_begins_in_a_line_it_is_not_known_how_old_it_is)
+{
+    static const char begin_of_first[] = "2026-11-22T13:54:00.123456Z info ",
+                      rest[] = "2026-11-22T13:00:00.000000Z was said\n",
+                      second[] = "2026-11-22T13:55:00.000000Z info two\n";
+    uint64_t ns;
+    uint32_t count;
+    begin();
+    CHECK(backlog_oldest_ns(&backlog) == 0);
+    add_text(begin_of_first, 0);
+    add_text(rest, 1);
+    add_text(second, 2);
+    CHECK(journal_parse_time(begin_of_first, &ns) && backlog_oldest_ns(&backlog) == ns);
+    CHECK_NUMBER(backlog_take(&backlog, kept, strlen(begin_of_first), 1, &count),
+                 strlen(begin_of_first));
+    CHECK(backlog_oldest_ns(&backlog) == 0);
+    CHECK_NUMBER(backlog_take(&backlog, kept, strlen(rest), 2, &count), strlen(rest));
+    CHECK(journal_parse_time(second, &ns) && backlog_oldest_ns(&backlog) == ns);
     finish();
 }
 

@@ -390,6 +390,23 @@ MACHINE_TEST(without_a_journal_the_rest_is_killed_all_the_same)
     CHECK_NUMBER(machine_times("kill -1 19"), 1);
 }
 
+static void be_another_and_shut_down(void)
+{
+    machine_process("stubborn", TEMPER_STUBBORN);
+    machine_answer("getpid", "", 7, FOR_GOOD);
+    shut_down();
+}
+
+/* To one that is not process 1, -1 is all of the machine that it may kill. */
+MACHINE_TEST(one_that_is_not_process_1_freezes_nobody)
+{
+    static const struct machine_act acts[] = {{both_run, machine_both_ready},
+                                              {machine_both_heard, be_another_and_shut_down}};
+    LIVE(acts);
+    CHECK(machine_said("Killing what does not end by itself processes=1"));
+    CHECK_NUMBER(machine_times("kill -1"), 0);
+}
+
 static void ask_twice(void)
 {
     machine_signal(SIGTERM, 50);

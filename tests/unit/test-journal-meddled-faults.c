@@ -407,6 +407,29 @@ TEST(a_file_named_behind_the_end_is_read_where_the_clock_was_set_back)
     end();
 }
 
+/* Of a file that is named a microsecond behind another its first line tells how old it is. */
+static void find_end_by_lines(void)
+{
+    struct journal_place place;
+    begin();
+    append_text(STEM ".log", PREFIX "1\n");
+    append_text(JUST_LATER, NEXT_TIME " info 2\n");
+    CHECK_NUMBER(open_reader(), 0);
+    faults_begin();
+    int failed = journal_reader_find_end(&reader, now_ns, &place);
+    faults_end();
+    CHECK(failed == 0 || (fault_happened() && failed == -EMFILE));
+    if (failed)
+        CHECK_NUMBER(journal_reader_find_end(&reader, now_ns, &place), 0);
+    CHECK_NUMBER(place.file, 0);
+    end();
+}
+
+TEST(without_descriptors_no_end_is_found_until_there_are_some)
+{
+    CHECK(fault_each_of("openat64", FAULT_CALLS, EMFILE, find_end_by_lines) >= 2);
+}
+
 /* A file in which few lines have a time, and some are longer than what is looked at at once. */
 TEST(a_time_is_found_between_lines_that_have_none)
 {
@@ -434,6 +457,34 @@ TEST(a_time_is_found_between_lines_that_have_none)
     CHECK_NUMBER(open_reader(), 0);
     CHECK_NUMBER(journal_reader_find_time(&reader, now_ns, &place), 0);
     CHECK_NUMBER(place.at, 0);
+    end();
+}
+
+static size_t reads;
+
+static void count_read(void)
+{
+    reads++;
+}
+
+/* Behind the last line with a time each piece is looked at once. */
+TEST(lines_without_a_time_at_the_end_of_a_file_are_looked_at_once)
+{
+    struct journal_place place;
+    size_t used = put_line(0, PREFIX, 10);
+    begin();
+    while (used < sizeof text - 100)
+        used = put_line(used, "no time ", 60);
+    append(STEM ".log", text, used);
+    CHECK_NUMBER(open_reader(), 0);
+    faults_begin();
+    faults_meddle("pread64", 0, SIZE_MAX, count_read);
+    CHECK_NUMBER(journal_reader_find_time(&reader, now_ns, &place), 0);
+    faults_end();
+    CHECK_NUMBER(place.at, 0);
+    CHECK(reads > 0 && reads <= used / (JOURNAL_FRAME_BYTES / 2) + 8);
+    CHECK_NUMBER(journal_reader_find_end(&reader, now_ns, &place), 0);
+    CHECK(place.at > 0 && place.at <= (off_t)2 * JOURNAL_FRAME_BYTES);
     end();
 }
 
