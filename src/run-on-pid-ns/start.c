@@ -6,10 +6,12 @@
 #include "run-on-pid-ns/steps.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -122,15 +124,34 @@ static bool take_descriptor(struct inside *inside, int own_fd)
     return true;
 }
 
+/* Waits for a message of process 1, or for its end. Returns false when something wants to end us:
+ * what process 1 waits for may never come (a file system that hangs), and it is to be killed then.
+ */
+static bool wait_for_message(int own_fd, int ending_fd)
+{
+    struct pollfd ready[] = {{.fd = own_fd, .events = POLLIN}, {.fd = ending_fd, .events = POLLIN}};
+    while (poll(ready, 2, -1) < 0 && errno == EINTR) {
+    }
+    return !ready[1].revents;
+}
+
 /* With process 1 made: lets it begin, and waits until it executes or ends. */
 static int wait_for_command(struct inside *inside, pid_t pid, int own_fd)
 {
+    sigset_t ending;
     int failed = pidref_open(pid, &inside->process);
     if (failed)
         return fail("Could not open process 1", -failed);
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGTERM);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGHUP);
+    sigaddset(&ending, SIGQUIT);
+    /* Never read: the signal stays for the caller. */
+    AUTO_CLOSE int ending_fd = signalfd(-1, &ending, SFD_CLOEXEC);
     /* If it has died already its status says of what. */
     if (send(own_fd, "x", 1, MSG_NOSIGNAL) == 1)
-        while (take_descriptor(inside, own_fd)) {
+        while (wait_for_message(own_fd, ending_fd) && take_descriptor(inside, own_fd)) {
         }
     return 0;
 }

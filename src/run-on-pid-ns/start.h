@@ -22,7 +22,9 @@ struct inside {
 /* Starts it, in namespaces that are new each time. Signals are blocked in the caller, and are as at
  * a program's start inside. Waits until the command is executed or has failed: in the second case
  * process 1 has said why and ends with EXIT_OWN_FAILURE, EXIT_NOT_EXECUTABLE or EXIT_NOT_FOUND like
- * any other. Returns 0, or the exit status when there is no process 1, after having said why. */
+ * any other. It is not waited for when a signal comes that wants to end us: that one stays pending,
+ * and descriptors of process 1 may be missing. Returns 0, or the exit status when there is no
+ * process 1, after having said why. */
 int start_inside(const struct options *options, struct inside *ret);
 
 /* Closes what start_inside() has opened, and removes the cgroups, which are empty then. To be

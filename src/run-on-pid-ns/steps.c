@@ -11,6 +11,10 @@
 
 #define HINTS_MAX 3
 
+static const char needs_privileges[] = "run it as root, or with --user";
+static const char has_no_privileges[] =
+    "users may make a user namespace here, but nothing in it (as AppArmor does it)";
+
 struct hint {
     int error;
     const char *words;
@@ -39,16 +43,16 @@ static const struct row {
                         {EINVAL, "the kernel has none: run it as root without --user"}}},
     [STEP_NEW_TIME] = {NULL,
                        step_new_time,
-                       {{EPERM, "run it as root, or with --user"},
+                       {{EPERM, needs_privileges},
                         {ERANGE, "the uptime is out of range: --uptime has to be shorter"},
                         {EINVAL, "the kernel has none: --time new goes on without"}}},
     [STEP_NEW_PROCESS] = {NULL,
                           NULL,
-                          {{EPERM, "run it as root, or with --user"},
+                          {{EPERM, needs_privileges},
                            {ENOSPC, "there are as many as /proc/sys/user/max_*_namespaces let "
                                     "there be, or too many in each other"},
                            {EINVAL, "the kernel lacks one of them"}}},
-    [STEP_KEEP_MOUNTS] = {step_keep_mounts, NULL, {{EPERM, "run it as root, or with --user"}}},
+    [STEP_KEEP_MOUNTS] = {step_keep_mounts, NULL, {{EPERM, needs_privileges}}},
     [STEP_MOVE_ROOT] = {NULL,
                         step_move_root,
                         {{ENOENT, "there is no such folder"},
@@ -97,8 +101,10 @@ static const char *hint_for(const struct run *run, const struct step *step, int 
     if (run->hint)
         return run->hint;
     for (size_t i = 0; i < HINTS_MAX; i++)
-        if (row->hints[i].words && row->hints[i].error == error)
-            return row->hints[i].words;
+        if (row->hints[i].words && row->hints[i].error == error) {
+            bool is_user = row->hints[i].words == needs_privileges && run->options->user;
+            return is_user ? has_no_privileges : row->hints[i].words;
+        }
     return NULL;
 }
 

@@ -6,16 +6,21 @@ import pathlib
 import platform
 import re
 import shutil
+import signal
 import struct
 import subprocess
 
+from hang import HungFolder
 from harness import BUILD, Outside, OwnCgroup, Skip, need_root, open_fds, until
+from steps import Stepper
 
 PROGRAM = str(BUILD / 'run-on-pid-ns')
 NOBODY = 65534
 NAMESPACES = ('pid', 'mnt', 'time', 'uts', 'ipc', 'net', 'cgroup', 'user')
 UNSHARE = {'x86_64': 272, 'aarch64': 97, 'riscv64': 97}
-CLONE_NEWTIME, CLONE_NEWUSER = 0x80, 0x10000000
+CLONE = {'x86_64': 56, 'aarch64': 220, 'riscv64': 220}
+SOCKETPAIR = {'x86_64': 53, 'aarch64': 199, 'riscv64': 199}
+CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWUSER = 0x80, 0x20000, 0x10000000
 
 
 def run(*command, **options):
@@ -115,12 +120,12 @@ def test_an_uptime_that_no_clock_can_show_is_an_error_that_says_so():
     refuse(['--uptime', '200000d', 'true'], 'Could not make a time namespace', 'out of range')
 
 
-def without_calls_of_unshare(flag, error):
-    """In a child before it executes: unshare(2) with that flag fails, as in a kernel without it."""
-    number = UNSHARE.get(platform.machine())
+def without_calls(numbers, flag, error):
+    """In a child before it executes: the call fails with that flag, as in a kernel without it."""
+    number = numbers.get(platform.machine())
     if not number:
-        raise Skip('the number of unshare(2) is not known on this machine')
-    rows = [(0x20, 0, 0, 0), (0x15, 0, 3, number),      # unshare?
+        raise Skip('the numbers of system calls are not known on this machine')
+    rows = [(0x20, 0, 0, 0), (0x15, 0, 3, number),      # this call?
             (0x20, 0, 0, 16), (0x45, 0, 1, flag),       # with the flag?
             (0x06, 0, 0, 0x00050000 | error), (0x06, 0, 0, 0x7fff0000)]
     program = b''.join(struct.pack('HBBI', *row) for row in rows)
@@ -135,7 +140,7 @@ def without_calls_of_unshare(flag, error):
 
 
 def test_a_kernel_without_time_namespaces_costs_the_uptime_only_and_a_warning():
-    old_kernel = without_calls_of_unshare(CLONE_NEWTIME, 22)
+    old_kernel = without_calls(UNSHARE, CLONE_NEWTIME, 22)
     result = run('sh', '-c', 'readlink /proc/self/ns/time; cat /proc/uptime', preexec_fn=old_kernel)
     link, uptime = result.stdout.split('\n')[:2]
     assert result.returncode == 0 and link == os.readlink('/proc/self/ns/time'), result
@@ -144,7 +149,7 @@ def test_a_kernel_without_time_namespaces_costs_the_uptime_only_and_a_warning():
 
 
 def test_where_time_is_required_such_a_kernel_is_an_error():
-    result = run('--time', 'required', 'true', preexec_fn=without_calls_of_unshare(CLONE_NEWTIME, 22))
+    result = run('--time', 'required', 'true', preexec_fn=without_calls(UNSHARE, CLONE_NEWTIME, 22))
     refuse(result, 'Could not make a time namespace', 'the kernel has none')
 
 
@@ -287,6 +292,31 @@ def test_its_own_run_is_empty_but_for_what_describes_the_container():
     assert sorted(os.listdir('/run')) == before
 
 
+# The console and the notify socket.
+
+def test_the_console_is_the_controlling_terminal_of_process_1():
+    folder = pathlib.Path(os.environ['TMPDIR'])
+    for options in (['--dev'], []):
+        run('--console', *options, 'sh', '-c', f'exec >{folder}/said; tty; tty </dev/console; cut -d" " -f6,7 /proc/1/stat; '
+            'stat -c %t /dev/console; echo typed >/dev/tty')
+        lines = (folder / 'said').read_text(encoding='ascii').split()
+        # Session 1, a terminal of major number 136 (0x88).
+        assert lines[2] == '1' and int(lines[3]) >> 8 & 0xff == 136 and lines[4] == '88', lines
+        assert lines[0].startswith('/dev/') and lines[1] == '/dev/console', lines
+
+
+def test_what_fails_behind_the_console_is_said_outside():
+    refuse(['--dev', '--console', '/no/such/command'], 'Could not execute the command', 'No such file', status=127)
+    refuse(['--dev', '--console', '/etc/passwd'], 'Could not execute the command', 'Permission denied', status=126)
+
+
+def test_the_notify_socket_is_there_and_takes_messages():
+    script = ('import os, socket; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); '
+              's.connect(os.environ["NOTIFY_SOCKET"]); s.send(b"STATUS=x"); '
+              'print(os.environ["NOTIFY_SOCKET"], oct(os.stat("/run/host/notify").st_mode))')
+    assert said('--private-run', '--notify', 'python3', '-c', script) == '/run/host/notify 0o140666\n'
+
+
 # The environment and descriptors.
 
 def test_the_environment_says_what_it_is_in_and_hands_nothing_of_ours_on():
@@ -352,7 +382,7 @@ def test_without_privileges_and_user_it_says_what_to_do():
 
 
 def test_where_users_may_make_no_user_namespace_it_says_so():
-    result = run('--user', 'true', preexec_fn=without_calls_of_unshare(CLONE_NEWUSER, 1))
+    result = run('--user', 'true', preexec_fn=without_calls(UNSHARE, CLONE_NEWUSER, 1))
     refuse(result, 'Could not make a user namespace', 'users may not make one here')
 
 
@@ -364,6 +394,11 @@ def test_a_hidden_part_of_proc_is_told_from_other_failures():
     result = run('sh', '-c', f'mount -t tmpfs x /proc/sys && exec setpriv --reuid {NOBODY} --regid {NOBODY} '
                  f'--clear-groups {PROGRAM} --user --keep-proc echo goes', cwd='/')
     assert result.stdout == 'goes\n', result
+
+
+def test_where_a_user_namespace_is_worth_nothing_it_says_so():
+    result = run('--user', '--time=shared', 'true', preexec_fn=without_calls(CLONE, CLONE_NEWNS, 1))
+    refuse(result, 'Could not make process 1 in namespaces', 'but nothing in it')
 
 
 # The cgroup.
@@ -463,6 +498,54 @@ def test_the_steps_are_printed_and_not_taken():
     assert result.returncode == 0 and 'process 1  move the root: /srv/x' in lines, result
     assert lines[-2:] == ['process 1  set or remove a variable: A=b', 'process 1  execute the command: /sbin/init']
     before.check()
+
+
+def test_killed_at_any_call_of_its_start_it_leaves_no_process():
+    need_root()
+    number = SOCKETPAIR.get(platform.machine())
+    if not number:
+        raise Skip('the numbers of system calls are not known on this machine')
+    marker = f'3{os.getpid():07d}'
+    with own_cgroup() as cgroup:
+        for count in range(0, 400, 2):  # stops at entries: one before each call
+            process = subprocess.Popen(
+                ['sh', '-c', f'read line; exec {PROGRAM} --cgroup --dev --private-run sleep {marker}'],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                preexec_fn=cgroup.enter)
+            stepper = Stepper(process)
+            process.stdin.write(b'\n')
+            process.stdin.close()
+            assert stepper.until(number) is not None
+            more = stepper.step(count)
+            stepper.kill()
+            process.returncode = -9
+            until(lambda: 'populated 0' in (pathlib.Path(cgroup.folder) / 'cgroup.events').read_text(
+                encoding='ascii'), f'nobody is left of one that was killed {count} steps on')
+            if not more:
+                break
+        assert count > 40, count
+
+
+def test_it_can_be_stopped_while_a_step_hangs():
+    folder = pathlib.Path(os.environ['TMPDIR']) / 'hung'
+    folder.mkdir()
+    process = subprocess.Popen(
+        ['unshare', '-m', 'sh', '-c', 'echo ready; read line; exec '
+         f'{PROGRAM} --stop-timeout 100ms --bind {folder}/x:/mnt true'],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout.readline() == b'ready\n'
+        with HungFolder(process, folder) as hung:
+            process.stdin.write(b'\n')
+            process.stdin.close()
+            hung.wait_asked()
+            assert process.poll() is None
+            process.terminate()
+            assert process.wait(30) == 128 + signal.SIGKILL
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
 
 
 def test_fifty_starts_leave_nothing():
