@@ -2,6 +2,8 @@
 #include "service-launcher/load-internal.h"
 #include "service-launcher/templates.h"
 
+#include "config/reading.h"
+#include "config/switches.h"
 #include "log/log.h"
 #include "service/name.h"
 
@@ -12,9 +14,15 @@ static bool runs(const struct launcher *launcher, const struct service *service)
     return !machine_states[service_state(&launcher->manager, service)].idle;
 }
 
+/* What is no service's: the system file, and what was switched by hand. */
+static bool is_our_own(const struct source *source)
+{
+    return !strcmp(source->name, SYSTEM_SOURCE_NAME) || !strcmp(source->name, SWITCHES_SOURCE_NAME);
+}
+
 static bool is_needed(const struct launcher *launcher, const struct source *source)
 {
-    if (source->masked || source->name[0] == ' ') /* or our own: the system file */
+    if (source->masked || is_our_own(source))
         return true;
     if (!service_name_is_template(source->name, strlen(source->name)))
         return load_own_service(launcher, source->name);

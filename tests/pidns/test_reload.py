@@ -2,7 +2,7 @@
 import json
 import re
 
-from harness import Machine
+from harness import Machine, until
 from services import booted, define, has_printed, look, need_cgroup, printed, shell, wait
 
 
@@ -224,3 +224,20 @@ def test_a_task_that_is_done_stays_so_whatever_conflicts_with_it_and_is_needed()
         # A person may end it by starting the other.
         machine.slc('start', 'late')
         assert look(machine, 'first')['reason'] == 'conflicts with late'
+
+
+def test_what_no_service_file_says_is_in_force_after_a_service_was_forgotten_and_the_launcher_killed():
+    for watch in ('no', 'yes'):  # one that watches reads all once more when it begins
+        with Machine() as machine:
+            machine.config.write_text(f'watch: {watch}\n')
+            define(machine, 'stays', exec='sleep 100000')
+            define(machine, 'goes', exec='sleep 100000', enabled=False)
+            booted(machine)
+            machine.slc('disable', 'stays')
+            (machine.services / 'goes.yml').unlink()
+            machine.slc('reload')
+            until(lambda: 'goes' not in machine.slc('list').stdout, 'it is forgotten')
+            machine.kill_launcher()
+            machine.wait_answer()
+            assert look(machine, 'stays')['enabled_by'] == 'hand', watch
+            until(lambda: machine.console().count('Watching the service files') == 2 * (watch == 'yes'), 'it watches')
