@@ -198,6 +198,12 @@ static void wait_until_ready(struct child *child)
     loop_set_timer(&child->init->loop, &child->late, child->kept->ready_until_ns, on_late);
 }
 
+bool child_is_late(const struct child *child)
+{
+    return child->kept->pid > 0 && !child->kept->ready &&
+           clock_now_ns() >= child->kept->ready_until_ns;
+}
+
 static int make_pair(int pair[2])
 {
     int bytes = SOCKET_BYTES;

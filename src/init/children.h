@@ -40,6 +40,9 @@ void child_ended(struct child *child, pid_t pid, int status);
 /* It has said READY: the next failure is the first again. */
 void child_is_ready(struct child *child);
 
+/* Whether it should have been ready by now, and runs all the same. */
+bool child_is_late(const struct child *child);
+
 /* No start of it is waited for any longer. */
 void child_start_no_more(struct child *child);
 

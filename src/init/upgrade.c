@@ -254,12 +254,26 @@ static void note_why(struct init *init, const char *why)
         text_format(upgrade->why, sizeof upgrade->why, "%s", *why ? why : "it did not say why");
 }
 
+/* Why it cannot be tried beside this one; NULL: it can. One that is waited for only because nothing
+ * ran before it is waited for no longer: here is another file. */
+static const char *why_not_beside(const struct child *old)
+{
+    if (child_is_late(old)) {
+        kill(old->kept->pid, SIGKILL);
+        return "the former one does not get ready: it is killed, and started from the new file";
+    }
+    if (old->kept->pid <= 0 || !old->kept->ready)
+        return "the former one is not ready, and started from the new file if it ends";
+    return NULL;
+}
+
 static void begin_child(struct init *init)
 {
     struct child *old = old_one(init);
     wait_for(init, UPGRADE_YIELDING);
-    if (old->kept->pid <= 0 || !old->kept->ready) {
-        conclude(init, "the former one is not ready, and started from the new file if it ends");
+    const char *why = why_not_beside(old);
+    if (why) {
+        conclude(init, why);
         return;
     }
     old->kept->yield = YIELD_WANTED;

@@ -125,6 +125,20 @@ def test_one_that_hangs_at_its_start_is_killed_though_init_has_a_fault_meanwhile
     hangs('service-launcher', fault_of_init)
 
 
+def test_one_that_hangs_at_the_first_start_of_all_is_ended_by_an_upgrade():
+    with Upgrading() as machine:
+        machine.arguments += ['--start-timeout', '1']
+        machine.put_text('service-journal', HANGS)
+        define(machine, 'd', exec=['/bin/sh', '-c', 'echo line; exec sleep 100000'])
+        booted(machine)
+        machine.wait_console('nothing ran before it: it is waited for.* program=service-journal')
+        machine.put_back('service-journal')
+        assert machine.upgrade() == {'init': None, 'launcher': None, 'journal':
+                                     'the former one does not get ready: it is killed, and started from the new file'}
+        machine.quiet()
+        assert printed(machine, 'd') == 'line\n'
+
+
 def test_one_that_hangs_at_the_first_start_of_all_is_waited_for_and_that_is_said():
     with Machine(launcher=HANGS, arguments=['--start-timeout', '1']) as machine:
         define(machine, 'd', exec='sleep 100000')

@@ -359,6 +359,29 @@ MACHINE_TEST(a_part_that_is_not_ready_is_left_and_said)
         "journal: the former one is not ready, and started from the new file if it ends\n");
 }
 
+static void say_launcher_ready(void)
+{
+    say(launcher, HAND_OVER_READY);
+}
+
+static bool journal_is_late(void)
+{
+    return machine_said("it is waited for") && machine_said("program=service-journal seconds=60");
+}
+
+MACHINE_TEST(a_part_that_does_not_get_ready_is_killed_and_started_from_the_new_file)
+{
+    static const struct machine_act acts[] = {{both_run, say_launcher_ready},
+                                              {journal_is_late, ask_journal},
+                                              {launcher_has_answer, machine_over}};
+    CHECK_NUMBER(LIVE(acts), MACHINE_STOPPED);
+    check_answer(
+        0, PART_JOURNAL,
+        "journal: the former one does not get ready: it is killed, and started from the new "
+        "file\n");
+    CHECK(!machine_is_alive(journal));
+}
+
 static void end_journal_and_ask(void)
 {
     machine_answer("clone", "", -ENOMEM, 1);
@@ -372,6 +395,18 @@ MACHINE_TEST(a_part_that_does_not_run_is_left_and_said)
     check_answer(
         0, PART_JOURNAL,
         "journal: the former one is not ready, and started from the new file if it ends\n");
+}
+
+MACHINE_TEST(a_part_that_did_not_get_ready_and_has_ended_is_left_and_said)
+{
+    static const struct machine_act acts[] = {{both_run, say_launcher_ready},
+                                              {journal_is_late, end_journal_and_ask},
+                                              {launcher_has_answer, machine_over}};
+    CHECK_NUMBER(LIVE(acts), MACHINE_STOPPED);
+    check_answer(
+        0, PART_JOURNAL,
+        "journal: the former one is not ready, and started from the new file if it ends\n");
+    CHECK_NUMBER(machine_times("kill 0"), 0);
 }
 
 static void ask_once_more(void)
