@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 enum effect { EFFECT_END, EFFECT_STOP, EFFECT_NONE };
 
@@ -36,12 +37,26 @@ static bool is_in_mask(const char *status, const char *name, int signal)
     return line && strtoull(line + strlen(name), &rest, 16) >> (signal - 1) & 1;
 }
 
+/* Whether it sleeps in sigtimedwait(2) or the like, as busybox's init does. What is waited for
+ * there is blocked as far as the kernel is concerned, and not dropped; but /proc shows it as not
+ * blocked meanwhile. */
+static bool is_waiting_for_signals(pid_t pid)
+{
+    char path[40], call[200];
+    text_format(path, sizeof path, "/proc/%d/syscall", (int)pid);
+    return file_read(AT_FDCWD, path, call, sizeof call) > 0 &&
+           strtol(call, NULL, 10) == SYS_rt_sigtimedwait;
+}
+
 /* Whether the kernel drops it: there is no handler, and it is neither ignored nor blocked. */
 static bool is_dropped(pid_t pid, int signal)
 {
     char path[40], status[4096];
     text_format(path, sizeof path, "/proc/%d/status", (int)pid);
+    bool waited = is_waiting_for_signals(pid);
     if (file_read(AT_FDCWD, path, status, sizeof status) <= 0)
+        return false;
+    if (waited || is_waiting_for_signals(pid)) /* it may have begun to between the looks */
         return false;
     return !is_in_mask(status, "\nSigCgt:", signal) && !is_in_mask(status, "\nSigIgn:", signal) &&
            !is_in_mask(status, "\nSigBlk:", signal);

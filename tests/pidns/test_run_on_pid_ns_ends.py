@@ -13,6 +13,7 @@ from harness import BUILD, DEADLINE, children_of, need_root, stat_of, until
 PROGRAM = str(BUILD / 'run-on-pid-ns')
 PYTHON = '/usr/bin/python3'
 LONG = 100000
+SIGTIMEDWAIT = {'x86_64': '128', 'aarch64': '137'}  # rt_sigtimedwait(2) in /proc/PID/syscall
 # What the fake inits are made of. `on(NUMBER, function)` says so once the handler is there.
 PRELUDE = '''
 import ctypes, os, signal, sys
@@ -161,6 +162,18 @@ def test_a_signal_that_it_ignores_or_that_ends_nobody_does_not_end_it():
             one.signal(number)
         one.signal(signal.SIGTERM)
         assert one.end()[0] == 3
+
+
+def test_one_that_waits_for_a_signal_without_a_handler_gets_it():
+    # As busybox's init does. /proc shows what is waited for as neither blocked nor handled.
+    wait = 'signal.pthread_sigmask(0, {10, 12})\nsay("up")\nwhile True: say("got", int(signal.sigwait({10, 12})))'
+    with running('--', *init(wait)) as one:
+        one.until('up')
+        call, number = pathlib.Path(f'/proc/{one.first()}/syscall'), SIGTIMEDWAIT[os.uname().machine]
+        for count in range(1, 4):
+            until(lambda: call.read_text(encoding='ascii').split()[0] == number, 'it waits')
+            one.signal(signal.SIGUSR2).until('got 12\n', count)
+        assert one.process.poll() is None
 
 
 def test_a_signal_that_ends_a_common_process_kills_one_without_a_handler():
