@@ -89,9 +89,10 @@ int step_set_environment(struct run *run, const struct step *step, int *fd)
 
 int step_notify(struct run *run, const struct step *step, int *fd)
 {
+    static const int on = 1;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     AUTO_CLOSE int socket_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (socket_fd < 0)
+    if (socket_fd < 0 || setsockopt(socket_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof on) < 0)
         return -errno;
     text_format(address.sun_path, sizeof address.sun_path, "%s", step->target);
     if (bind(socket_fd, (struct sockaddr *)&address, sizeof address) < 0)

@@ -8,6 +8,7 @@
 #include "run-on-pid-ns/options.h"
 #include "run-on-pid-ns/outside.h"
 #include "run-on-pid-ns/plan.h"
+#include "run-on-pid-ns/terminal.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -49,6 +50,6 @@ int main(int argc, char **argv)
         return 0;
     }
     console_init(2, true);
-    log_add_sink(console_sink, NULL, LOG_INFO);
+    log_add_sink(terminal_sink, NULL, LOG_INFO);
     return outside_run(&options);
 }

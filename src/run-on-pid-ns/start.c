@@ -34,6 +34,14 @@ static const struct step *find_step(const struct plan *plan, enum step_kind kind
 
 /* ---- process 1 ----------------------------------------------------------------------------- */
 
+/* It was said why the command is not executed. */
+static int __attribute__((noreturn)) give_up(const struct run *run, int status)
+{
+    const char kind = HANDED_NOT_EXECUTED;
+    (void)send(run->outer_fd, &kind, 1, MSG_NOSIGNAL);
+    _exit(status);
+}
+
 /* What can fail before the command is executed is said by this process itself. */
 static int __attribute__((noreturn)) run_inside(struct run *run)
 {
@@ -43,14 +51,14 @@ static int __attribute__((noreturn)) run_inside(struct run *run)
         _exit(EXIT_OWN_FAILURE); /* the outer one is gone, perhaps before it was watched */
     mode_t mask = umask(0);
     if (steps_run(run, WHO_INSIDE) < 0)
-        _exit(EXIT_OWN_FAILURE);
+        give_up(run, EXIT_OWN_FAILURE);
     umask(mask);
     signals_reset();
     execvp(run->options->command[0], run->options->command);
     int error = errno;
     run->hint = NULL;
     step_failed(run, find_step(run->plan, STEP_EXECUTE), error);
-    _exit(error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+    give_up(run, error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
 }
 
 /* ---- the maker ----------------------------------------------------------------------------- */
@@ -99,8 +107,8 @@ static pid_t run_maker(struct run *run, int own_fd, int other_fd)
 }
 
 /* One message of process 1. Returns false when there are no more: it executes the command, or has
- * ended. */
-static bool take_descriptor(struct inside *inside, int own_fd)
+ * said that it does not, or has been killed, which looks as if it did. */
+static bool take_message(struct inside *inside, int own_fd)
 {
     char kind;
     union {
@@ -115,7 +123,8 @@ static bool take_descriptor(struct inside *inside, int own_fd)
     ssize_t got = recvmsg(own_fd, &message, MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EINTR)
         return true;
-    if (got <= 0)
+    inside->executed = got == 0;
+    if (got <= 0 || kind == HANDED_NOT_EXECUTED)
         return false;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_type == SCM_RIGHTS)
@@ -132,7 +141,7 @@ static bool wait_for_message(int own_fd, int ending_fd)
     struct pollfd ready[] = {{.fd = own_fd, .events = POLLIN}, {.fd = ending_fd, .events = POLLIN}};
     while (poll(ready, 2, -1) < 0 && errno == EINTR) {
     }
-    return !ready[1].revents;
+    return ready[0].revents; /* what has come counts first: it executes, perhaps */
 }
 
 /* With process 1 made: lets it begin, and waits until it executes or ends. */
@@ -151,7 +160,7 @@ static int wait_for_command(struct inside *inside, pid_t pid, int own_fd)
     AUTO_CLOSE int ending_fd = signalfd(-1, &ending, SFD_CLOEXEC);
     /* If it has died already its status says of what. */
     if (send(own_fd, "x", 1, MSG_NOSIGNAL) == 1)
-        while (wait_for_message(own_fd, ending_fd) && take_descriptor(inside, own_fd)) {
+        while (wait_for_message(own_fd, ending_fd) && take_message(inside, own_fd)) {
         }
     return 0;
 }

@@ -5,8 +5,8 @@
 #include "run-on-pid-ns/cgroup-place.h"
 #include "run-on-pid-ns/plan.h"
 
-/* What goes to the outer process: which descriptor it is (SCM_RIGHTS). */
-enum handed { HANDED_CONSOLE, HANDED_NOTIFY };
+/* What goes to the outer process: which descriptor it is (SCM_RIGHTS), or that nothing follows. */
+enum handed { HANDED_CONSOLE, HANDED_NOTIFY, HANDED_NOT_EXECUTED };
 
 /* One start, in the process that is at it. */
 struct run {

@@ -13,6 +13,14 @@
 
 #define LOG_FD_LEAST 3
 
+/* The size is that of the terminal we were started on, from the beginning. */
+static void take_size(int master)
+{
+    struct winsize size;
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &size) == 0)
+        ioctl(master, TIOCSWINSZ, &size);
+}
+
 /* It becomes what the command reads and writes, and ours no longer: what fails from here on is
  * still said where we were started. */
 static int take_over(struct run *run, int slave)
@@ -42,6 +50,7 @@ int step_console(struct run *run, const struct step *step, int *fd)
     }
     if (ioctl(master, TIOCSPTLCK, &unlocked) < 0 || ioctl(master, TIOCGPTN, &number) < 0)
         return -errno;
+    take_size(master);
     text_format(path, sizeof path, "/dev/pts/%u", number);
     AUTO_CLOSE int slave = open(path, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (slave < 0)

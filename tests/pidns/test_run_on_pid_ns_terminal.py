@@ -1,0 +1,272 @@
+"""run-on-pid-ns by hand on a terminal, and with a console of its own inside."""
+import contextlib
+import fcntl
+import os
+import pathlib
+import pty
+import select
+import signal
+import struct
+import subprocess
+import termios
+
+from harness import DEADLINE, children_of, need_root, stat_of, until
+from test_run_on_pid_ns_ends import LONG, PROGRAM, Running, init, running
+
+ESCAPE = b'\x1d'
+
+
+class Terminal:
+    """A terminal with a command on it, which is the leader of its session."""
+
+    def __init__(self, *command, size=(33, 111)):
+        need_root()
+        self.master, self.slave = pty.openpty()
+        self.resize(*size)
+        self.before = self.modes()
+        self.output = b''
+        self.process = subprocess.Popen(  # pylint: disable=consider-using-with
+            list(map(str, command)), stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))  # pylint: disable=W1509
+        self.pid = self.process.pid
+
+    def resize(self, rows, columns):
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack('4H', rows, columns, 0, 0))
+
+    def modes(self):
+        return termios.tcgetattr(self.slave)
+
+    def is_raw(self):
+        return not self.modes()[3] & (termios.ICANON | termios.ECHO | termios.ISIG)
+
+    def type(self, keys):
+        os.write(self.master, keys)
+        return self
+
+    def until(self, text, count=1):
+        while self.output.count(text.encode()) < count:
+            if not select.select([self.master], [], [], DEADLINE)[0]:
+                raise AssertionError(f'{text!r} does not come: {self.output}')
+            self.output += os.read(self.master, 65536)
+        return self
+
+    def end(self):
+        """Its status; what it prints is taken meanwhile."""
+        def is_over():
+            if select.select([self.master], [], [], 0)[0]:
+                self.output += os.read(self.master, 65536)
+            return self.process.poll() is not None
+        until(is_over, 'it has ended')
+        while select.select([self.master], [], [], 0)[0]:
+            self.output += os.read(self.master, 65536)
+        return self.process.returncode
+
+    def signal(self, number):
+        self.process.send_signal(number)
+        return self
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+@contextlib.contextmanager
+def terminal(*command, **keys):
+    one = Terminal(*command, **keys)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+# ---- a console inside, nobody at a terminal
+
+def test_what_is_printed_on_the_console_goes_to_stdout_whole_before_it_ends():
+    text = ('tty; echo to-stdout; echo to-stderr >&2; echo to-console >/dev/console; '
+            'i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; exit 9')
+    with running('--console', '--', 'sh', '-c', text) as one:
+        status, output = one.end()
+        lines = output.replace('\r', '').splitlines()
+        assert status == 9 and lines[1:4] == ['to-stdout', 'to-stderr', 'to-console'], lines[:5]
+        assert lines[4:] == [f'line {i}' for i in range(5000)] and lines[0].startswith('/dev/'), lines[-5:]
+
+
+def test_a_console_that_nobody_has_open_inside_or_that_is_hung_up_is_no_end():
+    text = '''
+import ctypes, time
+def console(text):
+    fd = os.open('/dev/console', os.O_RDWR | os.O_NOCTTY)
+    os.write(fd, text + b'\\n')
+    return fd
+signal.signal(1, signal.SIG_IGN)
+os.close(console(b'first'))
+for fd in (0, 1, 2): os.close(fd)
+os.close(console(b'second'))
+ctypes.CDLL(None).vhangup()
+os.close(console(b'third'))
+signal.signal(10, lambda n, f: os.close(console(b'fourth')))
+os.close(console(b'up'))
+while True: signal.pause()
+'''
+    with running('--console', '--', *init(text)) as one:
+        one.until('third').until('up')
+        # It stands still in its loop while nobody inside has the console open.
+        until(lambda: stat_of(one.pid)[1] == 'S', 'it waits')
+        one.signal(signal.SIGUSR1).until('fourth')
+        one.signal(signal.SIGUSR1).until('fourth', 2)
+
+
+class Stuck(Running):
+    """One whose stdout nobody takes, and what it says of itself in a file."""
+
+    def __init__(self, text):
+        folder = pathlib.Path(os.environ['TMPDIR'])
+        self.begun, self.log = folder / 'begun', folder / 'log'
+        with open(self.log, 'wb') as log:
+            super().__init__('--console', '--', *init(f'open({str(self.begun)!r}, "w").close()\n{text}'),
+                             stderr=log)
+
+    def wait_end_inside(self):
+        until(lambda: self.begun.exists() and not children_of(self.pid), 'the inside has ended')
+        assert self.process.poll() is None
+        return self
+
+
+def test_what_nobody_takes_is_kept_until_somebody_does():
+    with contextlib.closing(Stuck('for i in range(12000): say(i)\nsys.exit(3)')) as one:
+        status, output = one.wait_end_inside().end()
+        assert status == 3 and output.split() == list(map(str, range(12000))), output[-100:]
+
+
+def test_who_prints_and_is_not_heard_is_stopped_all_the_same():
+    text = 'signal.signal(15, lambda n, f: os._exit(4))\nwhile True: os.write(1, b"x" * 1000)'
+    with contextlib.closing(Stuck(text)) as one:
+        until(one.begun.exists, 'it prints')
+        first = one.first()
+        until(lambda: stat_of(first)[1] == 'S', 'it waits to be taken')
+        one.signal(signal.SIGTERM)
+        # Nothing is read before it has ended: what is left is given up then.
+        assert one.process.wait(DEADLINE) == 4
+        assert 'Nobody takes what it has printed last' in one.log.read_text(encoding='utf-8')
+
+
+def test_asking_it_to_end_while_its_last_output_waits_gives_that_up():
+    with contextlib.closing(Stuck('for i in range(12000): say(i)\nsys.exit(3)')) as one:
+        one.wait_end_inside().signal(signal.SIGTERM)
+        assert one.process.wait(DEADLINE) == 3
+        assert 'Nobody takes what it has printed last' in one.log.read_text(encoding='utf-8')
+
+
+def test_a_reader_that_goes_away_ends_nothing():
+    marker = pathlib.Path(os.environ['TMPDIR']) / 'done'
+    text = f"say('up')\nfor i in range(50000): say(i)\nopen({str(marker)!r}, 'w').close()\nsys.exit(6)"
+    with running('--console', '--', *init(text), stderr=subprocess.DEVNULL) as one:
+        one.until('up')
+        one.process.stdout.close()
+        assert one.process.wait(DEADLINE) == 6 and marker.exists()
+
+
+# ---- a console inside, typed at
+
+INSIDE = ('trap "stty size; echo resized" WINCH; trap "echo interrupted" INT; trap "echo told; exit 7" TERM; '
+          'stty size; echo up; while :; do read x && echo "got $x"; done')
+
+
+def test_keys_and_sizes_go_inside_and_the_terminal_is_given_back():
+    with terminal(PROGRAM, '--console', '--', 'sh', '-c', INSIDE) as one:
+        one.until('33 111\r\n').until('up')
+        assert one.is_raw() and one.modes() != one.before
+        one.type(b'hello\r').until('got hello')
+        one.type(b'\x03').until('interrupted')
+        one.resize(44, 99)
+        one.until('44 99\r\n').until('resized')
+        one.signal(signal.SIGTERM)
+        assert one.end() == 7
+        assert 'told' in one.output.decode() and one.modes() == one.before
+
+
+def test_the_escape_is_told_and_stops_it():
+    with terminal(PROGRAM, '--console', '--', 'sh', '-c', INSIDE) as one:
+        one.until('up').until('three times')
+        one.type(ESCAPE + b'x' + ESCAPE * 2 + b'\r').until('got ')
+        assert 'told' not in one.output.decode()
+        one.type(ESCAPE * 3).until('told')
+        assert one.end() == 7 and one.modes() == one.before
+
+
+def test_the_terminal_is_given_back_at_every_end():
+    for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGHUP, signal.SIGKILL):
+        with terminal(PROGRAM, '--console', '--', 'sh', '-c', INSIDE) as one:
+            one.until('up')
+            assert one.is_raw()
+            inside = children_of(one.pid)
+            if number == signal.SIGKILL:  # of what is inside
+                os.kill(next(iter(inside)), number)
+            else:
+                one.signal(number)
+            # The sanitizers make an exit of a fault.
+            assert one.end() != 0
+            assert one.modes() == one.before, number
+            until(lambda pids=inside: all(not stat_of(pid) or stat_of(pid)[1] == 'Z' for pid in pids),
+                  'nobody is left inside')
+
+
+def test_standing_still_gives_the_terminal_back_and_going_on_takes_it():
+    text = 'echo up; exec cat'
+    with terminal(PROGRAM, '--console', '--', 'sh', '-c', text) as one:
+        one.until('up')
+        until(lambda: next(iter(children_of(one.pid).values()))[0] == 'cat', 'it is executed')
+        one.signal(signal.SIGTSTP)
+        until(lambda: stat_of(one.pid)[1] == 'T', 'it stands still')
+        assert one.modes() == one.before
+        one.signal(signal.SIGCONT)
+        until(one.is_raw, 'the terminal is taken again')
+        one.type(b'hello\r').until('hello\r\nhello\r\n')
+
+
+def test_in_the_background_the_terminal_is_left_alone():
+    # The shell is the leader, and its job is not in the foreground.
+    script = f'set -m; {PROGRAM} --console -- sh -c "echo up; exec sleep {LONG}" & read x; echo shell $x; kill %1; wait'
+    with terminal('bash', '-c', script) as one:
+        one.until('up')
+        assert one.modes() == one.before
+        one.type(b'hello\n').until('shell hello')
+        one.end()
+
+
+# ---- no console inside: the terminal is shared
+
+def test_ctrl_c_on_our_terminal_ends_a_command_without_a_handler_as_it_does_any():
+    with terminal(PROGRAM, 'sh', '-c', f'echo up; exec sleep {LONG}') as one:
+        one.until('up')
+        until(lambda: next(iter(children_of(one.pid).values()))[0] == 'sleep', 'it is executed')
+        one.type(b'\x03')
+        assert one.end() == 128 + signal.SIGINT
+    with terminal(PROGRAM, '--', *init('on(2, lambda: None); on(3, lambda: sys.exit(5)); wait()')) as one:
+        one.until('up').type(b'\x03').until('got 2')
+        one.type(b'\x1c').until('got 3')
+        assert one.end() == 5 and one.output.count(b'got 2') == 1, one.output
+
+
+def test_ctrl_z_stops_it_for_the_shell_and_fg_goes_on():
+    script = (f'set -m; {PROGRAM} sh -c "echo up; while read x; do echo got \\$x; [ \\$x = end ] && exit 3; done"; '
+              'echo stopped; fg; echo status $?; read x; echo shell $x')
+    with terminal('bash', '-c', script) as one:
+        one.until('up').type(b'first\n').until('got first')
+        one.type(b'\x1a').until('stopped')
+        one.type(b'second\n').until('got second')
+        one.type(b'end\n').until('status 3')
+        one.type(b'last\n').until('shell last')
+        assert one.end() == 0
+
+
+def test_a_shell_inside_that_has_taken_the_terminal_leaves_it_to_who_is_outside():
+    take = ('import os, signal; signal.signal(signal.SIGTTOU, signal.SIG_IGN); os.setpgid(0, 0); '
+            'os.tcsetpgrp(0, os.getpgrp()); print("taken", flush=True)')
+    script = f"{PROGRAM} -- /usr/bin/python3 -ISc '{take}'; read x; echo outside $x"
+    with terminal('dash', '-c', script) as one:
+        one.until('taken').type(b'hello\n').until('outside hello')
+        assert one.end() == 0
