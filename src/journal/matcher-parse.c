@@ -167,7 +167,7 @@ static void take_member(struct parse *parse, struct matcher_set *set, uint32_t *
         last = (unsigned char)parse->at[1];
         if (first >= 0x80 || last >= 0x80)
             refuse_at(parse, place, "a range has ASCII characters at both ends");
-        else if (last == '[')
+        else if (last == '[' && parse->at[2] && strchr(":.=", parse->at[2]))
             refuse_at(parse, parse->at + 1, "a range ends with a character: write a '[' first");
         else if (last < first)
             refuse_at(parse, place, "the range %c-%c is the wrong way round: write %c-%c", first,

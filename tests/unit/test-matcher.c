@@ -34,7 +34,8 @@ TEST(expressions_match_as_posix_says)
     CHECK(matches("(ab)+c", "ababc") && !matches("^(ab)+c", "abac") && matches("a(|b)c", "ac"));
     CHECK(matches("[]a]", "]") && matches("[^]a]", "b") && !matches("[^]a]", "]a"));
     CHECK(matches("[a-]", "-") && matches("[--/]", ".") && matches("[---]", "-") &&
-          matches("[a-c-]", "-") && matches("[[:digit:]x]{2}", "a1x") && matches("[]-]", "-"));
+          matches("[+-[]", "A") && !matches("[+-[x]", "]") && matches("[a-c-]", "-") &&
+          matches("[[:digit:]x]{2}", "a1x") && matches("[]-]", "-"));
     CHECK(matches("\\.\\[\\\\", "a.[\\") && matches("status=50[0-9]", "GET status=503 x"));
     CHECK(matches("^a\xff$", "a\xff") && matches("^[\xff]$", "\xff") && matches("[[a]", "["));
     CHECK(matches("gr[\xc3\xbc\xc3\xb6\xc3\xa4]n", "gr\xc3\xa4n"));
@@ -86,7 +87,9 @@ TEST(what_is_no_expression_is_refused_with_the_place)
     check_refused("[[:digit", 2, "no such class");
     check_refused("[\xc3\xbc-z]", 2, "ASCII characters at both ends");
     check_refused("[a-\xc3\xbc]", 2, "ASCII characters at both ends");
-    check_refused("[+-[]", 4, "a range ends with a character");
+    check_refused("[+-[:digit:]]", 4, "a range ends with a character");
+    check_refused("[+-[.a.]]", 4, "a range ends with a character");
+    check_refused("[+-[", 1, "has no ']'");
     check_refused("a|?", 3, "nothing to repeat");
     check_refused("$+", 2, "nothing to repeat");
     check_refused("a{1,300}", 2, "255");
