@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define TAKE_UP_AGAIN_NS (NS_PER_SEC / 10) /* when there was no memory */
 
@@ -106,11 +107,21 @@ static void send_progress(struct kept *kept, const char *bytes, size_t count)
     }
 }
 
+/* Nobody asked for it who could be told, or ask again: see control_keep_reload(). */
+static bool is_our_own(const struct request_record *record)
+{
+    return !record->id[0];
+}
+
 /* The answer is kept before anybody gets it. */
 static void send_answer(struct kept *kept, const char *bytes, size_t count)
 {
     struct control *control = kept->connection.control;
-    int failed = request_store_answer(store_of(control), kept->record, bytes, count);
+    int failed = 0;
+    if (is_our_own(kept->record))
+        request_store_forget(store_of(control), kept->record);
+    else
+        failed = request_store_answer(store_of(control), kept->record, bytes, count);
     if (failed)
         LOG(WARNING, "The answer to a request is not kept", TEXT("error", strerror(-failed)));
     kept->answered = true;
@@ -139,7 +150,7 @@ static void lose_answer(struct kept *kept)
 {
     if (kept->connection.undone && kept->again)
         take_up_later(kept->connection.control);
-    else if (kept->connection.undone)
+    else if (kept->connection.undone || is_our_own(kept->record))
         request_store_forget(store_of(kept->connection.control), kept->record);
     else
         request_store_spend(store_of(kept->connection.control), kept->record);
@@ -429,4 +440,36 @@ int kept_prepared(struct connection *connection, uint64_t commit, struct buffer 
     if (!kept || !kept->record->commit || kept->record->commit != commit)
         return -ENOENT;
     return request_store_read_answer(store_of(connection->control), kept->record, ret);
+}
+
+/* ---- what nobody has asked for --------------------------------------------------------------- */
+
+struct request_record *control_keep_reload(struct launcher *launcher,
+                                           const struct reload_report *report, uint64_t commit)
+{
+    static const char call[] = "{\"method\":\"" CONTROL_INTERFACE ".Reload\"}";
+    struct request_store *store = launcher->requests;
+    struct request_record *record = NULL;
+    struct buffer answer = {0};
+    struct json_writer writer;
+
+    json_writer_init(&writer, &answer);
+    control_write_report(&writer, report);
+    int failed = !store ? -ENOENT : writer.failed ? -ENOMEM : 0;
+    if (!failed)
+        failed = request_store_add(store, getuid(), "", call, sizeof call - 1, 0, &record);
+    if (!failed)
+        failed = request_store_prepare(store, record, buffer_bytes(&answer), buffer_used(&answer),
+                                       commit);
+    buffer_finish(&answer);
+    if (failed)
+        LOG(WARNING, "A crash of the launcher would leave a reload half done",
+            TEXT("error", strerror(-failed)));
+    return record;
+}
+
+void control_forget_reload(struct launcher *launcher, struct request_record *record)
+{
+    if (record)
+        request_store_forget(launcher->requests, record);
 }

@@ -131,6 +131,13 @@ struct reload_request *launcher_read_switches(struct launcher *launcher, reload_
 void launcher_finish_reload(struct launcher *launcher, const struct reload_report *report,
                             bool start);
 
+/* For a reload that no client has asked for, once it is decided: notes what it does, so that the
+ * next launcher does what is left of it, if the definitions of that number are in force. NULL:
+ * there is no memory for that. It is to be forgotten once the reload has ended. */
+struct request_record *control_keep_reload(struct launcher *launcher,
+                                           const struct reload_report *report, uint64_t number);
+void control_forget_reload(struct launcher *launcher, struct request_record *record);
+
 /* Nobody waits for it any more. What is asked for is done all the same, but for a dry run. */
 void launcher_reload_leave(struct reload_request *request);
 

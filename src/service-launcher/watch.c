@@ -120,10 +120,20 @@ static void end_reload(struct watch *watch, const struct reload_report *report, 
         (void)!send(watch->socket.fd, &go_on, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
+static void on_decided(struct reload_request *request, const struct reload_report *report,
+                       uint64_t number)
+{
+    struct watch *watch = request->context;
+    watch->kept = control_keep_reload(watch->launcher, report, number);
+}
+
 static void on_reloaded(struct reload_request *request, const struct reload_report *report,
                         const char *why)
 {
-    end_reload(request->context, report, why);
+    struct watch *watch = request->context;
+    control_forget_reload(watch->launcher, watch->kept);
+    watch->kept = NULL;
+    end_reload(watch, report, why);
 }
 
 /* ---- the child ------------------------------------------------------------------------------ */
@@ -181,10 +191,12 @@ static void take(struct watch *watch, const char *message, ssize_t count)
     struct reload_request *request =
         launcher_reload(watch->launcher, false, true, on_reloaded, watch);
     watch->reloading = request != NULL;
-    if (request)
-        request->quiet = true; /* only what is new is said, here */
-    else
+    if (!request) {
         end_reload(watch, NULL, "no memory to load what has changed: slc reload");
+        return;
+    }
+    request->quiet = true; /* only what is new is said, here */
+    request->on_decided = on_decided;
 }
 
 static void on_message(struct loop_fd *source, uint32_t events)

@@ -29,6 +29,7 @@ struct watch {
     struct loop_timer timer;
     uint32_t again_ms;
     bool reloading;
+    struct request_record *kept; /* what the next launcher would do of it; NULL: nothing */
     char *said, *said_wrong; /* the last reload's warnings; its errors, or why it failed: each is
                                 said once */
 };

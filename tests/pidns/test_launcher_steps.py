@@ -17,6 +17,7 @@ from harness import BUILD, DEADLINE, Machine, children_of, until
 from services import (booted, define, events, look, outer_pid, printed, shell,
                       shell_list, wait)
 from steps import WALL, Stepper, ptrace, PTRACE_SYSCALL, IDLE_SECONDS
+from test_watch import wait_watching
 from upgrading import Upgrading
 
 TIMEOUT = 40000  # for the long form
@@ -291,6 +292,31 @@ def judge_reload(scene, answer, noted, was):
     assert scene.log.read_text(encoding='ascii').split().count(f'new{scene.number}') == 1
 
 
+def watched(scene):
+    running(scene)
+    wait_watching(scene.machine)
+
+
+def change_watched_files(scene):
+    scene.number += 1
+    define(scene.machine, f'n{scene.number}', exec=shell(f'echo new{scene.number} >>{scene.log}; '
+                                                         'exec sleep 100000'))
+    scene.write()
+
+
+def judge_watch(scene, answer, noted, was):
+    machine, new = scene.machine, f'n{scene.number}'
+    until(lambda: look(machine, 't')['description'] == f'As of {scene.number}', 'what has changed is in force')
+    wait(machine, new, 'running')
+    until(lambda: scene.log.read_text(encoding='ascii').split().count(f'new{scene.number}') == 1,
+          'the new one runs')
+    assert look(machine, 't')['pid'] == was['pid'] and noted() == {}, noted()
+    (machine.services / f'{new}.yml').unlink()
+    machine.slc('stop', new)
+    until(lambda: new not in machine.slc('list').stdout, 'it is gone')
+    assert scene.log.read_text(encoding='ascii').split().count(f'new{scene.number}') == 1
+
+
 ACTIONS = {
     'start': (stopped, ask('start', 't'), judge_start),
     'stop': (running, ask('stop', 't'), judge_stop),
@@ -300,13 +326,15 @@ ACTIONS = {
     'signal': (running, ask('signal', 'USR1', 't'), judge_signal),
     'crash': (crashing, crash, judge_crash),
     'reload': (change_files, ask('reload'), judge_reload),
+    'watch': (watched, change_watched_files, judge_watch),
 }
 
 
-def check(name):
+def check(name, config='title: steps\n'):
     print(f'CONIT_STEPS_SEED={SEED}')
     chooser = random.Random(f'{SEED} {name}')
     with Machine() as machine:
+        machine.config.write_text(config)
         scene = Scene(machine)
         total = scene.round(ACTIONS[name], None)
         assert total > 20, total
@@ -348,6 +376,10 @@ def test_killed_anywhere_after_a_crash_it_is_restarted_once():
 
 def test_killed_anywhere_in_a_reload_it_says_what_has_changed_and_starts_what_is_new():
     check('reload')
+
+
+def test_killed_anywhere_in_a_reload_that_nobody_asked_for_it_starts_what_is_new():
+    check('watch', 'watch: yes\n')
 
 
 def ends(steps):

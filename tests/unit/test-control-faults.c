@@ -281,6 +281,26 @@ TEST(a_reload_that_the_former_launcher_was_in_is_finished_once_there_is_memory)
     CHECK(fault_each(FAULT_MEMORY, ENOMEM, finish_reload) >= 10);
 }
 
+static void keep_reload(void)
+{
+    struct reload_entry entry = {.change = RELOAD_NEW, .name = "n"};
+    const struct reload_report report = {.entries = &entry, .count = 1};
+    begin();
+    faults_begin();
+    struct request_record *record = control_keep_reload(&launcher, &report, 77);
+    faults_end();
+    CHECK(record || fault_happened());
+    control_forget_reload(&launcher, record);
+    CHECK(!request_store_next(launcher.requests, REQUEST_ASKED, 0));
+    end();
+}
+
+TEST(a_reload_that_cannot_be_kept_is_carried_out_all_the_same)
+{
+    CHECK(fault_each(FAULT_MEMORY, ENOMEM, keep_reload) >= 1);
+    CHECK(fault_each(FAULT_CALLS, ENOSPC, keep_reload) >= 2);
+}
+
 /* ---- those who watch ----------------------------------------------------------------------- */
 
 /* A monitor that cannot be told of a change is hung up on: it never misses one and goes on. */

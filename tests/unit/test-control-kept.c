@@ -207,6 +207,36 @@ TEST(a_reload_whose_files_are_in_force_is_finished_and_one_whose_are_not_is_done
     end();
 }
 
+TEST(a_reload_that_no_client_asked_for_is_finished_or_done_again_and_then_forgotten)
+{
+    struct reload_entry entry = {.change = RELOAD_NEW, .name = "n"};
+    const struct reload_report report = {.entries = &entry, .count = 1};
+    begin();
+    struct request_record *record = control_keep_reload(&launcher, &report, 77);
+    CHECK(record && record->phase == REQUEST_ASKED);
+    control_forget_reload(&launcher, record);
+    control_forget_reload(&launcher, NULL);
+    CHECK(!request_store_next(launcher.requests, REQUEST_ASKED, 0));
+
+    CHECK(control_keep_reload(&launcher, &report, 77) != NULL);
+    launcher.definitions_number = 77;
+    finished_entries = 0;
+    begin_again();
+    CHECK_NUMBER(finished_entries, 1);
+    CHECK(!request_store_find(launcher.requests, getuid(), ""));
+
+    CHECK(control_keep_reload(&launcher, &report, 78) != NULL);
+    finished_entries = 0;
+    reload_dry = true;
+    reload_start = false;
+    begin_again();
+    CHECK_NUMBER(finished_entries, 0);
+    CHECK(!reload_dry && reload_start);
+    turns(4);
+    CHECK(!request_store_find(launcher.requests, getuid(), ""));
+    end();
+}
+
 /* All records wait for their answer: who has gone gives up the place first, the oldest of them. */
 TEST(of_more_requests_than_are_kept_the_oldest_that_nobody_waits_for_is_forgotten)
 {
