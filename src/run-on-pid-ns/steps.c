@@ -12,6 +12,7 @@
 #define HINTS_MAX 3
 
 static const char needs_privileges[] = "run it as root, or with --user";
+static const char needs_kernel[] = "this needs Linux 5.12 or newer";
 static const char has_no_privileges[] =
     "users may make a user namespace here, but nothing in it (as AppArmor does it)";
 
@@ -52,7 +53,12 @@ static const struct row {
                            {ENOSPC, "there are as many as /proc/sys/user/max_*_namespaces let "
                                     "there be, or too many in each other"},
                            {EINVAL, "the kernel lacks one of them"}}},
-    [STEP_KEEP_MOUNTS] = {step_keep_mounts, NULL, {{EPERM, needs_privileges}}},
+    [STEP_KEEP_MOUNTS] = {step_keep_mounts,
+                          NULL,
+                          {{EPERM, needs_privileges},
+                           {EINVAL,
+                            "the root outside is no mount point, as in a chroot: bind it on "
+                            "itself first"}}},
     [STEP_MOVE_ROOT] = {NULL,
                         step_move_root,
                         {{ENOENT, "there is no such folder"},
@@ -61,7 +67,8 @@ static const struct row {
     [STEP_BIND] = {step_open_source,
                    step_bind,
                    {{ENOENT, "there is no such path outside"},
-                    {ENOTDIR, "one of the two is a folder, the other one is not"}}},
+                    {ENOTDIR, "one of the two is a folder, the other one is not"},
+                    {ENOSYS, needs_kernel}}},
     [STEP_MOUNT_PROC] = {NULL,
                          step_mount_proc,
                          {{EPERM, "a part of /proc is hidden or read-only here, as in a container: "
@@ -75,8 +82,7 @@ static const struct row {
     [STEP_DROP_OUTSIDE] = {NULL, step_drop_outside, {{0}}},
     [STEP_READ_ONLY] = {NULL,
                         step_read_only,
-                        {{ENOENT, "there is no such path inside"},
-                         {ENOSYS, "this needs Linux 5.12 or newer"}}},
+                        {{ENOENT, "there is no such path inside"}, {ENOSYS, needs_kernel}}},
     [STEP_HOSTNAME] = {NULL, step_hostname, {{0}}},
     [STEP_LOOPBACK] = {NULL, step_loopback, {{0}}},
     [STEP_NOTIFY] = {NULL, step_notify, {{0}}},

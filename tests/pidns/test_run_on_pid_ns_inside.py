@@ -9,6 +9,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import tempfile
 
 from hang import HungFolder
 from harness import BUILD, Outside, OwnCgroup, Skip, need_root, open_fds, until
@@ -71,6 +72,20 @@ def root_folder():
         shutil.rmtree(folder)
 
 
+class OwnOutside(Outside):
+    """Without what other tests mount meanwhile, which they do in their own folders only."""
+
+    def __init__(self):
+        super().__init__()
+        ours = (os.environ['TMPDIR'], f'/tmp/run-on-pid-ns.{os.getpid()}')
+        self.mounts = [line for line in self.mounts.splitlines()
+                       if not line.split()[4].startswith('/tmp/') or line.split()[4].startswith(ours)]
+
+    def check(self):
+        now = OwnOutside()
+        assert vars(now) == vars(self), (vars(self), vars(now))
+
+
 # Namespaces.
 
 def namespaces_of(*options):
@@ -89,7 +104,7 @@ def test_each_option_has_its_own_namespace_and_no_other():
 
 
 def test_the_host_name_is_set_inside_only():
-    before = Outside()
+    before = OwnOutside()
     assert said('--hostname', 'nested', 'uname', '-n') == 'nested\n'
     before.check()
 
@@ -157,7 +172,7 @@ def test_where_time_is_required_such_a_kernel_is_an_error():
 
 def test_what_is_outside_the_root_cannot_be_seen():
     with root_folder() as root:
-        before = Outside()
+        before = OwnOutside()
         script = 'ls /; echo; ls -d /.. /../tmp; cat /proc/self/mountinfo; pwd'
         top, rest = run('--root', str(root), 'sh', '-c', script).stdout.split('\n\n')
         assert top.split() == ['bin', 'dev', 'etc', 'proc', 'run', 'sys'], top
@@ -172,9 +187,9 @@ def test_what_is_outside_the_root_cannot_be_seen():
 def test_the_root_has_proc_sys_dev_and_run():
     with root_folder() as root:
         script = ('ls /proc | grep -c "^[0-9]"; readlink /proc/1/exe; ls /sys/class >/dev/null && echo sys; '
-                  'echo x 2>/dev/null >/sys/kernel/x || echo read-only; echo >/dev/null && echo null; ls -di /run')
+                  'mount | grep -c "on /sys type sysfs (ro"; echo >/dev/null && echo null; ls -di /run')
         words = said('--root', str(root), 'busybox', 'sh', '-c', script.replace('grep', 'busybox grep')).split()
-        assert int(words[0]) <= 4 and words[1:5] == ['/bin/busybox', 'sys', 'read-only', 'null'], words
+        assert int(words[0]) <= 5 and words[1:5] == ['/bin/busybox', 'sys', '1', 'null'], words
         assert int(words[5]) == os.stat('/run').st_ino, words
 
 
@@ -183,7 +198,7 @@ def test_a_link_in_the_root_leads_nowhere_outside():
         (root / 'run').rmdir()
         (root / 'run').symlink_to('/etc/there')
         (root / 'etc/there').mkdir()
-        before = Outside()
+        before = OwnOutside()
         said('--root', str(root), '--private-run', 'sh', '-c', 'touch /run/mine; ls /etc/there/mine')
         assert not (root / 'etc/there/mine').exists() and not pathlib.Path('/etc/there').exists()
         before.check()
@@ -211,7 +226,7 @@ def test_a_folder_that_the_root_lacks_is_made_where_it_can_be_and_else_named():
 # Mounts.
 
 def test_a_bind_is_there_and_follows_what_is_below_it():
-    before = Outside()
+    before = OwnOutside()
     folder = pathlib.Path(os.environ['TMPDIR'])
     (folder / 'from').mkdir()
     (folder / 'to').mkdir()
@@ -222,6 +237,30 @@ def test_a_bind_is_there_and_follows_what_is_below_it():
     assert (folder / 'from/file').read_text(encoding='ascii') == 'inside'
     assert not os.listdir(target)
     before.check()
+
+
+def test_where_mounts_are_shared_those_inside_stay_inside_and_those_outside_go_inside():
+    folder = pathlib.Path(os.environ['TMPDIR'])
+    for name in ('inner', 'outer'):
+        (folder / name).mkdir()
+    inside = (f'mount -t tmpfs x {folder}/inner; echo mounted; read line; grep -c {folder}/outer /proc/self/mountinfo; '
+              f'read line; grep -c {folder}/outer /proc/self/mountinfo')
+    outside = subprocess.Popen(
+        ['unshare', '-m', '--propagation', 'shared', PROGRAM, 'sh', '-c', inside],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        assert outside.stdout.readline() == 'mounted\n'
+        enter = ['nsenter', '-t', str(outside.pid), '-m']
+        assert f'{folder}/inner' not in pathlib.Path(f'/proc/{outside.pid}/mountinfo').read_text(encoding='utf-8')
+        for command, seen in ((['mount', '-t', 'tmpfs', 'x', folder / 'outer'], '1\n'),
+                              (['umount', folder / 'outer'], '0\n')):
+            subprocess.run([*enter, *command], check=True)
+            outside.stdin.write('look\n')
+            assert outside.stdout.readline() == seen, command
+        outside.wait(30)
+    finally:
+        outside.kill()
+        outside.communicate()
 
 
 def test_a_read_only_bind_cannot_be_written_to_but_its_source_can():
@@ -256,7 +295,7 @@ def test_what_cannot_be_bound_is_named():
 def test_what_is_read_only_cannot_be_written_to_with_what_is_below_it():
     folder = pathlib.Path(os.environ['TMPDIR'])
     (folder / 'in').mkdir()
-    before = Outside()
+    before = OwnOutside()
     script = (f'mount -t tmpfs x {folder}/in && exec {PROGRAM} --read-only {folder} '
               f'sh -c "touch {folder}/x; touch {folder}/in/x; touch /tmp/x.$$ && rm /tmp/x.$$ && echo tmp"')
     result = run('sh', '-c', script)
@@ -297,17 +336,22 @@ def test_its_own_run_is_empty_but_for_what_describes_the_container():
 def test_the_console_is_the_controlling_terminal_of_process_1():
     folder = pathlib.Path(os.environ['TMPDIR'])
     for options in (['--dev'], []):
-        run('--console', *options, 'sh', '-c', f'exec >{folder}/said; tty; tty </dev/console; cut -d" " -f6,7 /proc/1/stat; '
-            'stat -c %t /dev/console; echo typed >/dev/tty')
+        run('--console', *options, 'sh', '-c', f'exec >{folder}/said; cut -d" " -f6,7 /proc/1/stat; tty; stat -c %t /dev/console; '
+            'tty </dev/console; echo typed >/dev/tty')
         lines = (folder / 'said').read_text(encoding='ascii').split()
         # Session 1, a terminal of major number 136 (0x88).
-        assert lines[2] == '1' and int(lines[3]) >> 8 & 0xff == 136 and lines[4] == '88', lines
-        assert lines[0].startswith('/dev/') and lines[1] == '/dev/console', lines
+        assert lines[0] == '1' and int(lines[1]) >> 8 & 0xff == 136 and lines[3] == '88', lines
+        assert lines[2].startswith('/dev/') and lines[4] == '/dev/console', lines
 
 
 def test_what_fails_behind_the_console_is_said_outside():
-    refuse(['--dev', '--console', '/no/such/command'], 'Could not execute the command', 'No such file', status=127)
-    refuse(['--dev', '--console', '/etc/passwd'], 'Could not execute the command', 'Permission denied', status=126)
+    for command, status in (('/no/such/command', 127), ('/etc/passwd', 126)):
+        refuse(['--dev', '--console', command], 'Could not execute the command', status=status)
+        path = pathlib.Path(os.environ['TMPDIR']) / 'errors'  # which nobody can open once more for us
+        with open(path, 'wb') as errors:
+            subprocess.run([PROGRAM, '--dev', '--console', command], stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=errors, check=False, timeout=60)
+        assert 'Could not execute the command' in path.read_text(encoding='utf-8')
 
 
 def test_the_notify_socket_is_there_and_takes_messages():
@@ -423,19 +467,35 @@ def test_what_is_inside_sees_its_cgroup_as_the_root_and_can_divide_it():
     with own_cgroup() as cgroup:
         script = ('cat /proc/self/cgroup | grep ^0::; cat /sys/fs/cgroup/cgroup.procs | head -1; '
                   'mkdir -p /sys/fs/cgroup/a/b; ls /sys/fs/cgroup/cgroup.controllers; '
-                  'echo x 2>/dev/null >/sys/kernel/x || echo read-only')
+                  'grep -c " /sys ro," /proc/self/mountinfo; grep " - cgroup" /proc/self/mountinfo | tail -1 | cut -d" " -f4,5')
         words = said('--cgroup', 'sh', '-c', script, preexec_fn=cgroup.enter).split()
-        assert words == ['0::/', '1', '/sys/fs/cgroup/cgroup.controllers', 'read-only'], words
+        assert words == ['0::/', '1', '/sys/fs/cgroup/cgroup.controllers', '1', '/', '/sys/fs/cgroup'], words
         until(lambda: not folders_below(cgroup.folder), 'nothing of it is left')
 
 
-def test_controllers_are_handed_on_while_it_runs_and_taken_back():
+def controllers_of(cgroup, name):
+    return (pathlib.Path(cgroup.folder) / name).read_text(encoding='ascii').split()
+
+
+@contextlib.contextmanager
+def cgroup_with_controllers():
+    """One at the top, which is given some there as a rule."""
     with own_cgroup() as cgroup:
-        folder = pathlib.Path(cgroup.folder)
-        controllers = (folder / 'cgroup.controllers').read_text(encoding='ascii').split()
+        points = [line.split()[4] for line in open('/proc/self/mountinfo', encoding='utf-8') if ' - cgroup2 ' in line]
+        os.rmdir(cgroup.folder)
+        cgroup.folder = tempfile.mkdtemp(prefix='machine.', dir=points[0])
+        if not controllers_of(cgroup, 'cgroup.controllers'):
+            raise Skip('no controller is handed on to cgroups here')
+        yield cgroup
+
+
+def test_controllers_are_handed_on_while_it_runs_and_taken_back():
+    with cgroup_with_controllers() as cgroup:
         seen = said('--cgroup', 'cat', '/sys/fs/cgroup/cgroup.controllers', preexec_fn=cgroup.enter).split()
-        assert seen == controllers, (seen, controllers)
-        assert not (folder / 'cgroup.subtree_control').read_text(encoding='ascii').split()
+        assert seen == controllers_of(cgroup, 'cgroup.controllers'), seen
+        assert not controllers_of(cgroup, 'cgroup.subtree_control')
+        # It can be entered again.
+        assert said('--cgroup', 'echo', 'again', preexec_fn=cgroup.enter) == 'again\n'
 
 
 def test_who_shares_its_cgroup_gets_a_name_of_its_own_and_stays_where_it_is():
@@ -455,30 +515,41 @@ def test_who_shares_its_cgroup_gets_a_name_of_its_own_and_stays_where_it_is():
             process.stdout.close()
 
 
+def kill_one(cgroup, *before):
+    """Starts one that makes cgroups inside, and kills it with all that is in the cgroup."""
+    script = 'mkdir -p /sys/fs/cgroup/a/b/c; echo ready; exec sleep 1000'
+    process = subprocess.Popen([*before, PROGRAM, '--cgroup', 'sh', '-c', script], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, preexec_fn=cgroup.enter)
+    assert process.stdout.readline() == b'ready\n'
+    (pathlib.Path(cgroup.folder) / 'cgroup.kill').write_text('1', encoding='ascii')
+    process.wait()
+    process.stdout.close()
+    until(lambda: 'populated 0' in (pathlib.Path(cgroup.folder) / 'cgroup.events').read_text(encoding='ascii'),
+          'all are gone')
+
+
 def test_what_a_killed_one_has_left_is_removed_by_the_next():
     with own_cgroup() as cgroup:
-        process = subprocess.Popen(
-            [PROGRAM, '--cgroup', 'sh', '-c', 'mkdir -p /sys/fs/cgroup/a/b/c; echo ready; exec sleep 1000'],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, preexec_fn=cgroup.enter)
-        assert process.stdout.readline() == b'ready\n'
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        events = pathlib.Path(cgroup.folder) / 'cgroup.events'
-        until(lambda: 'populated 0' in events.read_text(encoding='ascii'), 'all are gone')
+        kill_one(cgroup)
         assert folders_below(cgroup.folder) == ['inside', 'inside/a', 'inside/a/b', 'inside/a/b/c', 'outside']
-        assert said('--cgroup', 'ls', '/sys/fs/cgroup', preexec_fn=without_controllers(cgroup)).count('\na\n') == 0
+        kill_one(cgroup, 'sh', '-c', '"$0" "$@"; exit 1')  # whose cgroup is shared with a shell
+        left = folders_below(cgroup.folder)
+        assert len(left) == 5 and re.fullmatch(r'inside-\d+', left[0]), left
+        said('--cgroup', 'true', preexec_fn=cgroup.enter)
         until(lambda: not folders_below(cgroup.folder), 'nothing of it is left')
 
 
-def without_controllers(cgroup):
-    """In a child before it executes: into a cgroup that the killed one has divided."""
-    def enter():
-        folder = pathlib.Path(cgroup.folder)
-        for name in (folder / 'cgroup.subtree_control').read_text(encoding='ascii').split():
-            (folder / 'cgroup.subtree_control').write_text(f'-{name}', encoding='ascii')
-        cgroup.enter()
-    return enter
+def test_an_ordinary_user_divides_a_cgroup_that_is_handed_to_it():
+    with own_cgroup() as cgroup:
+        for name in ('.', 'cgroup.procs', 'cgroup.subtree_control'):
+            os.chown(os.path.join(cgroup.folder, name), NOBODY, NOBODY)
+        script = 'grep ^0:: /proc/self/cgroup; mkdir /sys/fs/cgroup/mine; echo 0 >/sys/fs/cgroup/mine/cgroup.procs && echo in'
+        result = subprocess.run(
+            ['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups', PROGRAM, '--user',
+             '--cgroup', 'sh', '-c', script], stdin=subprocess.DEVNULL, cwd='/', capture_output=True, text=True,
+            check=False, timeout=60, preexec_fn=cgroup.enter)
+        assert result.stdout == '0::/\nin\n', result
+        until(lambda: not folders_below(cgroup.folder), 'nothing of it is left')
 
 
 def test_a_cgroup_of_another_user_is_no_place_and_it_says_so():
@@ -492,7 +563,7 @@ def test_a_cgroup_of_another_user_is_no_place_and_it_says_so():
 # The steps.
 
 def test_the_steps_are_printed_and_not_taken():
-    before = Outside()
+    before = OwnOutside()
     result = run_as_nobody('--steps', '--system', '--root', '/srv/x', '--env', 'A=b', '/sbin/init')
     lines = result.stdout.splitlines()
     assert result.returncode == 0 and 'process 1  move the root: /srv/x' in lines, result
@@ -550,7 +621,7 @@ def test_it_can_be_stopped_while_a_step_hangs():
 
 def test_fifty_starts_leave_nothing():
     with root_folder() as root, own_cgroup() as cgroup:
-        before, descriptors = Outside(), open_fds(os.getpid())
+        before, descriptors = OwnOutside(), open_fds(os.getpid())
 
         def begin():
             return subprocess.Popen(
