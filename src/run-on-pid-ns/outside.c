@@ -110,7 +110,10 @@ static void on_stop_command(struct loop_fd *source, uint32_t events)
     if (pidref_peek(&outside->stop_command, &code, &status) < 0)
         return;
     drop_stop_command(outside);
-    if (!outside->runs || (code == CLD_EXITED && status == 0))
+    /* With process 1 the kernel kills all that is inside, which is over before we hear of its end.
+     */
+    bool killed = code == CLD_EXITED && status == 128 + SIGKILL;
+    if (!outside->runs || killed || (code == CLD_EXITED && status == 0))
         return;
     LOG(WARNING, "The stop command failed: sending SIGTERM", NUMBER("status", status));
     send_signal(outside, SIGTERM, true);
