@@ -334,7 +334,7 @@ static int complain_of(const char *name, const struct log_source *source, int fa
 
 /* There are no more descriptors than for the journals before this one: some are closed again, so
  * that sealed files can be opened. */
-static int complain_of_descriptors(struct log_merge *merge, size_t first)
+static int complain_of_descriptors(struct log_merge *merge, size_t first, int failed)
 {
     size_t left_out = merge->all_count - first;
 
@@ -345,9 +345,11 @@ static int complain_of_descriptors(struct log_merge *merge, size_t first)
             spare--;
         }
     slc_complain("journal",
-                 "there are descriptors for %zu of %zu journals only: raise the limit (ulimit -n), "
+                 "there are descriptors for %zu of %zu journals only: raise the limit (%s), "
                  "or name fewer services",
-                 merge->all_count - left_out, merge->all_count);
+                 merge->all_count - left_out, merge->all_count,
+                 failed == -EMFILE ? "ulimit -n"
+                                   : "sysctl fs.file-max: too many open files in system");
     return SLC_FAILED;
 }
 
@@ -360,7 +362,7 @@ static int open_sources(struct journal *journal)
         struct log_source *source = journal->merge.all[i];
         int r = log_merge_open(&journal->merge, source);
         if (r == -EMFILE || r == -ENFILE)
-            return complain_of_descriptors(&journal->merge, i);
+            return complain_of_descriptors(&journal->merge, i, r);
         log_loss_tell_odd(source, journal->runtime);
         if (r < 0 && r != -ENOENT) {
             int one = complain_of(source->name, source, r);

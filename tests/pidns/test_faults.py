@@ -20,10 +20,10 @@ SAMPLE = int(os.environ.get('CONIT_FAULTS_SAMPLE', '6'))
 SEED = os.environ.get('CONIT_FAULTS_SEED', '1')
 
 
-def machine_of(calls):
+def machine_of(calls, of_slc=False):
     if not faults.INJECT.exists():
         raise Skip(f'there is no {faults.INJECT}: make test-build')
-    return faults.FaultMachine(calls=calls)
+    return faults.FaultMachine(calls=calls, of_slc=of_slc)
 
 
 def pids(machine):
@@ -421,6 +421,18 @@ def test_what_tells_that_a_service_is_ready_is_watched_later():
         was_hit(machine)
         assert machine.state_of('one') == 'running', machine.console()
         machine.wait_console('cannot be watched yet.*No space left on device')
+
+
+def test_a_system_without_descriptors_is_not_told_to_raise_the_limit_of_a_process():
+    with machine_of('openat', of_slc=True) as machine:
+        define(machine, 'one', exec=shell('echo once; exec sleep 100000'))
+        booted(machine)
+        has_printed(machine, 'one', 'once\n')
+        for error, limit in ((errno.EMFILE, 'ulimit -n'), (errno.ENFILE, 'fs.file-max: too many open files in system')):
+            machine.rules.fail('slc', 'openat', error, function='find_files')
+            result = machine.slc('journal', 'one', check=False)
+            assert result.returncode == 1 and limit in result.stderr, result
+        assert machine.slc('journal', 'one', '-o', 'cat').stdout == 'once\n'
 
 
 def need_allocations():
