@@ -88,8 +88,8 @@ void mounts_take_text(struct mounts *mounts, const char *text)
 }
 
 /* In pieces; a line that is cut goes on with the next one. A line longer than all the room is one
- * that nobody knows. Returns whether it was read: else the worst is believed of it. */
-static bool read_table(struct mounts *mounts)
+ * that nobody knows. 0 or -errno: then the worst is believed of it. */
+static int read_table(struct mounts *mounts)
 {
     char text[READ_BYTES + 1];
     size_t used = 0;
@@ -104,7 +104,7 @@ static bool read_table(struct mounts *mounts)
         if (got < 0 || used == READ_BYTES)
             mounts->may_hang = mounts->unknown = true;
         if (got <= 0)
-            return got == 0 || used == READ_BYTES;
+            return got < 0 ? -errno : 0;
         at += got;
         used += (size_t)got;
         text[used] = 0;
@@ -119,17 +119,22 @@ static bool read_table(struct mounts *mounts)
 void mounts_open(struct mounts *mounts)
 {
     *mounts = (struct mounts){.fd = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC)};
+    if (mounts->fd < 0)
+        mounts->failed = -errno;
 }
 
 bool mounts_may_hang(struct mounts *mounts)
 {
-    struct pollfd changed = {.fd = mounts->fd, .events = POLLPRI};
+    if (mounts->fd < 0)
+        mounts_open(mounts); /* there may be a descriptor for it now */
     if (mounts->fd < 0)
         return true;
+    struct pollfd changed = {.fd = mounts->fd, .events = POLLPRI};
     if (mounts->known && poll(&changed, 1, 0) == 0)
         return mounts->may_hang;
     (void)poll(&changed, 1, 0); /* what comes from here on is a change */
-    mounts->known = read_table(mounts);
+    mounts->failed = read_table(mounts);
+    mounts->known = !mounts->failed;
     return mounts->may_hang;
 }
 

@@ -9,7 +9,8 @@
 #define MOUNTS_POINTS_BYTES 4096 /* for where they are: of more, no path is known to be safe */
 
 struct mounts {
-    int fd; /* /proc/self/mountinfo; -1: there is none, and everything may hang */
+    int fd;     /* /proc/self/mountinfo; -1: there is none, and everything may hang */
+    int failed; /* -errno of that, or of reading it: tried again when it is asked for; or 0 */
     bool known, may_hang;
     bool unknown;                     /* not all of them are in `points` */
     char points[MOUNTS_POINTS_BYTES]; /* where those are mounted that can hang, each with its NUL */

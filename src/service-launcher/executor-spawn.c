@@ -581,7 +581,7 @@ bool executor_spawn_batch(struct executor *executor)
     }
     if (!count)
         return false;
-    executor->apart = mounts_may_hang(&executor->mounts);
+    executor->apart = look_any_may_hang(executor);
     size_t made = make_pipes(batch, &count, pipes);
     if (!hand_over(executor, pipes, made) || !prepare_ready(executor, batch, &count))
         return false;

@@ -322,9 +322,28 @@ static int ask(struct executor *executor, uint32_t slot, enum look_at what, cons
     return -EINPROGRESS;
 }
 
+/* Once, until it could be read. */
+static void say_blind(struct executor *executor)
+{
+    int failed = executor->mounts.failed;
+    if (failed && !executor->looks.said_blind)
+        LOG(WARNING, "Cannot see what is mounted: any path is taken for one that may hang",
+            TEXT("error", strerror(-failed)));
+    executor->looks.said_blind = failed != 0;
+}
+
 bool look_may_hang(struct executor *executor, const char *path)
 {
-    return mounts_path_may_hang(&executor->mounts, path);
+    bool result = mounts_path_may_hang(&executor->mounts, path);
+    say_blind(executor);
+    return result;
+}
+
+bool look_any_may_hang(struct executor *executor)
+{
+    bool result = mounts_may_hang(&executor->mounts);
+    say_blind(executor);
+    return result;
 }
 
 int look_at(struct executor *executor, uint32_t slot, enum look_at what, const char *path,

@@ -35,12 +35,16 @@ struct look_answer {
 struct looks {
     struct list all;
     unsigned children; /* that have not ended, those included that nobody waits for any more */
+    bool said_blind;   /* that the table of mounts cannot be read */
 };
 
 void looks_init(struct looks *looks);
 
 /* Whether a path cannot be looked at without waiting, perhaps for ever. */
 bool look_may_hang(struct executor *executor, const char *path);
+
+/* Whether any path cannot. */
+bool look_any_may_hang(struct executor *executor);
 
 /* Looks for the service in that slot (SLOT_NONE: for nobody's). Returns 0 with the answer;
  * -EINPROGRESS, and executor_looked() is called when there is one; or -ETIMEDOUT when there was

@@ -388,6 +388,18 @@ def test_cgroups_are_made_although_the_table_of_mounts_could_not_be_read_at_once
             machine.wait_console('Cannot make cgroups yet .*Cannot allocate memory')
 
 
+def test_a_table_of_mounts_that_cannot_be_read_is_said_once_and_read_again():
+    with machine_of('pread64') as machine:
+        define(machine, 'one', exec=SLEEP)
+        machine.rules.fail('service-launcher', 'pread64', errno.EIO, function='mounts_may_hang', times=2)
+        booted(machine)
+        was_hit(machine, 2)
+        machine.wait_answer()  # its folder may hang, too
+        machine.slc('restart', 'one')
+        said = re.findall('Cannot see what is mounted.*Input/output error', machine.console())
+        assert len(said) == 1, machine.console()
+
+
 def test_services_get_descriptors_although_the_launcher_cannot_see_how_many():
     with machine_of('prlimit64') as machine:
         define(machine, 'one', exec=SLEEP)

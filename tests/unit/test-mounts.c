@@ -3,8 +3,10 @@
 
 #include "proc/mounts.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,7 +56,22 @@ TEST(our_own_table_can_be_read_again_and_again)
     CHECK(mounts.known);
     CHECK_NUMBER(mounts_may_hang(&mounts), first);
     mounts_close(&mounts);
-    CHECK(mounts_may_hang(&mounts)); /* without a table the worst is believed */
+}
+
+TEST(without_a_table_the_worst_is_believed_until_there_is_one)
+{
+    struct mounts mounts;
+    struct rlimit limit, none = {0};
+    CHECK_NUMBER(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none.rlim_max = limit.rlim_max;
+    CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &none), 0);
+    mounts_open(&mounts);
+    CHECK(mounts_may_hang(&mounts) && mounts_path_may_hang(&mounts, "/"));
+    CHECK_NUMBER(mounts.failed, -EMFILE);
+    CHECK_NUMBER(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    (void)mounts_may_hang(&mounts);
+    CHECK(mounts.known && !mounts.failed);
+    mounts_close(&mounts);
 }
 
 /* As a table that the kernel lacks the memory for: the worst is believed of it until it is read. */
@@ -69,10 +86,11 @@ TEST(a_table_that_could_not_be_read_is_read_again)
     CHECK(mounts_may_hang(&mounts));
     CHECK(mounts_path_may_hang(&mounts, "/"));
     CHECK(!mounts.known);
+    CHECK_NUMBER(mounts.failed, -EISDIR);
     close(mounts.fd);
     mounts.fd = table;
     CHECK_NUMBER(mounts_may_hang(&mounts), readable);
-    CHECK(mounts.known);
+    CHECK(mounts.known && !mounts.failed);
     mounts_close(&mounts);
 }
 
