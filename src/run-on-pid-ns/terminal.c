@@ -19,7 +19,8 @@
 #define TIOCGPTPEER _IO('T', 0x41)
 #endif
 
-#define PIPE_BYTES 4096 /* a pipe that is ready takes so many at once (PIPE_BUF) */
+#define LOOK_NS    (250 * NS_PER_MS) /* in the background: whether we still are */
+#define PIPE_BYTES 4096              /* a pipe that is ready takes so many at once (PIPE_BUF) */
 
 /* ---- our terminal's modes ------------------------------------------------------------------ */
 
@@ -74,15 +75,31 @@ static bool is_ours(void)
     return foreground < 0 || foreground == getpgrp();
 }
 
+static void on_look_time(struct loop_timer *timer);
+
+/* As soon as we are in the foreground, which nobody tells a process that runs. */
 static void enter_raw(struct terminal *terminal)
 {
     struct termios raw;
-    if (!terminal->interactive || terminal->master_fd < 0 || modes.raw || !is_ours() ||
-        tcgetattr(STDIN_FILENO, &modes.before) < 0)
+    loop_clear_timer(terminal->loop, &terminal->look_timer);
+    if (!terminal->interactive || terminal->master_fd < 0)
+        return;
+    if (!is_ours()) {
+        modes.raw = 0; /* whoever has it has set its own modes */
+        loop_set_timer(terminal->loop, &terminal->look_timer, clock_now_ns() + LOOK_NS,
+                       on_look_time);
+        return;
+    }
+    if (!modes.raw && tcgetattr(STDIN_FILENO, &modes.before) < 0)
         return;
     raw = modes.before;
     cfmakeraw(&raw);
     modes.raw = tcsetattr(STDIN_FILENO, TCSANOW, &raw) == 0;
+}
+
+static void on_look_time(struct loop_timer *timer)
+{
+    terminal_resume(container_of(timer, struct terminal, look_timer));
 }
 
 void terminal_sink(void *context, enum log_level level, const char *line, size_t bytes)
@@ -257,9 +274,12 @@ static void on_in(struct loop_fd *source, uint32_t events)
     ssize_t count = read(terminal->in_fd, at, sizeof terminal->in - terminal->in_used);
     if (count < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (count <= 0) { /* the terminal has gone, or we are in the background without having heard */
+    if (count <= 0) { /* the terminal has gone, or we are in the background by now */
         loop_remove(terminal->loop, source);
-        leave_raw();
+        if (is_ours())
+            leave_raw();
+        else
+            enter_raw(terminal);
         return;
     }
     terminal->in_used += (size_t)count;
@@ -368,6 +388,7 @@ size_t terminal_give_up(struct terminal *terminal)
 
 void terminal_suspend(struct terminal *terminal)
 {
+    loop_clear_timer(terminal->loop, &terminal->look_timer);
     leave_raw();
     watch_all(terminal);
 }
@@ -382,6 +403,7 @@ void terminal_resume(struct terminal *terminal)
 void terminal_finish(struct terminal *terminal)
 {
     terminal_give_up(terminal);
+    loop_clear_timer(terminal->loop, &terminal->look_timer);
     leave_raw();
     loop_remove(terminal->loop, &terminal->in_source);
     if (terminal->in_own)

@@ -47,6 +47,7 @@ struct terminal {
     size_t out_used, in_used;
     struct terminal_escape escape;
 
+    struct loop_timer look_timer;
     bool interactive; /* stdin is a terminal, whose keys are all for the inside */
     pid_t foreground; /* the group that had the terminal when we began; 0: not ours, or none */
 };

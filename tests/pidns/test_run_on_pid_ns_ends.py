@@ -254,16 +254,21 @@ def commands(**texts):
 
 
 def test_sysvinit_and_runit_are_told_by_init_0_inside():
-    # Process 1 of the namespaces that it is in is told by it.
-    mount = commands(init='echo told $# $1 $(cat /proc/1/comm); kill -USR1 1')
+    # It is in all the namespaces of process 1, found though our own PATH does not lead there.
+    mount = commands(init='for n in user mnt pid uts ipc net time cgroup; do '
+                          '[ "$(readlink /proc/self/ns/$n)" = "$(readlink /proc/1/ns/$n)" ] || echo other $n; done; '
+                          'echo told $# $1 $(cat /proc/1/comm); kill -USR1 1')
     sysvinit = shell_called('init')
     with open(sysvinit, 'ab') as file:
         file.write(b'/run/initctl')
     for program in (sysvinit, shell_called('runit'), shell_called('runit-init')):
         text = f'{mount}trap "echo got USR1; exit 4" USR1; {TRAPS}'
-        with running(program, '-c', text, stdin=subprocess.PIPE) as one:
-            one.until('up').signal(signal.SIGTERM)
-            assert one.end() == (4, f'up\ntold 1 0 {program.name}\ngot USR1\n'), (program, one.output)
+        for options in ([], ['--uts', '--ipc', '--net', '--user']):
+            with running(*options, '--', program, '-c', text, stdin=subprocess.PIPE,
+                         env=os.environ | {'PATH': '/usr/bin:/bin'}) as one:
+                one.until('up').signal(signal.SIGTERM)
+                ended_as = one.end()
+            assert ended_as == (4, f'up\ntold 1 0 {program.name}\ngot USR1\n'), (program, options, ended_as)
 
 
 def test_an_option_says_how_it_is_told_to_stop():
@@ -276,6 +281,18 @@ def test_an_option_says_how_it_is_told_to_stop():
         one.until('up').signal(signal.SIGTERM)
         status, output = one.end()
         assert status == 6 and 'told -f now\n' in output, output
+
+
+def test_an_ordinary_user_stops_what_runs_in_a_user_namespace_in_each_way():
+    text = 'trap "echo $(id -u) USR1; exit 4" USR1; trap "echo TERM; exit 5" TERM; echo up; while :; do read x; done'
+    for options, status, told in ((['--stop-command', '/bin/kill -USR1 1'], 4, '0 USR1'), ([], 5, 'TERM')):
+        with running('--user', *options, '--', 'sh', '-c', text, stdin=subprocess.PIPE, user=65534, group=65534,
+                     extra_groups=[], cwd='/') as one:
+            one.until('up').signal(signal.SIGTERM)
+            assert one.end() == (status, f'up\n{told}\n'), one.output
+    with running('--user', '--', 'sleep', str(LONG), user=65534, group=65534, extra_groups=[], cwd='/') as one:
+        until(lambda: stat_of(one.first())[0] == 'sleep', 'it is executed')
+        assert one.signal(signal.SIGTERM).end()[0] == 128 + signal.SIGTERM
 
 
 def test_a_stop_command_that_fails_is_told_and_sigterm_is_sent():

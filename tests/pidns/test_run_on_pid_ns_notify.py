@@ -206,6 +206,15 @@ def test_what_its_own_socket_says_is_not_for_the_inside_and_a_bad_one_is_told():
         assert one.end()[0] == 0
 
 
+def test_a_command_that_is_not_executed_is_not_ready():
+    for command in ('/does/not/exist', '/etc/passwd'):
+        with heard(command) as (one, listener):
+            assert one.end()[0] in (126, 127)
+            listener.socket.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                raise AssertionError(listener.socket.recv(65536))
+
+
 def test_a_listener_that_does_not_listen_holds_nothing_up_and_hears_the_rest_later():
     text = SAY + "for i in range(3000): tell(b'STATUS=%d' % i)\ntell(b'READY=1'); on(15, lambda: sys.exit(2)); wait()"
     with heard(*INSIDE, *init(text)) as (one, listener):
