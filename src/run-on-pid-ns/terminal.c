@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -304,10 +305,15 @@ static void on_master(struct loop_fd *source, uint32_t events)
 
 /* ---- beginning and end --------------------------------------------------------------------- */
 
-/* Opens it again, non-blocking: the flags of the one we were given are others' too. */
+/* Opens a terminal or FIFO again, non-blocking: the flags of the one we were given are others' too,
+ * and so is the place in a file, which never blocks. */
 static int open_again(int fd, int flags, bool *ret_own)
 {
     char path[32];
+    struct stat stat_;
+    *ret_own = false;
+    if (fstat(fd, &stat_) < 0 || !(S_ISFIFO(stat_.st_mode) || S_ISCHR(stat_.st_mode)))
+        return fd;
     text_format(path, sizeof path, "/proc/self/fd/%d", fd);
     int own = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     *ret_own = own >= 0;

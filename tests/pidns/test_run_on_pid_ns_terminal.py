@@ -94,6 +94,16 @@ def test_what_is_printed_on_the_console_goes_to_stdout_whole_before_it_ends():
         assert lines[4:] == [f'line {i}' for i in range(5000)] and lines[0].startswith('/dev/'), lines[-5:]
 
 
+def test_what_is_printed_goes_behind_what_is_in_a_file_already():
+    need_root()
+    path = pathlib.Path(os.environ['TMPDIR']) / 'output'
+    with open(path, 'wb') as output:
+        for word in ('first', 'second'):
+            subprocess.run([PROGRAM, '--dev', '--console', 'echo', word], stdin=subprocess.DEVNULL, stdout=output,
+                           check=True, timeout=60)
+    assert path.read_bytes() == b'first\r\nsecond\r\n'
+
+
 def test_a_console_that_nobody_has_open_inside_or_that_is_hung_up_is_no_end():
     text = '''
 import ctypes, time
