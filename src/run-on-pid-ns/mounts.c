@@ -73,12 +73,13 @@ int step_keep_mounts(struct run *run, const struct step *step, int *fd)
  * step_drop_outside(): pivot_root(".", ".") puts the old one above the new one. */
 int step_move_root(struct run *run, const struct step *step, int *fd)
 {
-    struct stat root, outside;
-    if (stat(step->source, &root) < 0 || stat("/", &outside) < 0)
+    char path[PATH_MAX];
+    struct stat root;
+    if (!realpath(step->source, path) || stat(path, &root) < 0)
         return -errno;
     if (!S_ISDIR(root.st_mode))
         return -ENOTDIR;
-    if (root.st_dev == outside.st_dev && root.st_ino == outside.st_ino) {
+    if (strcmp(path, "/") == 0) { /* the same folder mounted elsewhere is as good as another one */
         run->hint = "it is the root already: leave --root out";
         return -EINVAL;
     }

@@ -212,6 +212,25 @@ def test_a_root_that_is_none_is_refused_with_a_sentence():
         refuse(['--root', str(root), '/no/such/command'], 'Could not execute the command', status=127)
 
 
+def test_three_in_each_other_have_each_their_own():
+    with root_folder() as root:
+        script = root / 'nested.sh'
+        # The build for tests is not static.
+        libraries = [word for path in ('/lib', '/lib64', '/usr/lib') if os.path.exists(path) for word in ('--bind', path)]
+        options = f'{" ".join(libraries)} --dev --private-run --uts --ipc --net --bind /bin/run-on-pid-ns --bind /mnt'
+        script.write_text(
+            'echo "$1 $$ $(hostname) $(ls /proc | busybox grep -c "^[0-9]") $(cat /proc/uptime)"\n'
+            f'[ $1 = 3 ] || exec run-on-pid-ns {options} --hostname nested-$1 --root /mnt sh /nested.sh $(($1 + 1))\n',
+            encoding='ascii')
+        lines = said('--root', str(root), *libraries, '--hostname', 'nested-0', '--bind', f'{PROGRAM}:/bin/run-on-pid-ns',
+                     '--bind', f'{root}:/mnt', 'sh', '/nested.sh', '1').splitlines()
+        for depth, line in enumerate(lines):
+            words = line.split()
+            assert words[:3] == [str(depth + 1), '1', f'nested-{depth}'] and int(words[3]) <= 4, lines
+            assert float(words[4]) < 30, lines
+        assert len(lines) == 3, lines
+
+
 def test_a_folder_that_the_root_lacks_is_made_where_it_can_be_and_else_named():
     with root_folder() as root:
         (root / 'proc').rmdir()
