@@ -55,27 +55,65 @@ int journal_reader_was_emptied(struct journal_reader *reader)
     return memcmp(head, reader->head, bytes < reader->head_bytes ? bytes : reader->head_bytes) != 0;
 }
 
-/* ---- a journal that was away --------------------------------------------------------------- */
+/* ---- how far files were read --------------------------------------------------------------- */
 
-struct journal_bookmark journal_reader_mark(const struct journal_reader *reader)
+static bool is_inode(const struct stat *stat, dev_t device, ino_t inode)
 {
-    struct journal_bookmark mark = {.head_bytes = reader->head_bytes,
-                                    .at = journal_reader_place(reader).at};
-    memcpy(mark.head, reader->head, sizeof mark.head);
-    return mark;
+    return stat->st_ino == inode && stat->st_dev == device;
 }
 
-int journal_reader_go_on(struct journal_reader *reader, const struct journal_bookmark *mark)
+/* One that is empty is of any. */
+static bool is_of(const struct journal_bookmark *mark, const char *head, size_t bytes)
+{
+    return memcmp(mark->head, head, bytes < mark->head_bytes ? bytes : mark->head_bytes) == 0;
+}
+
+void journal_reader_remember(const struct journal_reader *reader)
+{
+    struct stat stat = {.st_ino = 0};
+    size_t i = 0;
+    if (!reader->bookmarks || !reader->head_bytes)
+        return;
+    struct journal_bookmark *all = reader->bookmarks->all;
+    while (i < JOURNAL_BOOKMARKS - 1 && !is_of(&all[i], reader->head, reader->head_bytes))
+        i++;
+    memmove(all + 1, all, i * sizeof *all);
+    fstat(reader->source.fd, &stat); /* none is known: it is found by what it begins with, or not */
+    all[0] = (struct journal_bookmark){.head_bytes = reader->head_bytes,
+                                       .device = stat.st_dev,
+                                       .inode = stat.st_ino,
+                                       .at = journal_reader_place(reader).at};
+    memcpy(all[0].head, reader->head, sizeof all[0].head);
+}
+
+/* The bookmark of the file, which begins so, or NULL. What is shorter than it was may still become
+ * another file: then that is seen like one that was emptied. */
+static const struct journal_bookmark *find_bookmark(const struct journal_reader *reader,
+                                                    size_t file, const char *head, size_t bytes)
+{
+    struct stat stat = {.st_ino = 0};
+    if (reader->files[file].fd >= 0)
+        fstat(reader->files[file].fd, &stat);
+    for (size_t i = 0; i < JOURNAL_BOOKMARKS; i++) {
+        const struct journal_bookmark *mark = &reader->bookmarks->all[i];
+        bool is_whole = mark->head_bytes >= JOURNAL_TIME_BYTES && mark->head_bytes <= bytes;
+        if (is_of(mark, head, bytes) &&
+            (is_whole || (stat.st_ino && is_inode(&stat, mark->device, mark->inode))))
+            return mark;
+    }
+    return NULL;
+}
+
+int journal_reader_go_on(struct journal_reader *reader)
 {
     char head[JOURNAL_HEAD_BYTES];
 
-    if (mark->head_bytes < JOURNAL_TIME_BYTES)
-        return 0;
-    for (size_t file = reader->file_count; file-- > 0;) {
+    for (size_t file = reader->file_count; reader->bookmarks->all[0].head_bytes && file-- > 0;) {
         ssize_t bytes = read_head(reader, file, head);
         if (bytes < 0)
             return (int)bytes;
-        if ((size_t)bytes < mark->head_bytes || memcmp(head, mark->head, mark->head_bytes) != 0)
+        const struct journal_bookmark *mark = find_bookmark(reader, file, head, (size_t)bytes);
+        if (!mark)
             continue;
         journal_reader_stand(reader, (struct journal_place){file, mark->at}, reader->stop);
         memcpy(reader->head, mark->head, sizeof reader->head);
@@ -86,11 +124,6 @@ int journal_reader_go_on(struct journal_reader *reader, const struct journal_boo
 }
 
 /* ---- other files --------------------------------------------------------------------------- */
-
-static bool is_inode(const struct stat *stat, dev_t device, ino_t inode)
-{
-    return stat->st_ino == inode && stat->st_dev == device;
-}
 
 /* Whether this file is the one with that inode, or made of it. 1, 0 or -errno. */
 static int is_same(const struct journal_reader *reader, size_t number, const struct stat *wanted)
@@ -147,35 +180,8 @@ static int find_file(const struct journal_reader *reader, const struct journal_r
     return r < 0 ? r : 0;
 }
 
-void journal_reader_note_left(struct journal_reader *reader)
-{
-    struct stat stat;
-    reader->left = (struct journal_left){.is_known = false};
-    /* It was read to its end, or is gone, or could not be read. */
-    if (reader->source.fd >= 0 && fstat(reader->source.fd, &stat) == 0)
-        reader->left =
-            (struct journal_left){true, stat.st_dev, stat.st_ino, journal_reader_place(reader).at};
-}
-
-/* A journal that was killed while it sealed takes that back: the new `current`, of which nothing
- * was read yet, is gone, and the one before has its name again. */
-static bool find_left(const struct journal_reader *reader, const struct journal_reader *fresh,
-                      struct journal_place *ret)
-{
-    const struct journal_left *left = &reader->left;
-    struct stat stat;
-    const size_t last = fresh->file_count - 1; /* one with no file would not have been opened */
-    if (!left->is_known || journal_reader_place(reader).at)
-        return false;
-    /* A sealed one has no descriptor of which anything could be said. */
-    if (fstat(fresh->files[last].fd, &stat) < 0 || !is_inode(&stat, left->device, left->inode))
-        return false;
-    *ret = (struct journal_place){last, left->at};
-    return true;
-}
-
 /* Stands in `fresh` where reading goes on. Only of the file that was being read is it known what it
- * began with. Returns 1 when that one is gone and others have come, or -errno. */
+ * began with. Returns 0, 1 when that one is gone, or -errno. */
 static int stand_in_fresh(const struct journal_reader *reader, struct journal_reader *fresh)
 {
     struct journal_place place = {.file = 0};
@@ -194,18 +200,15 @@ static int stand_in_fresh(const struct journal_reader *reader, struct journal_re
         }
         return 0;
     }
-    if (find_left(reader, fresh, &place)) {
-        journal_reader_stand(fresh, place, JOURNAL_PLACE_NEVER);
-        return 0;
-    }
     while (first < fresh->file_count && fresh->files[first].fd < 0 &&
            find_sealed(reader, fresh->files[first].time_ns) < reader->file_count)
         first++;
     place.file = first;
-    r = first < fresh->file_count ? 1 : journal_reader_end(fresh, &place);
-    if (r >= 0)
-        journal_reader_stand(fresh, place, JOURNAL_PLACE_NEVER);
-    return r;
+    r = first < fresh->file_count ? 0 : journal_reader_end(fresh, &place);
+    if (r < 0)
+        return r;
+    journal_reader_stand(fresh, place, JOURNAL_PLACE_NEVER);
+    return 1;
 }
 
 int journal_reader_refresh(struct journal_reader *reader, const char *folder)
@@ -213,9 +216,10 @@ int journal_reader_refresh(struct journal_reader *reader, const char *folder)
     struct journal_reader fresh;
     int r = journal_reader_open(&fresh, folder);
 
-    if (r < 0)
-        return r;
-    r = stand_in_fresh(reader, &fresh);
+    if (r == 0)
+        r = stand_in_fresh(reader, &fresh);
+    if (r == 1 || r == -ENOENT)
+        journal_reader_remember(reader);
     if (r < 0) {
         journal_reader_close(&fresh);
         return r;
@@ -224,7 +228,7 @@ int journal_reader_refresh(struct journal_reader *reader, const char *folder)
     fresh.reads_ahead = reader->reads_ahead;
     fresh.literal = reader->literal;
     fresh.literal_bytes = reader->literal_bytes;
-    fresh.left = reader->left;
+    fresh.bookmarks = reader->bookmarks;
     fresh.until_ns = reader->until_ns; /* not since_ns: all that is new is wanted */
     journal_reader_close(reader);
     *reader = fresh;

@@ -53,8 +53,8 @@ bool journal_reader_begins_behind(const struct journal_reader *reader, size_t fi
 int journal_reader_note_head(struct journal_reader *reader);
 void journal_reader_add_to_head(struct journal_reader *reader, const char *bytes, size_t count);
 
-/* Notes that the file being read, which is the one that is open, is read to its end. */
-void journal_reader_note_left(struct journal_reader *reader);
+/* Marks how far the file being read was read. */
+void journal_reader_remember(const struct journal_reader *reader);
 
 /* Whether the file was emptied since, and something else is in it now. One that is only shorter was
  * cut back by a writer that does the same again. 1, 0 or -errno. */

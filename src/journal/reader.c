@@ -326,8 +326,7 @@ static bool begin_next_file(struct journal_reader *reader)
         next.file++;
     if (next.file >= reader->file_count || next.file > reader->stop.file)
         return false;
-    if (reader->whole_lines)
-        journal_reader_note_left(reader);
+    journal_reader_remember(reader);
     if (reader->since_ns &&
         journal_reader_find_time_in(reader, next.file, reader->since_ns, &next.at, &high) < 0)
         next.at = 0;

@@ -26,12 +26,18 @@ struct journal_place {
     off_t at;
 };
 
-/* A file that was read to its end, and where that was. */
-struct journal_left {
-    bool is_known;
-    dev_t device;
-    ino_t inode;
-    off_t at;
+/* How far files were read, the last one first, by what each begins with: to be found again under
+ * another name, and in a journal that was away, as on a file system that is mounted again. All
+ * zeros at first. */
+#define JOURNAL_BOOKMARKS 8
+struct journal_bookmarks {
+    struct journal_bookmark {
+        char head[JOURNAL_HEAD_BYTES];
+        size_t head_bytes; /* 0: of none */
+        dev_t device;      /* what it was, which tells of `current` where it is cut back to less */
+        ino_t inode;       /* than it began with */
+        off_t at;
+    } all[JOURNAL_BOOKMARKS];
 };
 
 struct journal_reader {
@@ -51,11 +57,11 @@ struct journal_reader {
     size_t head_bytes;             /* 0: not known yet */
     struct journal_loss *losses;   /* what of the files could not be read, as it was met */
     size_t loss_count;
-    bool head_due;            /* the file's end was met: it may be emptied before more is read */
-    struct journal_left left; /* with `whole_lines`: the file before the one being read */
+    bool head_due; /* the file's end was met: it may be emptied before more is read */
 
     /* The caller's to set. */
-    bool whole_lines;    /* an unfinished line at the end is no entry yet */
+    bool whole_lines;                    /* an unfinished line at the end is no entry yet */
+    struct journal_bookmarks *bookmarks; /* with `whole_lines`; not owned; NULL: none are kept */
     bool reads_ahead;    /* a thread may decompress what comes next; it must not be moved then */
     const char *literal; /* lines without it may be left out; not owned; NULL: none may */
     size_t literal_bytes;
@@ -137,20 +143,12 @@ void journal_reader_describe_loss(struct journal_reader *reader, const struct jo
 
 /* ---- following ----------------------------------------------------------------------------- */
 
-/* Where a reader stood, by what the file begins with: found again in a journal that was away, as on
- * a file system that is mounted again. */
-struct journal_bookmark {
-    char head[JOURNAL_HEAD_BYTES];
-    size_t head_bytes; /* 0: nowhere */
-    off_t at;
-};
-struct journal_bookmark journal_reader_mark(const struct journal_reader *reader);
-
-/* Stands there. Returns 1, 0 when there is no such file (all is as it was), or -errno. */
-int journal_reader_go_on(struct journal_reader *reader, const struct journal_bookmark *mark);
+/* Stands in the newest file of which it is known how far it was read, there. Returns 1, 0 when
+ * there is none (all is as it was), or -errno. */
+int journal_reader_go_on(struct journal_reader *reader);
 
 /* Looks for files that have come since, in the folder that was opened, by its path; to be called at
  * the end. What was read stays read. Returns 0; 1 when the file that was read is not there any
- * more, so that what comes next begins with another file; -ENOENT when there is none any more; or
- * another -errno: all is as it was. */
+ * more, so that what comes next is of another file: journal_reader_go_on() says of which; -ENOENT
+ * when there is none any more; or another -errno: all is as it was. */
 int journal_reader_refresh(struct journal_reader *reader, const char *folder);

@@ -91,13 +91,10 @@ int log_merge_add_all(struct log_merge *merge, const char *root, bool is_stopgap
     return r;
 }
 
-/* Goes on where it was in a file that was away. 0, or -errno: it is to be called again. */
+/* Goes on in a file that was read before. 0, or -errno: it is to be called again. */
 static int find_again(struct log_source *source)
 {
-    int r = 0;
-    source->astray = true;
-    for (size_t i = 0; i < sizeof source->marks / sizeof *source->marks && r == 0; i++)
-        r = journal_reader_go_on(&source->reader, &source->marks[i]);
+    int r = journal_reader_go_on(&source->reader);
     source->astray = r < 0;
     return r < 0 ? r : 0;
 }
@@ -114,6 +111,7 @@ int log_merge_open(struct log_merge *merge, struct log_source *source)
         return failed;
     source->is_open = true;
     source->reader.whole_lines = merge->follow;
+    source->reader.bookmarks = &source->bookmarks;
     source->reader.reads_ahead = merge->all_count <= READ_AHEAD_MOST;
     source->reader.since_ns = merge->filter.since_ns;
     source->reader.until_ns = merge->filter.until_ns;
@@ -180,15 +178,10 @@ static void push(struct log_merge *merge, struct log_source *source)
 static int refresh(const struct log_merge *merge, struct log_source *source)
 {
     log_loss_tell_of(merge, source);
-    struct journal_bookmark before = journal_reader_mark(&source->reader);
     int r = journal_reader_refresh(&source->reader, source->folder);
 
     source->changed = false;
     source->losses_told = r < 0 ? source->losses_told : 0;
-    if ((r == 1 || r == -ENOENT) && before.head_bytes) {
-        source->marks[1] = source->marks[0];
-        source->marks[0] = before;
-    }
     if (r == -ENOENT) {
         source->losses_told = 0;
         journal_reader_close(&source->reader);

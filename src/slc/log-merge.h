@@ -39,8 +39,8 @@ struct log_source {
     struct log_moved moved; /* of a stopgap: what was shown, and has not come again */
     uint64_t
         begun_ns; /* of a stopgap: what is not newer may be there, too, and was not wanted; 0 */
-    struct journal_bookmark marks[2]; /* where it was before it went away, the last one first */
-    bool astray;                      /* it is still to be looked for where that is */
+    struct journal_bookmarks bookmarks;
+    bool astray; /* it is still to be looked for where to go on by them */
 };
 
 struct log_merge {

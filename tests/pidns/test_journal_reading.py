@@ -3,6 +3,7 @@ import base64
 import contextlib
 import datetime
 import fcntl
+import itertools
 import json
 import os
 import pathlib
@@ -602,33 +603,61 @@ def test_following_shows_nothing_twice_that_a_killed_journal_takes_back_and_writ
         assert followed.line() == 'next'
 
 
+BATCH = line(1, 'two') + line(2, 'L' * 65536)
+REST = f'{stamp(3)} -info rest\n'.encode()
+
+
+@contextlib.contextmanager
+def waiting_in_new_one():
+    """A journal of which `current` was just sealed, under this name, and a follower that waits in the
+    new one, of which it has read nothing: it was sealed with the beginning of a line."""
+    with logs() as l:
+        l.write('web', line(0, 'one'))
+        followed = l.follow('web', '-o', 'cat')
+        assert followed.line() == 'one'
+        followed.process.send_signal(signal.SIGSTOP)  # it reads the rest when that is sealed
+        l.write('web', BATCH)
+        sealed = l.seal('web', 0)
+        l.write('web', b'')
+        followed.process.send_signal(signal.SIGCONT)
+        assert followed.line() == 'two'
+        until(lambda: is_waiting(followed.process.pid), 'it waits in the new one')
+        yield l, followed, sealed
+
+
 def test_following_goes_on_in_a_file_that_a_killed_journal_had_sealed_and_does_not_seal_after_all():
-    batch = line(1, 'two') + line(2, 'L' * 65536)
-    rest = f'{stamp(3)} -info rest\n'.encode()
-    for cut in False, True:
-        with logs() as l:
-            l.write('web', line(0, 'one'))
-            followed = l.follow('web', '-o', 'cat')
-            assert followed.line() == 'one'
-            followed.process.send_signal(signal.SIGSTOP)  # it reads the rest when that is sealed
-            l.write('web', batch)
-            sealed = l.seal('web', 0)
-            l.write('web', b'')
-            followed.process.send_signal(signal.SIGCONT)
-            assert followed.line() == 'two'
-            until(lambda: is_waiting(followed.process.pid), 'it waits in the new one')
-            followed.process.send_signal(signal.SIGSTOP)  # between the two there is no `current`
+    for cut, seen_between in itertools.product((False, True), repeat=2):
+        with waiting_in_new_one() as (l, followed, sealed):
+            if not seen_between:
+                followed.process.send_signal(signal.SIGSTOP)
             (l.logs / 'web/current').unlink()
+            if seen_between:
+                until(lambda: is_waiting(followed.process.pid), 'it has seen that there is no `current`')
             (l.logs / 'web' / sealed).rename(l.logs / 'web/current')
             if cut:  # the last batch is written again
                 os.truncate(l.logs / 'web/current', len(line(0, 'one')))
             followed.process.send_signal(signal.SIGCONT)
             until(lambda: is_waiting(followed.process.pid), 'it has seen that')
-            l.write('web', batch if cut else b'')
+            l.write('web', BATCH if cut else b'')
             l.seal('web', 0)
-            l.write('web', rest + line(4, 'next'))
+            l.write('web', REST + line(4, 'next'))
             assert followed.line() == 'L' * 65536 + 'rest'
             assert followed.line() == 'next'
+
+
+def test_following_shows_what_a_journal_that_was_killed_writes_into_a_file_that_it_had_sealed_without():
+    for compressed in False, True:
+        with waiting_in_new_one() as (l, followed, sealed):
+            followed.process.send_signal(signal.SIGSTOP)
+            (l.logs / 'web' / sealed).rename(l.logs / 'web/current')
+            l.write('web', REST + line(4, 'more'))
+            l.seal('web', 0)
+            if compressed:
+                l.compress('web', sealed)
+            l.write('web', line(5, 'next'))
+            followed.process.send_signal(signal.SIGCONT)
+            assert followed.line() == 'L' * 65536 + 'rest'
+            assert followed.lines(2) == ['more', 'next']
 
 
 def moved_below_logs(l, name):

@@ -19,6 +19,8 @@
 
 static char path[PATH_MAX], other[PATH_MAX];
 static struct journal_reader reader;
+static struct journal_bookmarks bookmarks;
+static bool is_astray; /* where to go on by them is still to be looked for */
 
 static const char *in(const char *leaf)
 {
@@ -38,19 +40,39 @@ static void pack(const char *leaf)
     CHECK_NUMBER(journal_compress(folder, leaf), 0);
 }
 
+static void open_to_follow(void)
+{
+    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
+    bookmarks = (struct journal_bookmarks){0};
+    is_astray = false;
+    reader.bookmarks = &bookmarks;
+    reader.whole_lines = true;
+}
+
 /* A journal that is followed, and was read up to its end. */
 static void begin_following(int lines)
 {
     begin();
     write_file(logs, "current", 0, lines);
-    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
-    reader.whole_lines = true;
+    open_to_follow();
     CHECK_NUMBER(read_numbers(&reader, 0), lines);
 }
 
 static int refresh(void)
 {
     return journal_reader_refresh(&reader, in(""));
+}
+
+/* The same, and stands where it is known how far what there is was read. 0, or -errno: it is to be
+ * called again. */
+static int look_again(void)
+{
+    int r = is_astray ? 1 : refresh();
+    if (r != 1)
+        return r;
+    r = journal_reader_go_on(&reader);
+    is_astray = r < 0;
+    return r < 0 ? r : 0;
 }
 
 static void end(void)
@@ -145,31 +167,31 @@ TEST(a_file_that_was_sealed_is_gone_on_with_when_there_are_descriptors)
 
 TEST(what_is_too_short_to_know_a_file_by_is_not_looked_for)
 {
-    struct journal_bookmark mark;
+    struct journal_bookmark *mark = &bookmarks.all[0];
     begin();
     write_file(logs, "current", 0, 3);
-    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
-    mark = journal_reader_mark(&reader);
-    CHECK_NUMBER(journal_reader_go_on(&reader, &mark), 0);
-    memcpy(mark.head, TIME, sizeof mark.head < sizeof TIME ? sizeof mark.head : sizeof TIME);
-    mark.head_bytes = JOURNAL_TIME_BYTES - 1;
-    CHECK_NUMBER(journal_reader_go_on(&reader, &mark), 0);
-    mark.head_bytes = JOURNAL_TIME_BYTES;
-    CHECK_NUMBER(journal_reader_go_on(&reader, &mark), 1);
+    open_to_follow();
+    CHECK_NUMBER(journal_reader_go_on(&reader), 0);
+    memcpy(mark->head, TIME, sizeof mark->head < sizeof TIME ? sizeof mark->head : sizeof TIME);
+    mark->head_bytes = JOURNAL_TIME_BYTES - 1;
+    CHECK_NUMBER(journal_reader_go_on(&reader), 0);
+    mark->head_bytes = JOURNAL_TIME_BYTES;
+    CHECK_NUMBER(journal_reader_go_on(&reader), 1);
     end();
 }
 
 TEST(a_file_that_begins_otherwise_is_not_gone_on_with)
 {
-    struct journal_bookmark mark;
     begin_following(3);
-    mark = journal_reader_mark(&reader);
+    journal_reader_remember(&reader);
+    CHECK(bookmarks.all[0].head_bytes > 0);
     journal_reader_close(&reader);
     CHECK_NUMBER(unlink(in("current")), 0);
     write_file(logs, SEALED, 0, 1);     /* shorter than what it is known by */
     write_file(logs, "current", 5, 10); /* of the same time, and other lines */
     CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
-    CHECK_NUMBER(journal_reader_go_on(&reader, &mark), 0);
+    reader.bookmarks = &bookmarks;
+    CHECK_NUMBER(journal_reader_go_on(&reader), 0);
     CHECK(journal_reader_place(&reader).file == 0 && journal_reader_place(&reader).at == 0);
     end();
 }
@@ -295,63 +317,165 @@ TEST(of_a_sealed_file_that_is_gone_what_is_newer_is_read)
     end();
 }
 
-static bool fails_later;
-
-static bool fails(bool later)
+/* `current` was sealed, and in the new one, of which nothing was read, it is waited for more. */
+static void begin_in_new_one(void)
 {
-    return later == fails_later;
+    begin_following(3);
+    rename_to("current", SEALED);
+    write_file(logs, "current", 3, 3);
+    CHECK_NUMBER(refresh(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 3), 3);
+    CHECK_NUMBER(bookmarks.all[0].head_bytes, JOURNAL_HEAD_BYTES);
 }
+
+/* As on a file system that is mounted over it, and unmounted again. */
+TEST(a_journal_in_the_place_of_which_there_was_another_is_gone_on_with)
+{
+    begin_following(3);
+    rename_to("current", "kept");
+    write_file(logs, "current", 5, 6);
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 5), 6);
+    rename_to("kept", "current");
+    write_file(logs, "current", 3, 4);
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 3), 4);
+    end();
+}
+
+TEST(a_journal_that_was_away_is_gone_on_with)
+{
+    begin_following(3);
+    rename_to("current", "kept");
+    CHECK_NUMBER(look_again(), -ENOENT);
+    journal_reader_close(&reader);
+    rename_to("kept", "current");
+    write_file(logs, "current", 3, 4);
+    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
+    reader.bookmarks = &bookmarks;
+    CHECK_NUMBER(journal_reader_go_on(&reader), 1);
+    CHECK_NUMBER(read_numbers(&reader, 3), 4);
+    end();
+}
+
+static bool is_sealed_again;
 
 /* A journal that was killed while it sealed takes that back: the new `current`, of which nothing
  * was read, is gone, and the one before has its name again. */
 static void take_back(void)
 {
-    begin_following(3);
-    rename_to("current", SEALED);
-    write_file(logs, "current", 3, 3);
-    CHECK_NUMBER(refresh(), 0);
-    if (fails(false))
-        faults_begin();
-    int got = read_numbers(&reader, 3);
-    faults_end();
-    CHECK(got == 3 || (fault_happened() && got == -EIO));
-    CHECK(reader.left.is_known || fault_happened());
-    CHECK_NUMBER(unlink(in("current")), 0);
+    begin_in_new_one();
     rename_to(SEALED, "current");
     write_file(logs, "current", 3, 4);
-    if (fails(true))
-        faults_begin();
-    got = refresh();
-    faults_end();
-    if (got < 0) {
-        CHECK(fault_happened());
-        got = refresh();
+    if (is_sealed_again) { /* with more in it than it had */
+        rename_to("current", SEALED);
+        write_file(logs, "current", 4, 5);
     }
-    CHECK(got == 0 || (fault_happened() && got == 1)); /* then it is another one */
-    CHECK_NUMBER(read_numbers(&reader, got ? 0 : 3), 4);
+    faults_begin();
+    int got = look_again();
+    faults_end();
+    CHECK(got == 0 || fault_happened());
+    if (got < 0)
+        CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 3), is_sealed_again ? 5 : 4);
     end();
 }
 
-TEST(a_file_that_is_not_sealed_after_all_is_gone_on_with_or_read_again)
+TEST(a_file_that_is_not_sealed_after_all_is_gone_on_with)
 {
-    fails_later = false;
-    CHECK(fault_each_of("fstat64", FAULT_CALLS, EIO, take_back) >= 1);
-    fails_later = true;
-    CHECK(fault_each_of("fstat64", FAULT_CALLS, EIO, take_back) >= 3);
+    is_sealed_again = false;
+    CHECK(fault_each_of("openat64", FAULT_CALLS, EMFILE, take_back) >= 1);
+}
+
+TEST(a_file_that_is_sealed_with_more_in_it_after_all_is_gone_on_with)
+{
+    is_sealed_again = true;
+    CHECK(fault_each_of("openat64", FAULT_CALLS, EMFILE, take_back) >= 2);
+}
+
+/* What is written into a file that was cut back is known by what it had: this, or something else.
+ */
+static void cut_back(int first, int last)
+{
+    begin_in_new_one();
+    rename_to(SEALED, "current");
+    CHECK_NUMBER(truncate(in("current"), 0), 0);
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, first), first);
+    write_file(logs, "current", first, last);
+    CHECK_NUMBER(look_again(), 0);
+}
+
+TEST(a_file_that_is_cut_back_to_nothing_and_written_again_is_gone_on_with)
+{
+    cut_back(0, 5);
+    CHECK_NUMBER(read_numbers(&reader, 3), 5);
+    end();
+}
+
+TEST(a_file_that_is_cut_back_to_nothing_and_becomes_another_is_read_whole)
+{
+    cut_back(7, 12);
+    CHECK_NUMBER(read_numbers(&reader, 7), 12);
+    end();
+}
+
+/* Two files were sealed in between: it is not the last one that comes back. */
+TEST(of_several_files_that_were_sealed_the_one_that_comes_back_is_gone_on_with)
+{
+    begin_in_new_one();
+    write_file(logs, "current", 3, 5);
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 3), 5);
+    rename_to("current", LATER);
+    write_file(logs, "current", 5, 5);
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 5), 5);
+    CHECK_NUMBER(unlink(in(LATER)), 0);
+    CHECK_NUMBER(look_again(), 0);
+    rename_to(SEALED, "current");
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 3), 3);
+    end();
+}
+
+static void remember(int number, size_t head_bytes)
+{
+    snprintf(reader.head, sizeof reader.head, "%02d and what it begins with", number);
+    reader.head_bytes = head_bytes;
+    journal_reader_remember(&reader);
+}
+
+TEST(of_the_files_that_were_read_last_it_is_remembered_how_far_and_of_each_once)
+{
+    begin();
+    write_file(logs, "current", 0, 1);
+    open_to_follow();
+    for (int i = 0; i < JOURNAL_BOOKMARKS; i++)
+        remember(i, 10);
+    CHECK_NUMBER(memcmp(bookmarks.all[JOURNAL_BOOKMARKS - 1].head, "00", 2), 0);
+    remember(3, 20); /* it is longer now */
+    CHECK_NUMBER(memcmp(bookmarks.all[0].head, "03", 2), 0);
+    CHECK_NUMBER(bookmarks.all[0].head_bytes, 20);
+    CHECK_NUMBER(memcmp(bookmarks.all[JOURNAL_BOOKMARKS - 1].head, "00", 2), 0);
+    for (int i = 1; i < JOURNAL_BOOKMARKS; i++)
+        CHECK(memcmp(bookmarks.all[i].head, "03", 2) != 0);
+    remember(JOURNAL_BOOKMARKS, 10);
+    CHECK_NUMBER(memcmp(bookmarks.all[JOURNAL_BOOKMARKS - 1].head, "01", 2), 0);
+    reader.head_bytes = 0; /* nothing is in it */
+    journal_reader_remember(&reader);
+    CHECK_NUMBER(memcmp(bookmarks.all[0].head, "08", 2), 0);
+    end();
 }
 
 TEST(where_the_new_file_is_gone_and_the_one_before_stays_sealed_nothing_is_read_again)
 {
-    begin_following(3);
-    rename_to("current", SEALED);
-    write_file(logs, "current", 3, 3);
-    CHECK_NUMBER(refresh(), 0);
-    CHECK_NUMBER(read_numbers(&reader, 3), 3);
+    begin_in_new_one();
     CHECK_NUMBER(unlink(in("current")), 0);
-    CHECK_NUMBER(refresh(), 0);
+    CHECK_NUMBER(look_again(), 0);
     CHECK_NUMBER(read_numbers(&reader, 3), 3);
     write_file(logs, "current", 3, 4);
-    CHECK_NUMBER(refresh(), 0);
+    CHECK_NUMBER(look_again(), 0);
     CHECK_NUMBER(read_numbers(&reader, 3), 4);
     end();
 }
@@ -359,15 +483,10 @@ TEST(where_the_new_file_is_gone_and_the_one_before_stays_sealed_nothing_is_read_
 /* The new `current` is there, and so is the one before: it was sealed. */
 TEST(a_file_that_stays_sealed_is_not_taken_for_the_new_one)
 {
-    begin_following(3);
-    rename_to("current", SEALED);
-    write_file(logs, "current", 3, 3);
-    CHECK_NUMBER(refresh(), 0);
-    CHECK_NUMBER(read_numbers(&reader, 3), 3);
-    CHECK(reader.left.is_known);
+    begin_in_new_one();
     rename_to("current", "kept"); /* so that none gets its number */
     write_file(logs, "current", 3, 5);
-    CHECK_NUMBER(refresh(), 1);
+    CHECK_NUMBER(look_again(), 0);
     CHECK_NUMBER(read_numbers(&reader, 3), 5);
     end();
 }
@@ -378,18 +497,17 @@ static void lose_current(void)
     begin();
     write_file(logs, SEALED, 0, 2);
     write_file(logs, "current", 2, 3);
-    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
-    reader.whole_lines = true;
+    open_to_follow();
     CHECK_NUMBER(read_numbers(&reader, 0), 3);
     CHECK_NUMBER(unlink(in("current")), 0);
     faults_begin();
-    int failed = refresh();
+    int failed = look_again();
     faults_end();
     CHECK(failed == 0 || (fault_happened() && failed < 0));
     if (failed)
-        CHECK_NUMBER(refresh(), 0);
+        CHECK_NUMBER(look_again(), 0);
     write_file(logs, "current", 3, 4);
-    CHECK_NUMBER(refresh(), 0);
+    CHECK_NUMBER(look_again(), 0);
     CHECK_NUMBER(read_numbers(&reader, 3), 4);
     end();
 }
@@ -406,14 +524,13 @@ static void pass_over(void)
     begin();
     write_file(logs, SEALED, 0, 2);
     write_file(logs, "current", 2, 2);
-    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
-    reader.whole_lines = true;
+    open_to_follow();
     reader.since_ns = now_ns;
     faults_begin();
     int got = read_numbers(&reader, 0);
     faults_end();
     CHECK_NUMBER(got, fault_happened() ? -EIO : 2);
-    CHECK_NUMBER(reader.left.is_known, !fault_happened());
+    CHECK_NUMBER(bookmarks.all[0].head_bytes > 0, !fault_happened());
     end();
 }
 

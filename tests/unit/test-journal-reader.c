@@ -606,7 +606,7 @@ TEST(what_was_sealed_is_not_read_again_when_current_is_gone_and_no_other_is_ther
     CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
     snprintf(path, sizeof path, "%s/current", folder);
     unlink(path);
-    CHECK_NUMBER(journal_reader_refresh(&reader, folder), 0);
+    CHECK_NUMBER(journal_reader_refresh(&reader, folder), 1);
     CHECK_NUMBER(journal_reader_next(&reader, &entry), 0);
     write_text("current", TIME " info four\n");
     CHECK_NUMBER(journal_reader_refresh(&reader, folder), 0);

@@ -6,6 +6,7 @@
 #include "journal-files.h"
 #include "journal/compress.h"
 #include "journal/joiner.h"
+#include "journal/reader-internal.h"
 #include "test.h"
 
 #include <errno.h>
@@ -269,7 +270,7 @@ static void go_on(void)
 {
     char path[PATH_MAX];
     struct journal_reader reader;
-    struct journal_bookmark mark;
+    struct journal_bookmarks marks = {0};
     struct journal_entry entry;
     begin();
     write_file(logs, STEM ".log", 0, 10);
@@ -277,18 +278,20 @@ static void go_on(void)
     text_format(path, sizeof path, "%s/web", logs);
     CHECK_NUMBER(journal_reader_open(&reader, path), 0);
     reader.whole_lines = true;
+    reader.bookmarks = &marks;
     for (int i = 0; i < 5; i++)
         CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
-    mark = journal_reader_mark(&reader);
+    journal_reader_remember(&reader);
     journal_reader_close(&reader);
     CHECK_NUMBER(journal_reader_open(&reader, path), 0);
     reader.whole_lines = true;
+    reader.bookmarks = &marks;
     faults_begin();
-    int found = journal_reader_go_on(&reader, &mark);
+    int found = journal_reader_go_on(&reader);
     faults_end();
     CHECK(found == 1 || (found < 0 && fault_happened()));
     if (found < 0)
-        CHECK_NUMBER(journal_reader_go_on(&reader, &mark), 1);
+        CHECK_NUMBER(journal_reader_go_on(&reader), 1);
     CHECK_NUMBER(journal_reader_next(&reader, &entry), 1);
     CHECK(entry.bytes == 1 && entry.text[0] == '5');
     journal_reader_close(&reader);
