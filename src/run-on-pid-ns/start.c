@@ -110,7 +110,7 @@ static pid_t run_maker(struct run *run, int own_fd, int other_fd)
  * said that it does not, or has been killed, which looks as if it did. */
 static bool take_message(struct inside *inside, int own_fd)
 {
-    char kind;
+    char kind = 0;
     union {
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof(int))];

@@ -36,12 +36,13 @@ static const struct row {
                            step_enter_cgroup,
                            {{EACCES, "our cgroup is another user's: start it in one of yours, or "
                                      "as a service"}}},
-    [STEP_NEW_USER] = {NULL,
-                       step_new_user,
-                       {{EPERM, "users may not make one here: run it as root without --user"},
-                        {ENOSPC, "there are as many as /proc/sys/user/max_user_namespaces lets "
-                                 "there be"},
-                        {EINVAL, "the kernel has none: run it as root without --user"}}},
+    [STEP_NEW_USER] =
+        {NULL,
+         step_new_user,
+         {{EPERM, "users may not make one here, or not in a chroot: run it as root without --user"},
+          {ENOSPC, "there are as many as /proc/sys/user/max_user_namespaces lets "
+                   "there be"},
+          {EINVAL, "the kernel has none: run it as root without --user"}}},
     [STEP_NEW_TIME] = {NULL,
                        step_new_time,
                        {{EPERM, needs_privileges},
