@@ -74,7 +74,11 @@ test-fast: ## unit, lint, and PID namespace tests, the sanitizers' build only
 	@$(MAKE) --no-print-directory test-build variant
 	@tests/run --build asan unit lint pidns $(TESTS)
 
-.PHONY: roots
+.PHONY: roots test-inits
+test-inits: all ## the nested systems that make test leaves out: Finit, and OpenRC under sysvinit
+	@scripts/install-needs build test roots
+	@scripts/make-root --all
+	@tests/run inits $(TESTS)
 roots: all ## root folders of other init systems (Debian's packages) in build/roots: scripts/make-root --help
 	@scripts/install-needs roots
 	@scripts/make-root --all
