@@ -130,10 +130,10 @@ int journal_restore(struct journal *journal, uint32_t slot,
  * `fd` (any description of it) is taken. Returns 0 or -errno. */
 int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_place place);
 
-/* 1 where a pipe that init holds for this id is the one that its service was registered with, 0
- * where not, or -errno. Of another, newer one the launcher has not said yet whose it is: the id may
- * be another service's. */
-int journal_has_output(const struct journal *journal, uint32_t id, int fd);
+/* The same of a pipe that init holds for this id, where it is the one that its service was
+ * registered with. Of another, newer one the launcher has not said yet whose it is, as the id may
+ * be another service's, and gives it then. `fd` stays the caller's. */
+int journal_go_on_with_pipe(struct journal *journal, uint32_t id, int fd);
 
 /* Writes a line that the service did not print. For JOURNAL_OWN_ID it is an ordinary line, for
  * others an event. What the service printed before it comes first. `sequence`: of the message that

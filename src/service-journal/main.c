@@ -536,23 +536,13 @@ static int make_memory(void)
     return 0;
 }
 
-/* journal_add_pipe(), which closes the descriptor that it cannot use. */
-static int try_pipe(uint32_t id, int fd)
-{
-    int is_its = journal_has_output(&program.journal, id, fd);
-    if (is_its <= 0) /* the launcher still has to say whose it is, and gives it then */
-        return is_its;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    return copy < 0 ? -errno : journal_add_pipe(&program.journal, id, copy, PIPE_OUTPUT);
-}
-
 /* A shortage is waited for, and what cannot be read now is tried again: output that nobody reads
  * stands still. */
 static int restore_pipe(uint32_t id, int fd)
 {
     int failed = 0;
     for (int i = 0; i < START_TRIES; i++) {
-        failed = try_pipe(id, fd);
+        failed = journal_go_on_with_pipe(&program.journal, id, fd);
         if (!is_shortage(failed) && failed != -EIO)
             break;
         poll(NULL, 0, START_PAUSE_MS);

@@ -440,32 +440,17 @@ static void take_place(struct service_pipe *pipe, enum pipe_place place)
         service->in = pipe;
 }
 
-int journal_has_output(const struct journal *journal, uint32_t id, int fd)
+/* Takes `fd`, of which `stat` is. */
+static int add_pipe(struct journal *journal, struct service *service, int fd,
+                    const struct stat *stat, enum pipe_place place)
 {
-    const struct service *service = journal_find(journal, id);
-    struct stat stat;
-    if (!service)
-        return 0;
-    if (fstat(fd, &stat) < 0)
-        return -errno;
-    return service->live->output_inode == 0 || service->live->output_inode == stat.st_ino;
-}
-
-int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_place place)
-{
-    struct service *service = journal_find(journal, id);
     AUTO_CLOSE int owned = fd;
-    struct stat stat;
 
-    if (!service)
-        return -ENOENT;
-    if (fstat(owned, &stat) < 0)
-        return -errno;
-    if (!S_ISFIFO(stat.st_mode))
+    if (!S_ISFIFO(stat->st_mode))
         return -EINVAL;
     if (place == PIPE_OUTPUT) /* first, for else the next journal would not read it */
-        service->live->output_inode = stat.st_ino;
-    if (find_pipe(service, stat.st_ino))
+        service->live->output_inode = stat->st_ino;
+    if (find_pipe(service, stat->st_ino))
         return 0;
     int own = open_read_end(journal, owned);
     if (own < 0)
@@ -481,13 +466,41 @@ int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_pla
     }
     list_init(&pipe->busy_node);
     pipe->service = service;
-    pipe->inode = stat.st_ino;
+    pipe->inode = stat->st_ino;
     pipe->splitter.default_level = JOURNAL_INFO;
     take_place(pipe, place);
     list_append(&service->pipes, &pipe->node);
     if (service->restored)
         pace_take_up(journal, pipe);
     return 0;
+}
+
+int journal_add_pipe(struct journal *journal, uint32_t id, int fd, enum pipe_place place)
+{
+    struct service *service = journal_find(journal, id);
+    AUTO_CLOSE int owned = fd;
+    struct stat stat;
+
+    if (!service)
+        return -ENOENT;
+    if (fstat(owned, &stat) < 0)
+        return -errno;
+    return add_pipe(journal, service, take_fd(&owned), &stat, place);
+}
+
+int journal_go_on_with_pipe(struct journal *journal, uint32_t id, int fd)
+{
+    struct service *service = journal_find(journal, id);
+    struct stat stat;
+
+    if (!service)
+        return 0;
+    if (fstat(fd, &stat) < 0)
+        return -errno;
+    if (service->live->output_inode && service->live->output_inode != stat.st_ino)
+        return 0;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    return copy < 0 ? -errno : add_pipe(journal, service, copy, &stat, PIPE_OUTPUT);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
