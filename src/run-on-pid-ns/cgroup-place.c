@@ -92,18 +92,27 @@ static bool is_there(int own_fd, const char *name, int fd)
            named.st_ino == opened.st_ino;
 }
 
-/* Returns the locked descriptor; -EBUSY when another one is using it, or has taken it for a
- * leftover before it was locked; or -errno. */
-static int make_inside(int own_fd, const char *name)
+static int open_and_lock(int own_fd, const char *name)
 {
-    if (mkdirat(own_fd, name, 0755) < 0 && errno != EEXIST)
-        return -errno;
     AUTO_CLOSE int fd = openat(own_fd, name, OPEN_FLAGS);
     if (fd < 0)
         return errno == ENOENT ? -EBUSY : -errno;
     if (flock(fd, LOCK_EX | LOCK_NB) < 0 || !is_there(own_fd, name, fd))
         return -EBUSY;
     return take_fd(&fd);
+}
+
+/* Returns the locked descriptor; -EBUSY when another one is using it, or has taken it for a
+ * leftover before it was locked; or -errno. */
+static int make_inside(int own_fd, const char *name)
+{
+    bool made = mkdirat(own_fd, name, 0755) == 0;
+    if (!made && errno != EEXIST)
+        return -errno;
+    int fd = open_and_lock(own_fd, name);
+    if (fd < 0 && made)
+        unlinkat(own_fd, name, AT_REMOVEDIR);
+    return fd;
 }
 
 /* The names with our pid are tried with a number too: another PID namespace may have such a pid. */

@@ -81,12 +81,19 @@ static int make(struct run *run)
 
 /* ---- the outer process --------------------------------------------------------------------- */
 
+static int reap(pid_t child)
+{
+    int status = 0;
+    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    return status;
+}
+
 /* Starts the maker, and waits until it has made process 1. Returns its pid, or 0: then it was said
  * why there is none. */
 static pid_t run_maker(struct run *run, int own_fd, int other_fd)
 {
     pid_t pid = 0;
-    int status;
     pid_t maker = fork();
     if (maker < 0) {
         fail("Could not start a process", errno);
@@ -99,8 +106,7 @@ static pid_t run_maker(struct run *run, int own_fd, int other_fd)
     }
     close(other_fd);
     bool made = recv(own_fd, &pid, sizeof pid, 0) == sizeof pid;
-    while (waitpid(maker, &status, 0) < 0 && errno == EINTR) {
-    }
+    int status = reap(maker);
     if (!made && WIFSIGNALED(status))
         LOG(ERROR, "What was to make the namespaces was ended", NUMBER("signal", WTERMSIG(status)));
     return made ? pid : 0;
@@ -185,8 +191,12 @@ int start_inside(const struct options *options, struct inside *ret)
     }
     pid_t pid = run_maker(&run, own, ends[1]);
     int failed = pid ? wait_for_command(ret, pid, own) : EXIT_OWN_FAILURE;
-    if (failed)
+    if (failed) {
+        close(take_fd(&own)); /* process 1 ends, for it was not told to begin */
+        if (pid)
+            reap(pid);
         inside_finish(ret);
+    }
     return failed;
 }
 

@@ -21,6 +21,7 @@ NAMESPACES = ('pid', 'mnt', 'time', 'uts', 'ipc', 'net', 'cgroup', 'user')
 UNSHARE = {'x86_64': 272, 'aarch64': 97, 'riscv64': 97}
 CLONE = {'x86_64': 56, 'aarch64': 220, 'riscv64': 220}
 SOCKETPAIR = {'x86_64': 53, 'aarch64': 199, 'riscv64': 199}
+PIDFD_OPEN = 434
 CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWUSER = 0x80, 0x20000, 0x10000000
 
 
@@ -577,6 +578,14 @@ def test_a_cgroup_of_another_user_is_no_place_and_it_says_so():
                                  PROGRAM, '--user', '--cgroup', 'true'], stdin=subprocess.DEVNULL, cwd='/',
                                 capture_output=True, text=True, check=False, timeout=60, preexec_fn=cgroup.enter)
         refuse(result, 'Could not make a cgroup below ours', "another user's")
+
+
+def test_a_start_that_fails_outside_leaves_neither_process_nor_cgroup():
+    with own_cgroup() as cgroup:
+        fail = without_calls(dict.fromkeys(UNSHARE, PIDFD_OPEN), 0xffffffff, 12)
+        result = run('--cgroup', 'true', preexec_fn=lambda: (cgroup.enter(), fail()))
+        refuse(result, 'Could not open process 1', 'memory')
+        assert 'is left' not in result.stderr and not folders_below(cgroup.folder), result
 
 
 # The steps.
