@@ -22,8 +22,11 @@ def reboot(): ctypes.CDLL(None).reboot(ctypes.c_int(0x01234567))
 def power_off(): ctypes.CDLL(None).reboot(ctypes.c_int(0x4321fedc))
 def on(number, act): signal.signal(number, lambda n, f: (say('got', n), act()))
 def wait():
+    reading, writing = os.pipe()  # signal.pause() would miss one that comes just before
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
     say('up')
-    while True: signal.pause()
+    while True: os.read(reading, 1)
 '''
 
 
