@@ -63,6 +63,8 @@ static off_t find_begun(int from, off_t from_size, int to, off_t to_size)
     return 0;
 }
 
+/* Where it ends earlier than it did when it was looked at, somebody has cut it off, and what was
+ * behind that is not to be had by another try either. */
 static int copy(int from, off_t at, int to)
 {
     ssize_t count;
@@ -110,9 +112,10 @@ static bool is_there(int target, const char *name, int folder)
 static int copy_sealed(int folder, const char *name, int target, const char *torn)
 {
     AUTO_CLOSE int from = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (from < 0 || (unlinkat(target, torn, 0) < 0 && errno != ENOENT))
+    if (from < 0)
         return -errno;
-    /* Made here, and nobody's link. */
+    /* Made here, and nobody's link. One that is there and cannot be removed is in the way of it. */
+    unlinkat(target, torn, 0);
     AUTO_CLOSE int to = openat(target, torn, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (to < 0)
         return -errno;
