@@ -344,6 +344,23 @@ MACHINE_TEST(a_journal_that_is_started_again_while_it_writes_the_rest_is_told_to
     CHECK_NUMBER(machine_kept()->ending.drained, 1);
 }
 
+static bool journal_has_ended(void)
+{
+    return !machine_child(CHILD_JOURNAL);
+}
+
+MACHINE_TEST(a_journal_whose_next_start_is_near_is_waited_for)
+{
+    static const struct machine_act acts[] = {
+        {both_run, machine_both_ready}, {machine_both_heard, end_journal},
+        {another_journal, end_journal}, {another_journal, end_journal},
+        {another_journal, end_journal}, {another_journal, end_journal},
+        {journal_has_ended, shut_down}, {another_journal, say_ready},
+        {drains, say_drained}};
+    CHECK_NUMBER(LIVE(acts), MACHINE_REBOOTED);
+    CHECK_NUMBER(machine_kept()->ending.drained, 1);
+}
+
 MACHINE_TEST(a_journal_that_says_nothing_is_asked_to_end_and_killed)
 {
     static const struct machine_act acts[] = {{both_run, machine_both_ready},

@@ -484,6 +484,8 @@ TEST(what_is_no_time_is_refused_at_each_of_its_places)
         memcpy(time, right, sizeof right);
         time[i] = 'x';
         CHECK(!journal_parse_time(time, &ns));
+        time[i] = '!'; /* below the digits */
+        CHECK(!journal_parse_time(time, &ns));
     }
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         memcpy(time, right, sizeof right);

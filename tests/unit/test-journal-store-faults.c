@@ -397,13 +397,17 @@ TEST(a_file_that_is_gone_needs_no_cut)
     finish();
 }
 
-TEST(a_folder_that_is_a_link_to_itself_has_nothing_to_cut)
+TEST(a_folder_that_is_none_has_nothing_to_cut)
 {
     begin();
     const struct journal_cut cut = {1, 1, 1};
     in(logs, "");
     path[strlen(path) - 1] = 0;
     CHECK_NUMBER(symlink(path, path), 0);
+    CHECK_NUMBER(journal_store_rewind(&store, &file, &cut), -ENOENT);
+    CHECK(!file.to_cut);
+    CHECK_NUMBER(unlink(path), 0);
+    CHECK_NUMBER(mkfifo(path, 0600), 0);
     CHECK_NUMBER(journal_store_rewind(&store, &file, &cut), -ENOENT);
     CHECK(!file.to_cut);
     finish();

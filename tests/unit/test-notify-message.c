@@ -122,6 +122,14 @@ TEST(of_one_key_the_last_value_counts)
     CHECK(parse("READY=1\nREADY=0").ready);
 }
 
+TEST(what_the_watchdog_is_told_is_all_of_it)
+{
+    struct notify_message message = parse("WATCHDOG=trigger\nWATCHDOG=1");
+    CHECK(message.trigger && message.watchdog);
+    message = parse("WATCHDOG=1\nWATCHDOG=trigger");
+    CHECK(message.trigger && message.watchdog);
+}
+
 TEST(lines_end_with_a_newline_or_a_nul_or_not_at_all)
 {
     CHECK(parse_bytes("X\0READY=1", 9).ready);
@@ -161,7 +169,8 @@ TEST(a_status_moves_no_cursor_and_is_cut_between_characters)
                 "31m",
                 64, "a?31m"); /* U+009B, an escape sequence's beginning */
     check_clean("caf\xc3\xa9 \xff\xc3", 64, "caf\xc3\xa9 ??");
-    check_clean("\xed\xa0\x80", 64, "???"); /* a surrogate is no character */
+    check_clean("5 \xc2\xa3", 64, "5 \xc2\xa3"); /* U+00A3 controls nothing */
+    check_clean("\xed\xa0\x80", 64, "???");      /* a surrogate is no character */
     check_clean("\xe2\x82\xac\xe2\x82\xac", 6, "\xe2\x82\xac");
     check_clean("\xe2\x82\xac\xe2\x82\xac", 7, "\xe2\x82\xac\xe2\x82\xac");
     check_clean("abc", 1, "");
