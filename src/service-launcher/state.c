@@ -242,7 +242,9 @@ int state_grow(struct state *state, uint32_t slots)
         return 0;
     if (slots > STATE_SLOTS_MAX)
         return -EOVERFLOW;
-    if (ftruncate(state->fd, (off_t)bytes_of(slots)) < 0)
+    /* Whatever lies behind the records there are is no record: what is new is empty. */
+    if (ftruncate(state->fd, (off_t)bytes_of(state->header->slots)) < 0 ||
+        ftruncate(state->fd, (off_t)bytes_of(slots)) < 0)
         return -errno;
     __atomic_store_n(&state->header->slots, slots, __ATOMIC_RELEASE);
     return 0;

@@ -243,6 +243,18 @@ TEST(numbers_in_the_state_mean_what_they_have_always_meant)
     CHECK_NUMBER(TOLD_STOPPING, 2);
 }
 
+TEST(a_record_that_is_new_is_empty_whatever_lies_behind_the_others)
+{
+    static const char junk[] = "junk";
+    CHECK_NUMBER(state_create(&state), 0);
+    CHECK_NUMBER(state_grow(&state, 1), 0);
+    off_t end = (off_t)((const char *)&state.records[1] - (const char *)state.header);
+    CHECK_NUMBER(pwrite(state.fd, junk, sizeof junk, end), sizeof junk);
+    CHECK_NUMBER(state_grow(&state, 2), 0);
+    CHECK_TEXT(state.records[1].name, "");
+    state_finish(&state);
+}
+
 TEST(there_are_just_so_many_records)
 {
     CHECK_NUMBER(state_create(&state), 0);
