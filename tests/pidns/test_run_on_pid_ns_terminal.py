@@ -139,6 +139,21 @@ class Stuck(Running):
             super().__init__('--console', '--', *init(f'open({str(self.begun)!r}, "w").close()\n{text}'),
                              stderr=log)
 
+    def holds(self):
+        """How many bytes are in the pipe."""
+        return struct.unpack('i', fcntl.ioctl(self.process.stdout, termios.FIONREAD, bytes(4)))[0]
+
+    def wait_stuck(self):
+        """Until who prints waits for somebody who reads."""
+        until(lambda: self.begun.exists() and self.holds(), 'it prints')
+        first, held = self.first(), [0, 0, 0]
+
+        def is_stuck():
+            held.append(self.holds())
+            return len(set(held[-3:])) == 1 and stat_of(first)[1] == 'S'
+        until(is_stuck, 'it waits to be taken', interval=0.05)
+        return self
+
     def wait_end_inside(self):
         until(lambda: self.begun.exists() and not children_of(self.pid), 'the inside has ended')
         assert self.process.poll() is None
@@ -146,18 +161,16 @@ class Stuck(Running):
 
 
 def test_what_nobody_takes_is_kept_until_somebody_does():
-    # More than a pipe and we hold: some of it is still in the terminal when the inside has ended.
-    with contextlib.closing(Stuck('for i in range(20700): say(i)\nsys.exit(3)')) as one:
-        status, output = one.wait_end_inside().end()
-        assert status == 3 and output.split() == list(map(str, range(20700))), output[-100:]
+    # More than a pipe, we and the terminal hold.
+    with contextlib.closing(Stuck('for i in range(40000): say(i)\nsys.exit(3)')) as one:
+        status, output = one.wait_stuck().end()
+        assert status == 3 and output.split() == list(map(str, range(40000))), output[-100:]
 
 
 def test_who_prints_and_is_not_heard_is_stopped_all_the_same():
     text = 'signal.signal(15, lambda n, f: os._exit(4))\nwhile True: os.write(1, b"x" * 1000)'
     with contextlib.closing(Stuck(text)) as one:
-        until(one.begun.exists, 'it prints')
-        first = one.first()
-        until(lambda: stat_of(first)[1] == 'S', 'it waits to be taken')
+        one.wait_stuck()
         one.signal(signal.SIGTERM)
         # Nothing is read before it has ended: what is left is given up then.
         assert one.process.wait(DEADLINE) == 4
