@@ -10,7 +10,7 @@ import struct
 import subprocess
 import termios
 
-from harness import DEADLINE, children_of, need_root, stat_of, until
+from harness import DEADLINE, children_of, hold, need_root, stat_of, until
 from test_run_on_pid_ns_ends import LONG, PROGRAM, Running, init, running
 
 ESCAPE = b'\x1d'
@@ -165,6 +165,21 @@ def test_what_nobody_takes_is_kept_until_somebody_does():
     with contextlib.closing(Stuck('for i in range(40000): say(i)\nsys.exit(3)')) as one:
         status, output = one.wait_stuck().end()
         assert status == 3 and output.split() == list(map(str, range(40000))), output[-100:]
+
+
+def test_what_is_still_in_the_terminal_at_the_end_is_printed():
+    gate = pathlib.Path(os.environ['TMPDIR']) / 'gate'
+    os.mkfifo(gate)
+    # More than one read of a terminal gives.
+    text = f'say("up"); open({str(gate)!r}).read()\nfor i in range(10): os.write(1, b"x" * 900)\nos._exit(3)'
+    with running('--console', '--', *init(text)) as one:
+        first = one.until('up').first()
+        hold(one.pid)
+        gate.write_text('', encoding='ascii')
+        until(lambda: stat_of(first)[1] == 'Z', 'the inside has ended')
+        one.signal(signal.SIGCONT)
+        status, output = one.end()
+        assert status == 3 and output.count('x') == 9000, len(output)
 
 
 def test_who_prints_and_is_not_heard_is_stopped_all_the_same():
