@@ -88,11 +88,11 @@ def make_tree(tree, kernel, files=None):
             path.chmod(0o755)
 
 
-def make_image(image, tree, device_nodes=True):
+def make_image(image, tree, device_nodes=True, size=IMAGE_BYTES):
     """An ext4 image of the tree. Written whole beside its place, then renamed there."""
     new = f'{image}.new'
     with open(new, 'wb') as file:
-        file.truncate(IMAGE_BYTES)
+        file.truncate(size)
     # In a user namespace one's own files are root's, so that they are in the image too.
     as_root = [] if os.getuid() == 0 else ['unshare', '--map-root-user']
     run(*as_root, 'mke2fs', '-q', '-F', '-t', 'ext4', '-E', 'root_owner=0:0', '-d', str(tree), new)

@@ -30,13 +30,16 @@ def kernel(kind='disk'):
         raise Skip(str(error)) from error
 
 
-def make_disk(files=None, device_nodes=True):
-    """The path of a new disk, in the test's own folder."""
+def make_disk(files=None, device_nodes=True, roots=None):
+    """The path of a new disk, in the test's own folder. `roots`: {name: folder} that go to /srv/roots."""
     folder = tempfile.mkdtemp(prefix='disk.')
     tree = os.path.join(folder, 'tree')
     images.make_tree(tree, kernel(), files)
+    for name, root in (roots or {}).items():
+        os.makedirs(os.path.join(tree, 'srv/roots'), exist_ok=True)
+        images.run('cp', '-a', str(root), os.path.join(tree, 'srv/roots', name))
     path = os.path.join(folder, 'root.img')
-    images.make_image(path, tree, device_nodes)
+    images.make_image(path, tree, device_nodes, images.IMAGE_BYTES * (5 if roots else 1))
     shutil.rmtree(tree)
     return path
 
@@ -63,9 +66,9 @@ def read_disk(disk, path):
 
 
 @contextlib.contextmanager
-def boot(files=None, device_nodes=True, disk=None, **options):
+def boot(files=None, device_nodes=True, disk=None, roots=None, **options):
     """A machine on its way up, from a new disk unless one is given."""
-    disk = disk or make_disk(files, device_nodes)
+    disk = disk or make_disk(files, device_nodes, roots)
     with machines.Machine(kernel(), image=disk, **options) as machine:
         yield machine
 

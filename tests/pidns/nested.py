@@ -36,7 +36,7 @@ INITS = {
                r'all services of s6 are down'),
     'busybox': Init('init', [('ps', r'^ +1 root +init\b'), ('ps', r'hello busybox$')],
                     r'Requesting system poweroff'),
-    'conit': Init('init', [('slc list', r'^running +hello '), ('slc journal hello', r'started')],
+    'conit': Init('init', [('slc list', r'\brunning +hello '), ('slc journal hello', r'started')],
                   r'Ending everything'),
     'finit': Init('finit', [('/lib/finit/initctl -b', r'hello +running')], r'Stopping Says that it runs'),
     'openrc': Init('init', [('rc-status default', r'hello +\[ +started +\]')], r'Will now halt'),
