@@ -86,19 +86,31 @@ void journal_reader_remember(const struct journal_reader *reader)
     memcpy(all[0].head, reader->head, sizeof all[0].head);
 }
 
-/* The bookmark of the file, which begins so, or NULL. What is shorter than it was may still become
- * another file: then that is seen like one that was emptied. */
-static const struct journal_bookmark *find_bookmark(const struct journal_reader *reader,
-                                                    size_t file, const char *head, size_t bytes)
+/* The bookmark of the file that begins so, or NULL. */
+static const struct journal_bookmark *find_by_head(const struct journal_bookmarks *marks,
+                                                   const char *head, size_t bytes)
 {
-    struct stat stat = {.st_ino = 0};
-    if (reader->files[file].fd >= 0)
-        fstat(reader->files[file].fd, &stat);
+    for (size_t i = 0; i < JOURNAL_BOOKMARKS; i++)
+        if (marks->all[i].head_bytes >= JOURNAL_TIME_BYTES && marks->all[i].head_bytes <= bytes &&
+            is_of(&marks->all[i], head, bytes))
+            return &marks->all[i];
+    return NULL;
+}
+
+/* The bookmark of the file, of which there is less than it began with, or NULL: only where it is
+ * `current`, and all others were read, for its number may be another file's by now. What it has
+ * then is no more of that one, which is seen like in one that was emptied. */
+static const struct journal_bookmark *find_by_inode(const struct journal_reader *reader,
+                                                    const char *head, size_t bytes)
+{
+    const int fd = reader->files[reader->file].fd;
+    struct stat stat;
+
+    if (fd < 0 || fstat(fd, &stat) < 0)
+        return NULL;
     for (size_t i = 0; i < JOURNAL_BOOKMARKS; i++) {
         const struct journal_bookmark *mark = &reader->bookmarks->all[i];
-        bool is_whole = mark->head_bytes >= JOURNAL_TIME_BYTES && mark->head_bytes <= bytes;
-        if (is_of(mark, head, bytes) &&
-            (is_whole || (stat.st_ino && is_inode(&stat, mark->device, mark->inode))))
+        if (is_inode(&stat, mark->device, mark->inode) && is_of(mark, head, bytes))
             return mark;
     }
     return NULL;
@@ -106,21 +118,33 @@ static const struct journal_bookmark *find_bookmark(const struct journal_reader 
 
 int journal_reader_go_on(struct journal_reader *reader)
 {
+    const struct journal_bookmark *mark = NULL;
     char head[JOURNAL_HEAD_BYTES];
+    size_t file = reader->file_count;
+    ssize_t bytes;
 
-    for (size_t file = reader->file_count; reader->bookmarks->all[0].head_bytes && file-- > 0;) {
-        ssize_t bytes = read_head(reader, file, head);
+    if (!reader->bookmarks->all[0].head_bytes)
+        return 0;
+    while (!mark && file-- > 0) {
+        bytes = read_head(reader, file, head);
         if (bytes < 0)
             return (int)bytes;
-        const struct journal_bookmark *mark = find_bookmark(reader, file, head, (size_t)bytes);
-        if (!mark)
-            continue;
-        journal_reader_stand(reader, (struct journal_place){file, mark->at}, reader->stop);
-        memcpy(reader->head, mark->head, sizeof reader->head);
-        reader->head_bytes = mark->head_bytes;
-        return 1;
+        mark = find_by_head(reader->bookmarks, head, (size_t)bytes);
     }
-    return 0;
+    if (!mark) {
+        file = reader->file;
+        bytes = read_head(reader, file, head);
+        if (bytes < 0)
+            return (int)bytes;
+        mark = find_by_inode(reader, head, (size_t)bytes);
+    }
+    if (!mark)
+        return 0;
+    journal_reader_stand(reader, (struct journal_place){file, mark->at}, reader->stop);
+    memcpy(reader->head, mark->head, sizeof reader->head);
+    reader->head_bytes = mark->head_bytes;
+    reader->head_due = true;
+    return 1;
 }
 
 /* ---- other files --------------------------------------------------------------------------- */

@@ -420,6 +420,32 @@ TEST(a_file_that_is_cut_back_to_nothing_and_becomes_another_is_read_whole)
     end();
 }
 
+/* The number of one that is gone is the new `current`'s. */
+TEST(a_file_that_only_has_the_number_of_one_that_was_read_does_not_hide_those_before_it)
+{
+    begin_in_new_one();
+    rename_to(SEALED, "current");
+    CHECK_NUMBER(truncate(in("current"), 0), 0);
+    write_file(logs, LATER, 7, 9);
+    CHECK_NUMBER(look_again(), 0);
+    CHECK_NUMBER(read_numbers(&reader, 7), 9);
+    write_file(logs, "current", 9, 10);
+    CHECK_NUMBER(read_numbers(&reader, 9), 10);
+    end();
+}
+
+/* More of it comes than there was, before it is looked at. */
+TEST(what_comes_into_a_file_that_only_has_the_number_of_one_that_was_read_is_read_whole)
+{
+    begin_in_new_one();
+    rename_to(SEALED, "current");
+    CHECK_NUMBER(truncate(in("current"), 0), 0);
+    CHECK_NUMBER(look_again(), 0);
+    write_file(logs, "current", 7, 20);
+    CHECK_NUMBER(read_numbers(&reader, 7), 20);
+    end();
+}
+
 /* Two files were sealed in between: it is not the last one that comes back. */
 TEST(of_several_files_that_were_sealed_the_one_that_comes_back_is_gone_on_with)
 {
