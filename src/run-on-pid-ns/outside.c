@@ -285,7 +285,8 @@ static void on_extend(struct notify *notify, uint64_t usec)
 static int attach(struct outside *outside)
 {
     struct inside *inside = &outside->inside;
-    int failed = terminal_attach(&outside->terminal, take_fd(&inside->console_fd));
+    int failed = terminal_attach(&outside->terminal, take_fd(&inside->console_fd),
+                                 take_fd(&inside->slave_fd));
     if (failed)
         return failed;
     if (outside->terminal.interactive && !outside->reboots)

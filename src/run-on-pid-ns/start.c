@@ -112,6 +112,14 @@ static pid_t run_maker(struct run *run, int own_fd, int other_fd)
     return made ? pid : 0;
 }
 
+/* Where a descriptor goes that process 1 has handed out. */
+static int *place_of(struct inside *inside, enum handed what)
+{
+    return what == HANDED_CONSOLE         ? &inside->console_fd
+           : what == HANDED_CONSOLE_SLAVE ? &inside->slave_fd
+                                          : &inside->notify_fd;
+}
+
 /* One message of process 1. Returns false when there are no more: it executes the command, or has
  * said that it does not, or has been killed, which looks as if it did. */
 static bool take_message(struct inside *inside, int own_fd)
@@ -134,8 +142,7 @@ static bool take_message(struct inside *inside, int own_fd)
         return false;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_type == SCM_RIGHTS)
-        memcpy(kind == HANDED_CONSOLE ? &inside->console_fd : &inside->notify_fd, CMSG_DATA(header),
-               sizeof(int));
+        memcpy(place_of(inside, (enum handed)kind), CMSG_DATA(header), sizeof(int));
     return true;
 }
 
@@ -177,7 +184,8 @@ int start_inside(const struct options *options, struct inside *ret)
     struct plan plan;
     struct run run;
 
-    *ret = (struct inside){.process = PIDREF_NONE, .console_fd = -1, .notify_fd = -1};
+    *ret =
+        (struct inside){.process = PIDREF_NONE, .console_fd = -1, .slave_fd = -1, .notify_fd = -1};
     ret->cgroup = CGROUP_PLACE_NONE;
     plan_make(&plan, options);
     run_init(&run, options, &plan, &ret->cgroup);
@@ -203,8 +211,8 @@ int start_inside(const struct options *options, struct inside *ret)
 void inside_finish(struct inside *inside)
 {
     pidref_close(&inside->process);
-    for (size_t i = 0; i < 2; i++) {
-        int *fd = i ? &inside->console_fd : &inside->notify_fd;
+    for (enum handed what = HANDED_CONSOLE; what < HANDED_NOT_EXECUTED; what++) {
+        int *fd = place_of(inside, what);
         if (*fd >= 0)
             close(*fd);
         *fd = -1;

@@ -6,7 +6,7 @@
 #include "run-on-pid-ns/plan.h"
 
 /* What goes to the outer process: which descriptor it is (SCM_RIGHTS), or that nothing follows. */
-enum handed { HANDED_CONSOLE, HANDED_NOTIFY, HANDED_NOT_EXECUTED };
+enum handed { HANDED_CONSOLE, HANDED_CONSOLE_SLAVE, HANDED_NOTIFY, HANDED_NOT_EXECUTED };
 
 /* One start, in the process that is at it. */
 struct run {

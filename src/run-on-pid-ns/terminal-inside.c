@@ -61,5 +61,6 @@ int step_console(struct run *run, const struct step *step, int *fd)
     if (mount(path, step->target, NULL, MS_BIND, NULL) < 0)
         return -errno;
     failed = hand_out(run, HANDED_CONSOLE, master);
+    failed = failed ? failed : hand_out(run, HANDED_CONSOLE_SLAVE, slave);
     return failed ? failed : take_over(run, slave);
 }

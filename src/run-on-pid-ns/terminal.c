@@ -16,10 +16,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#ifndef TIOCGPTPEER
-#define TIOCGPTPEER _IO('T', 0x41)
-#endif
-
 #define LOOK_NS    (250 * NS_PER_MS) /* in the background: whether we still are */
 #define PIPE_BYTES 4096              /* a pipe that is ready takes so many at once (PIPE_BUF) */
 
@@ -342,19 +338,15 @@ void terminal_init(struct terminal *terminal, struct loop *loop, bool relays)
     terminal->out_fd = open_again(STDOUT_FILENO, O_WRONLY, &terminal->out_own);
 }
 
-int terminal_attach(struct terminal *terminal, int master_fd)
+int terminal_attach(struct terminal *terminal, int master_fd, int slave_fd)
 {
     terminal->master_fd = master_fd;
+    terminal->slave_fd = slave_fd;
     terminal->in_used = 0;
     if (master_fd < 0)
         return 0;
     int flags = fcntl(master_fd, F_GETFL);
     if (flags < 0 || fcntl(master_fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return -errno;
-    /* Held open, or the master would be at its end whenever nobody inside has it open: an init
-     * opens the console for each message. */
-    terminal->slave_fd = ioctl(master_fd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-    if (terminal->slave_fd < 0)
         return -errno;
     terminal_resize(terminal);
     enter_raw(terminal);

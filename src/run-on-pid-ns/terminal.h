@@ -58,9 +58,11 @@ void terminal_init(struct terminal *terminal, struct loop *loop, bool relays);
 /* Gives the terminal back as it was, and closes all. */
 void terminal_finish(struct terminal *terminal);
 
-/* Takes the master of a pseudo terminal, which becomes its own; -1: there is none. Returns 0 or
- * -errno. */
-int terminal_attach(struct terminal *terminal, int master_fd);
+/* Takes both sides of a pseudo terminal, which become its own; -1: there is none. The slave is held
+ * open, or the master would be at its end whenever nobody inside has it open: an init opens the
+ * console for each message. It is opened inside, for what is very short has ended by now, and the
+ * devpts with it, in which it would be found (TIOCGPTPEER). Returns 0 or -errno. */
+int terminal_attach(struct terminal *terminal, int master_fd, int slave_fd);
 
 /* What had it has ended: takes what is still there. Returns whether that is all printed; else
  * on_drained is called when it is. */

@@ -94,6 +94,13 @@ def test_what_is_printed_on_the_console_goes_to_stdout_whole_before_it_ends():
         assert lines[4:] == [f'line {i}' for i in range(5000)] and lines[0].startswith('/dev/'), lines[-5:]
 
 
+def test_a_command_with_a_console_that_ends_at_once_ends_as_any_other():
+    for options in (['--console'], ['--console', '--dev']):
+        for _ in range(15):
+            with running(*options, '--', 'sh', '-c', 'echo short; exit 3') as one:
+                assert one.end() == (3, 'short\r\n')
+
+
 def test_what_is_printed_goes_behind_what_is_in_a_file_already():
     need_root()
     path = pathlib.Path(os.environ['TMPDIR']) / 'output'
