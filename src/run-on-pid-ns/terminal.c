@@ -354,10 +354,11 @@ int terminal_attach(struct terminal *terminal, int master_fd, int slave_fd)
     return 0;
 }
 
-/* A shell inside has given it to a group that is gone now. */
+/* A shell inside has given it to a group that is gone now. One that is there is outside, and keeps
+ * it: a shell, in whose background we have ended, would end too. */
 static void take_back(const struct terminal *terminal)
 {
-    if (terminal->foreground)
+    if (terminal->foreground && kill(-tcgetpgrp(STDIN_FILENO), 0) < 0 && errno == ESRCH)
         tcsetpgrp(STDIN_FILENO, terminal->foreground);
 }
 

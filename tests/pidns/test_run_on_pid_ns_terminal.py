@@ -314,6 +314,20 @@ def test_ctrl_z_stops_it_for_the_shell_and_fg_goes_on():
         assert one.end() == 0
 
 
+def test_one_that_ends_in_the_background_leaves_the_terminal_to_the_shell():
+    gate = pathlib.Path(os.environ['TMPDIR']) / 'gate'
+    os.mkfifo(gate)
+    # An interactive one ends, when it reads from a terminal that it does not have.
+    with terminal('bash', '--norc', '--noprofile', '-i') as one:
+        one.type(f"{PROGRAM} sh -c 'echo u''p; read x <{gate}'\n".encode()).until('up\r\n')
+        one.type(b'\x1a').until('Stopped').type(b"bg; echo in-back''ground\n").until('in-background')
+        gate.write_text('end\n', encoding='utf-8')
+        until(lambda: all(stat[1] == 'Z' for stat in children_of(one.pid).values()), 'it has ended')
+        assert os.tcgetpgrp(one.master) == one.pid
+        one.type(b"echo al''ive; exit 3\n").until('alive')
+        assert one.end() == 3
+
+
 def test_a_shell_inside_that_has_taken_the_terminal_leaves_it_to_who_is_outside():
     take = ('import os, signal; signal.signal(signal.SIGTTOU, signal.SIG_IGN); os.setpgid(0, 0); '
             'os.tcsetpgrp(0, os.getpgrp()); print("taken", flush=True)')
