@@ -134,8 +134,10 @@ static int go_outside(struct cgroup_place *place)
     if (mkdirat(place->own_fd, OUTSIDE, 0755) < 0 && errno != EEXIST)
         return -errno;
     int failed = write_to(place->own_fd, OUTSIDE "/cgroup.procs", "0");
-    if (failed)
+    if (failed) {
+        unlinkat(place->own_fd, OUTSIDE, AT_REMOVEDIR);
         return failed;
+    }
     place->divided = true;
     set_controllers(place->own_fd, '+');
     return 0;

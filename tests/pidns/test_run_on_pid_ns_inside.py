@@ -580,6 +580,16 @@ def test_a_cgroup_of_another_user_is_no_place_and_it_says_so():
         refuse(result, 'Could not make a cgroup below ours', "another user's")
 
 
+def test_a_cgroup_that_cannot_be_left_is_left_as_it_was():
+    with own_cgroup() as cgroup:
+        os.chown(cgroup.folder, NOBODY, NOBODY)  # it may have others below, and not be moved into them
+        result = subprocess.run(['setpriv', '--reuid', str(NOBODY), '--regid', str(NOBODY), '--clear-groups',
+                                 PROGRAM, '--user', '--cgroup', 'true'], stdin=subprocess.DEVNULL, cwd='/',
+                                capture_output=True, text=True, check=False, timeout=60, preexec_fn=cgroup.enter)
+        refuse(result, 'Could not make a cgroup below ours', "another user's")
+        assert not folders_below(cgroup.folder)
+
+
 def test_a_start_that_fails_outside_leaves_neither_process_nor_cgroup():
     with own_cgroup() as cgroup:
         fail = without_calls(dict.fromkeys(UNSHARE, PIDFD_OPEN), 0xffffffff, 12)
