@@ -92,6 +92,12 @@ static const struct row {
                       {{ENOSPC, "there are as many as /proc/sys/kernel/pty/max lets there be"}}},
     [STEP_CLEAN_ENVIRONMENT] = {NULL, step_clean_environment, {{0}}},
     [STEP_SET_ENVIRONMENT] = {NULL, step_set_environment, {{0}}},
+    [STEP_EXECUTE] = {NULL,
+                      NULL,
+                      {{ENOENT, "inside there is no such program, or not the loader or interpreter "
+                                "that it names"},
+                       {EACCES, "it is a folder, or not executable for this user"},
+                       {ENOEXEC, "it is no program of this machine, and has no #! line"}}},
 };
 
 void run_init(struct run *run, const struct options *options, const struct plan *plan,

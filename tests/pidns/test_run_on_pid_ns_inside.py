@@ -210,7 +210,8 @@ def test_a_root_that_is_none_is_refused_with_a_sentence():
         refuse(['--root', f'{root}/missing', 'sh'], 'Could not move the root', 'there is no such folder')
         refuse(['--root', f'{root}/bin/busybox', 'sh'], 'Could not move the root', 'it is no folder')
         refuse(['--root', '/', 'sh'], 'Could not move the root', 'it is the root already')
-        refuse(['--root', str(root), '/no/such/command'], 'Could not execute the command', status=127)
+        refuse(['--root', str(root), '/no/such/command'], 'Could not execute the command', 'there is no such program',
+               status=127)
 
 
 def test_three_in_each_other_have_each_their_own():
