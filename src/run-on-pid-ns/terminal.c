@@ -185,6 +185,14 @@ static ssize_t write_out(const struct terminal *terminal, const char *bytes, siz
     return write(terminal->out_fd, bytes, count < PIPE_BYTES ? count : PIPE_BYTES);
 }
 
+/* The inside prints on, for nobody. */
+static void lose_out(struct terminal *terminal, int error)
+{
+    terminal->out_dead = true;
+    LOG(WARNING, "What is printed inside cannot be written, and is lost from here on",
+        TEXT("error", strerror(error)));
+}
+
 static void flush_out(struct terminal *terminal)
 {
     size_t done = 0;
@@ -196,7 +204,7 @@ static void flush_out(struct terminal *terminal)
         else if (errno == EAGAIN)
             terminal->out_stuck = true;
         else if (errno != EINTR)
-            terminal->out_dead = true; /* the inside prints on, for nobody */
+            lose_out(terminal, errno);
     }
     if (terminal->out_dead)
         done = terminal->out_used;

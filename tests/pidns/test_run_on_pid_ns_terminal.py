@@ -101,6 +101,14 @@ def test_a_command_with_a_console_that_ends_at_once_ends_as_any_other():
                 assert one.end() == (3, 'short\r\n')
 
 
+def test_output_that_cannot_be_written_is_said_to_be_lost():
+    need_root()
+    with open('/dev/full', 'wb') as full:
+        done = subprocess.run([PROGRAM, '--console', '--', 'sh', '-c', 'echo lost; exit 3'], stdin=subprocess.DEVNULL,
+                              stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert done.returncode == 3 and done.stderr.count('cannot be written, and is lost') == 1, done
+
+
 def test_what_is_printed_goes_behind_what_is_in_a_file_already():
     need_root()
     path = pathlib.Path(os.environ['TMPDIR']) / 'output'
