@@ -120,9 +120,10 @@ static int *place_of(struct inside *inside, enum handed what)
                                           : &inside->notify_fd;
 }
 
-/* One message of process 1. Returns false when there are no more: it executes the command, or has
- * said that it does not, or has been killed, which looks as if it did. */
-static bool take_message(struct inside *inside, int own_fd)
+/* One message of process 1. Returns 0 when there are no more: it executes the command, or has said
+ * that it does not, or has been killed, which looks as if it did; -EMFILE when its descriptor could
+ * not be taken; else 1. */
+static int take_message(struct inside *inside, int own_fd)
 {
     char kind = 0;
     union {
@@ -136,14 +137,15 @@ static bool take_message(struct inside *inside, int own_fd)
                              .msg_controllen = sizeof control.room};
     ssize_t got = recvmsg(own_fd, &message, MSG_CMSG_CLOEXEC);
     if (got < 0 && errno == EINTR)
-        return true;
+        return 1;
     inside->executed = got == 0;
     if (got <= 0 || kind == HANDED_NOT_EXECUTED)
-        return false;
+        return 0;
     const struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    if (header && header->cmsg_type == SCM_RIGHTS)
-        memcpy(place_of(inside, (enum handed)kind), CMSG_DATA(header), sizeof(int));
-    return true;
+    if (!header || header->cmsg_type != SCM_RIGHTS)
+        return -EMFILE;
+    memcpy(place_of(inside, (enum handed)kind), CMSG_DATA(header), sizeof(int));
+    return 1;
 }
 
 /* Waits for a message of process 1, or for its end. Returns false when something wants to end us:
@@ -172,10 +174,13 @@ static int wait_for_command(struct inside *inside, pid_t pid, int own_fd)
     /* Never read: the signal stays for the caller. */
     AUTO_CLOSE int ending_fd = signalfd(-1, &ending, SFD_CLOEXEC);
     /* If it has died already its status says of what. */
-    if (send(own_fd, "x", 1, MSG_NOSIGNAL) == 1)
-        while (wait_for_message(own_fd, ending_fd) && take_message(inside, own_fd)) {
-        }
-    return 0;
+    int more = send(own_fd, "x", 1, MSG_NOSIGNAL) == 1;
+    while (more > 0 && wait_for_message(own_fd, ending_fd))
+        more = take_message(inside, own_fd);
+    if (more >= 0)
+        return 0;
+    pidref_kill_child(&inside->process);
+    return fail("Could not take a descriptor of process 1", -more);
 }
 
 int start_inside(const struct options *options, struct inside *ret)

@@ -109,6 +109,20 @@ def test_output_that_cannot_be_written_is_said_to_be_lost():
     assert done.returncode == 3 and done.stderr.count('cannot be written, and is lost') == 1, done
 
 
+def test_whatever_few_descriptors_there_are_it_runs_whole_or_says_why_not():
+    need_root()
+    ends = set()
+    for count in range(4, 20):
+        done = subprocess.run(['sh', '-c', f'ulimit -n {count}; exec "$0" "$@"', PROGRAM, '--console', '--',
+                               'sh', '-c', 'echo whole; exit 3'], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, check=False, timeout=60,
+                              env=os.environ | {'ASAN_OPTIONS': 'detect_leaks=0'})  # for which it would be too few
+        ends.add(done.returncode)
+        whole = done.returncode == 3 and done.stdout == 'whole\n'
+        assert whole or (done.returncode == 125 and 'Could not' in done.stderr), (count, done)
+    assert ends == {3, 125}, ends
+
+
 def test_what_is_printed_goes_behind_what_is_in_a_file_already():
     need_root()
     path = pathlib.Path(os.environ['TMPDIR']) / 'output'
