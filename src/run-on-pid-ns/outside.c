@@ -1,5 +1,6 @@
 /* The outer process: it starts what is inside, again after a reboot, tells it to stop, passes
- * signals in and the status out. It never waits but in its loop. */
+ * signals in and the status out. It waits in its loop, and for a second at most when cgroups are to
+ * become empty and for its last words; for a start as start_inside() says. */
 #include "run-on-pid-ns/outside.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
