@@ -62,13 +62,17 @@ int step_describe(struct run *run, const struct step *step, int *fd)
 
 /* ---- the environment ----------------------------------------------------------------------- */
 
-/* What was meant for this process goes no further. */
-int step_clean_environment(struct run *run, const struct step *step, int *fd)
+void forget_own_environment(void)
 {
     static const char *const ours[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
                                        "LISTEN_FDS",    "LISTEN_PID",    "LISTEN_FDNAMES"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         unsetenv(ours[i]);
+}
+
+int step_clean_environment(struct run *run, const struct step *step, int *fd)
+{
+    forget_own_environment();
     if (setenv("container", MANAGER, 1) < 0)
         return -errno;
     return run->options->notify && setenv("NOTIFY_SOCKET", PLAN_NOTIFY_SOCKET, 1) < 0 ? -errno : 0;

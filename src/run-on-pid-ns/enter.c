@@ -6,6 +6,7 @@
 #include "base/syscall.h"
 #include "base/text.h"
 #include "log/log.h"
+#include "run-on-pid-ns/steps.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,6 +59,7 @@ static _Noreturn void execute(char *const *argv)
     if (null >= 0)
         dup2(null, 0);
     signals_reset();
+    forget_own_environment();
     setenv("PATH", PATH_INSIDE, 1);
     execvp(argv[0], argv);
     int error = errno;

@@ -45,6 +45,10 @@ step_function step_console; /* terminal-inside.c */
 step_function step_open_description, step_describe, step_notify, step_clean_environment,
     step_set_environment; /* container.c */
 
+/* Takes out of the environment what was meant for this process and goes no further (container.c).
+ */
+void forget_own_environment(void);
+
 /* Makes the folder, or the file where it is to be none, with all above it, where it is missing: a
  * place to mount something on. Returns 0, or -errno with the hint set. */
 int make_place(struct run *run, const char *path, bool folder);

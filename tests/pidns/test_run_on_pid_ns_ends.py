@@ -274,6 +274,16 @@ def test_sysvinit_and_runit_are_told_by_init_0_inside():
             assert ended_as == (4, f'up\ntold 1 0 {program.name}\ngot USR1\n'), (program, options, ended_as)
 
 
+def test_a_stop_command_does_not_get_what_is_meant_for_the_outer_process():
+    script = pathlib.Path(os.environ['TMPDIR']) / 'stop'
+    script.write_text('env; kill -USR1 1', encoding='ascii')
+    with running('--stop-command', f'sh {script}', '--', *init('on(10, lambda: sys.exit(4)); wait()'),
+                 env=os.environ | {'NOTIFY_SOCKET': '/does/not/exist', 'LISTEN_FDS': '1', 'KEPT': 'yes'}) as one:
+        status, output = one.until('up').signal(signal.SIGTERM).end()
+        assert status == 4 and 'KEPT=yes' in output, output
+        assert 'NOTIFY_SOCKET' not in output and 'LISTEN_FDS' not in output, output
+
+
 def test_an_option_says_how_it_is_told_to_stop():
     for option in ('RTMIN+3', 'SIGRTMIN+3', '37'):
         with running('--stop-signal', option, '--', *init('on(37, lambda: sys.exit(5)); wait()')) as one:
