@@ -10,8 +10,11 @@
 #include "run-on-pid-ns/plan.h"
 #include "run-on-pid-ns/terminal.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static void print_steps(const struct options *options)
@@ -26,6 +29,16 @@ static void print_steps(const struct options *options)
         step_format(&plan.steps[i], &text);
         puts(storage);
     }
+}
+
+/* What was closed when we were started is /dev/null for us and inside: a descriptor of ours would
+ * be taken for it. */
+static int open_standard(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) /* open() takes the least one */
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            return -errno;
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -49,7 +62,12 @@ int main(int argc, char **argv)
         print_steps(&options);
         return 0;
     }
+    int failed = open_standard();
     console_init(2, true);
     log_add_sink(terminal_sink, NULL, LOG_INFO);
+    if (failed < 0) {
+        LOG(ERROR, "Could not open /dev/null for what is closed", TEXT("error", strerror(-failed)));
+        return OPTIONS_WRONG_USAGE;
+    }
     return outside_run(&options);
 }

@@ -133,6 +133,15 @@ def test_what_is_printed_goes_behind_what_is_in_a_file_already():
     assert path.read_bytes() == b'first\r\nsecond\r\n'
 
 
+def test_a_descriptor_that_is_closed_is_not_taken_by_one_of_ours():
+    need_root()
+    for closed, heard in (('<&-', 'heard\n'), ('>&-', ''), ('2>&-', 'heard\n'), ('<&- >&- 2>&-', '')):
+        script = f'exec "$0" --dev --console sh -c "echo heard; exit 7" {closed}'
+        result = subprocess.run(['sh', '-c', script, PROGRAM], stdin=subprocess.DEVNULL, capture_output=True,
+                                text=True, check=False, timeout=60)
+        assert (result.returncode, result.stdout, result.stderr) == (7, heard, ''), (closed, result)
+
+
 def test_a_console_that_nobody_has_open_inside_or_that_is_hung_up_is_no_end():
     text = '''
 import ctypes, time
