@@ -4,6 +4,7 @@
  * is not on its stack. So the call, and the jump into the child's function, are a few lines of
  * assembly for each machine. */
 #include "base/syscall.h"
+#include "base/cleanup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,11 +31,23 @@
 #ifndef SYS_move_mount
 #define SYS_move_mount 429
 #endif
+#ifndef SYS_fsopen
+#define SYS_fsopen 430
+#endif
+#ifndef SYS_fsconfig
+#define SYS_fsconfig 431
+#endif
+#ifndef SYS_fsmount
+#define SYS_fsmount 432
+#endif
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
 #define MOVE_FROM_DESCRIPTOR 4u    /* MOVE_MOUNT_F_EMPTY_PATH */
 #define MOVE_TO_LINKS        0x10u /* MOVE_MOUNT_T_SYMLINKS */
+#define CLOSE_ON_EXEC        1u    /* FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC */
+#define SET_STRING           1u    /* FSCONFIG_SET_STRING */
+#define CREATE               6u    /* FSCONFIG_CMD_CREATE */
 
 pid_t syscall_clone3(const struct clone3_arguments *arguments, void (*function)(void *),
                      void *argument)
@@ -118,6 +131,17 @@ int syscall_move_mount(int tree_fd, const char *path)
 {
     return or_errno(
         syscall(SYS_move_mount, tree_fd, "", AT_FDCWD, path, MOVE_FROM_DESCRIPTOR | MOVE_TO_LINKS));
+}
+
+int syscall_mount_new(const char *type, uint64_t attributes)
+{
+    AUTO_CLOSE int context = or_errno(syscall(SYS_fsopen, type, CLOSE_ON_EXEC));
+    if (context < 0)
+        return context;
+    if (syscall(SYS_fsconfig, context, SET_STRING, "source", type, 0) < 0 ||
+        syscall(SYS_fsconfig, context, CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    return or_errno(syscall(SYS_fsmount, context, CLOSE_ON_EXEC, attributes));
 }
 
 int syscall_mount_set(int fd, const char *path, unsigned flags, uint64_t attributes)

@@ -42,8 +42,15 @@ int syscall_pidfd_send_signal(int pidfd, int signal);
 #endif
 #define SYSCALL_AT_RECURSIVE      0x8000u
 #define SYSCALL_MOUNT_ATTR_RDONLY 1u
+#define SYSCALL_MOUNT_ATTR_NOSUID 2u
+#define SYSCALL_MOUNT_ATTR_NODEV  4u
+#define SYSCALL_MOUNT_ATTR_NOEXEC 8u
 int syscall_open_tree(int folder_fd, const char *path, unsigned flags);
 int syscall_move_mount(int tree_fd, const char *path);
+
+/* A new file system of that type, with those attributes, which is nowhere yet: fsopen(2),
+ * fsmount(2). Returns a descriptor for syscall_move_mount(). */
+int syscall_mount_new(const char *type, uint64_t attributes);
 
 /* Sets attributes of the mount, and with SYSCALL_AT_RECURSIVE of those below it. */
 int syscall_mount_set(int fd, const char *path, unsigned flags, uint64_t attributes);

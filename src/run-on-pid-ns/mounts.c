@@ -69,8 +69,8 @@ int step_keep_mounts(struct run *run, const struct step *step, int *fd)
     return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ? -errno : 0;
 }
 
-/* Afterwards the working folder is the root outside, and what is in it is at hand until
- * step_drop_outside(): pivot_root(".", ".") puts the old one above the new one. */
+/* pivot_root(".", ".") puts the old one above the new one, where "/.." leads to it: it is let go of
+ * (step_drop_outside) before any other path is looked up. */
 int step_move_root(struct run *run, const struct step *step, int *fd)
 {
     char path[PATH_MAX];
@@ -110,19 +110,60 @@ int step_drop_outside(struct run *run, const struct step *step, int *fd)
 
 /* ---- file systems -------------------------------------------------------------------------- */
 
+/* Opened while the mounts outside are in sight, for a user namespace may mount it only where it
+ * sees a whole one. Where the root stays it is mounted at its place, which older kernels know. */
+static int open_new(const struct run *run, const char *type, uint64_t attributes, int *fd)
+{
+    attributes |= SYSCALL_MOUNT_ATTR_NOSUID | SYSCALL_MOUNT_ATTR_NODEV | SYSCALL_MOUNT_ATTR_NOEXEC;
+    int opened = run->options->root ? syscall_mount_new(type, attributes) : -1;
+    if (run->options->root && opened < 0)
+        return opened;
+    *fd = opened;
+    return 0;
+}
+
+/* Puts the mount that is open at its place, and closes it. */
+static int put(struct run *run, const char *target, bool folder, int *fd)
+{
+    int failed = make_place(run, target, folder);
+    if (!failed)
+        failed = syscall_move_mount(*fd, target);
+    close(*fd);
+    *fd = -1;
+    return failed;
+}
+
+int step_open_proc(struct run *run, const struct step *step, int *fd)
+{
+    return open_new(run, "proc", 0, fd);
+}
+
 int step_mount_proc(struct run *run, const struct step *step, int *fd)
 {
+    if (*fd >= 0)
+        return put(run, step->target, true, fd);
     return mount_new(run, "proc", step->target, MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
 }
 
 /* A user namespace may mount a sysfs only where it sees all of the outside's. */
-int step_mount_sys(struct run *run, const struct step *step, int *fd)
+static int hint_at_hidden_sys(struct run *run, int failed)
 {
-    int failed =
-        mount_new(run, "sysfs", step->target, MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL);
     if (failed == -EPERM)
         run->hint = "a part of /sys is hidden here, as in a container";
     return failed;
+}
+
+int step_open_sys(struct run *run, const struct step *step, int *fd)
+{
+    return hint_at_hidden_sys(run, open_new(run, "sysfs", SYSCALL_MOUNT_ATTR_RDONLY, fd));
+}
+
+int step_mount_sys(struct run *run, const struct step *step, int *fd)
+{
+    if (*fd >= 0)
+        return put(run, step->target, true, fd);
+    return hint_at_hidden_sys(run, mount_new(run, "sysfs", step->target,
+                                             MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY, NULL));
 }
 
 int step_mount_tmpfs(struct run *run, const struct step *step, int *fd)
@@ -175,11 +216,7 @@ int step_bind(struct run *run, const struct step *step, int *fd)
     struct stat source;
     if (fstat(*fd, &source) < 0)
         return -errno;
-    int failed = make_place(run, step->target, S_ISDIR(source.st_mode));
-    if (!failed)
-        failed = syscall_move_mount(*fd, step->target);
-    close(*fd);
-    *fd = -1;
+    int failed = put(run, step->target, S_ISDIR(source.st_mode), fd);
     return failed == -EISDIR ? -ENOTDIR : failed;
 }
 

@@ -140,13 +140,15 @@ static void add_run(struct plan *plan, const struct options *options)
     }
 }
 
-/* The root is moved first, so that every path inside is followed inside; the old one is let go of
- * last, for a user namespace may mount a proc only where it sees one. */
+/* The root is moved first, and the old one let go of, so that every path inside is followed inside:
+ * what comes from outside is open by then. */
 static void add_mounts(struct plan *plan, const struct options *options)
 {
     add_target(plan, STEP_KEEP_MOUNTS, NULL);
-    if (options->root)
+    if (options->root) {
         add(plan, (struct step){.kind = STEP_MOVE_ROOT, .source = options->root});
+        add_target(plan, STEP_DROP_OUTSIDE, NULL);
+    }
     if (!options->keep_proc)
         add_target(plan, STEP_MOUNT_PROC, "/proc");
     else if (options->root)
@@ -157,8 +159,6 @@ static void add_mounts(struct plan *plan, const struct options *options)
     for (size_t i = 0; i < options->bind_count; i++)
         add_bind(plan, options->binds[i].source, options->binds[i].target,
                  options->binds[i].read_only);
-    if (options->root)
-        add_target(plan, STEP_DROP_OUTSIDE, NULL);
 }
 
 void plan_make(struct plan *plan, const struct options *options)

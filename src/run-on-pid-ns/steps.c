@@ -70,11 +70,11 @@ static const struct row {
                    {{ENOENT, "there is no such path outside"},
                     {ENOTDIR, "one of the two is a folder, the other one is not"},
                     {ENOSYS, needs_kernel}}},
-    [STEP_MOUNT_PROC] = {NULL,
+    [STEP_MOUNT_PROC] = {step_open_proc,
                          step_mount_proc,
                          {{EPERM, "a part of /proc is hidden or read-only here, as in a container: "
                                   "--keep-proc leaves /proc as it is"}}},
-    [STEP_MOUNT_SYS] = {NULL, step_mount_sys, {{0}}},
+    [STEP_MOUNT_SYS] = {step_open_sys, step_mount_sys, {{0}}},
     [STEP_MOUNT_CGROUP] = {NULL, step_mount_cgroup, {{ENODEV, "the kernel has no cgroup v2"}}},
     [STEP_MOUNT_TMPFS] = {NULL, step_mount_tmpfs, {{0}}},
     [STEP_MOUNT_PTS] = {NULL, step_mount_pts, {{0}}},

@@ -38,10 +38,10 @@ typedef int step_function(struct run *run, const struct step *step, int *fd);
 
 step_function step_divide_cgroup, step_enter_cgroup, step_mount_cgroup;   /* cgroup-place.c */
 step_function step_new_user, step_new_time, step_hostname, step_loopback; /* namespaces.c */
-step_function step_keep_mounts, step_move_root, step_open_source, step_bind, step_mount_proc,
-    step_mount_sys, step_mount_tmpfs, step_mount_pts, step_link, step_drop_outside,
-    step_read_only;         /* mounts.c */
-step_function step_console; /* terminal-inside.c */
+step_function step_keep_mounts, step_move_root, step_open_source, step_bind, step_open_proc,
+    step_mount_proc, step_open_sys, step_mount_sys, step_mount_tmpfs, step_mount_pts, step_link,
+    step_drop_outside, step_read_only; /* mounts.c */
+step_function step_console;            /* terminal-inside.c */
 step_function step_open_description, step_describe, step_notify, step_clean_environment,
     step_set_environment; /* container.c */
 

@@ -205,6 +205,22 @@ def test_a_link_in_the_root_leads_nowhere_outside():
         before.check()
 
 
+def test_a_link_with_dots_leads_nowhere_outside_either():
+    with root_folder() as root, tempfile.TemporaryDirectory() as outside:
+        for name in ('run', 'dev', 'proc', 'sys', 'leak'):
+            if (root / name).exists():
+                shutil.rmtree(root / name)
+            (root / name).symlink_to(f'../../..{outside}/{name}')
+            (root / outside[1:] / name).mkdir(parents=True)
+            (pathlib.Path(outside) / name).mkdir()
+        before = OwnOutside()
+        result = run('--root', str(root), '--dev', '--private-run', '--bind', '/etc/passwd:/leak/file', 'sh', '-c',
+                     f'ls -d {outside}/leak/file {outside}/proc/self {outside}/dev/null {outside}/sys/kernel')
+        assert result.returncode == 0, result
+        assert not any(files for _, _, files in os.walk(outside)), (list(os.walk(outside)), result)
+        before.check()
+
+
 def test_a_root_that_is_none_is_refused_with_a_sentence():
     with root_folder() as root:
         refuse(['--root', f'{root}/missing', 'sh'], 'Could not move the root', 'there is no such folder')
