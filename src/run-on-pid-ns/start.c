@@ -1,8 +1,9 @@
-/* Three processes: the outer one, the maker, and process 1. */
+/* Four processes: the outer one, the maker, process 1, and its guard. */
 #include "run-on-pid-ns/start.h"
 #include "base/cleanup.h"
 #include "base/signals.h"
 #include "log/log.h"
+#include "run-on-pid-ns/guard.h"
 #include "run-on-pid-ns/steps.h"
 
 #include <errno.h>
@@ -166,6 +167,11 @@ static int wait_for_command(struct inside *inside, pid_t pid, int own_fd)
     int failed = pidref_open(pid, &inside->process);
     if (failed)
         return fail("Could not open process 1", -failed);
+    failed = guard_start(&inside->process, &inside->guard);
+    if (failed) {
+        pidref_kill_child(&inside->process);
+        return fail("Could not start the guard of process 1", -failed);
+    }
     sigemptyset(&ending);
     sigaddset(&ending, SIGTERM);
     sigaddset(&ending, SIGINT);
@@ -189,8 +195,11 @@ int start_inside(const struct options *options, struct inside *ret)
     struct plan plan;
     struct run run;
 
-    *ret =
-        (struct inside){.process = PIDREF_NONE, .console_fd = -1, .slave_fd = -1, .notify_fd = -1};
+    *ret = (struct inside){.process = PIDREF_NONE,
+                           .guard = PIDREF_NONE,
+                           .console_fd = -1,
+                           .slave_fd = -1,
+                           .notify_fd = -1};
     ret->cgroup = CGROUP_PLACE_NONE;
     plan_make(&plan, options);
     run_init(&run, options, &plan, &ret->cgroup);
@@ -216,6 +225,9 @@ int start_inside(const struct options *options, struct inside *ret)
 void inside_finish(struct inside *inside)
 {
     pidref_close(&inside->process);
+    if (pidref_is_set(&inside->guard))
+        pidref_kill_child(&inside->guard);
+    pidref_close(&inside->guard);
     for (enum handed what = HANDED_CONSOLE; what < HANDED_NOT_EXECUTED; what++) {
         int *fd = place_of(inside, what);
         if (*fd >= 0)

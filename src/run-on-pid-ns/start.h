@@ -14,10 +14,11 @@
  * waitpid(2) or pidref_reap(). */
 struct inside {
     struct pidref process;
-    bool executed;  /* the command; else it was said why not, and the process ends */
-    int console_fd; /* the master of its terminal, with --console; -1: none */
-    int slave_fd;   /* the other side of that */
-    int notify_fd;  /* the socket at /run/host/notify, bound, with --notify; -1: none */
+    struct pidref guard; /* kills it when we are gone */
+    bool executed;       /* the command; else it was said why not, and the process ends */
+    int console_fd;      /* the master of its terminal, with --console; -1: none */
+    int slave_fd;        /* the other side of that */
+    int notify_fd;       /* the socket at /run/host/notify, bound, with --notify; -1: none */
     struct cgroup_place cgroup;
 };
 

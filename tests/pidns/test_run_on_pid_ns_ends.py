@@ -364,3 +364,23 @@ def test_its_death_takes_everything_inside_along_also_after_a_reboot_and_while_i
         one.process.kill()
         one.process.wait()
         until(lambda: all(not stat_of(pid) or stat_of(pid)[1] == 'Z' for pid in inside), 'all are gone')
+
+
+def test_its_death_takes_along_who_has_changed_its_user():
+    text = 'os.setgroups([]); os.setresuid(65534, 65534, 65534); say("changed"); wait()'
+    with running('--', *init(text)) as one:
+        first = one.until('changed').first()
+        one.process.kill()
+        one.process.wait()
+        until(lambda: not stat_of(first) or stat_of(first)[1] == 'Z', 'it is gone')
+
+
+def test_the_guard_holds_nothing_open_and_ends_with_it():
+    with running('--', *init('wait()')) as one:
+        one.until('up').first()
+        guard = next(pid for pid, (name, _, _) in children_of(one.pid).items() if name == 'pid-ns-guard')
+        until(lambda: sorted(os.listdir(f'/proc/{guard}/fd')) == ['0', '1'], 'it has two descriptors')
+        assert os.getsid(guard) == guard
+        one.process.kill()
+        one.process.wait()
+        until(lambda: not stat_of(guard) or stat_of(guard)[1] == 'Z', 'it is gone')
