@@ -211,8 +211,8 @@ static int take_system(struct parse *parse, char *value)
 {
     struct options *options = parse->options;
     static char sys[] = "/proc/sys";
-    options->uts = options->ipc = options->cgroup = options->dev = options->private_run = true;
-    options->console = options->notify = true;
+    options->uts = options->ipc = options->net = options->cgroup = true;
+    options->dev = options->private_run = options->console = options->notify = true;
     return take_read_only(parse, sys);
 }
 
@@ -242,8 +242,8 @@ static const struct row rows[] = {
     {"--user", NULL, "a user namespace in which the caller is root: needs no privileges",
      FLAG(user)},
     {"--system", NULL,
-     "what a whole system wants: --uts --ipc --cgroup --dev --private-run --console --read-only "
-     "/proc/sys --notify",
+     "what a whole system wants: --uts --ipc --net --cgroup --dev --private-run --console "
+     "--read-only /proc/sys --notify",
      .take = take_system},
     {"--time", "new|required|shared",
      "an uptime of its own, where the kernel can; or else it fails; or the outside's",

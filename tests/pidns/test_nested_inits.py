@@ -118,7 +118,7 @@ def test_slc_poweroff_inside_ends_the_outer_machine_and_what_is_nested_first():
     with system('runit', services=['nested-runit']) as machine:
         text = (machine.services / 'nested-runit.yml').read_text()
         # What --system stands for, but for a /run of its own: this one is to be the machine's.
-        shared = '--uts --ipc --cgroup --dev --console'
+        shared = '--uts --ipc --net --cgroup --dev --console'
         assert text.count('--system') == 1
         machine.service('nested-runit', text.replace('--system', f'{shared} --bind {SLC}:/usr/local/bin/slc'))
         machine.service('base', 'exec: sleep 1000000\nbefore-stop: [echo base is asked to stop]')

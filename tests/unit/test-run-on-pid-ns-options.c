@@ -271,8 +271,8 @@ TEST(a_system_is_a_set_of_options)
 {
     CHECK_NUMBER(parse("--system\ntrue"), 0);
     CHECK(options.uts && options.ipc && options.cgroup && options.dev && options.private_run);
-    CHECK(options.console && options.notify);
-    CHECK(!options.net && !options.user && !options.root && !options.keep_proc);
+    CHECK(options.console && options.notify && options.net);
+    CHECK(!options.user && !options.root && !options.keep_proc);
     CHECK_NUMBER(options.read_only_count, 1);
     CHECK_TEXT(options.read_only[0], "/proc/sys");
 }
