@@ -22,6 +22,7 @@
 #define EMPTIES_MS 1000 /* after its last process has ended: that is counted a little later */
 #define NAMES_MOST 16
 #define LIST_BYTES 4096
+#define DEPTH_MOST "62" /* below each other inside: no more than cgroup_remove_tree() removes */
 #define OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
 static int write_to(int cgroup_fd, const char *path, const char *value)
@@ -156,6 +157,7 @@ int step_divide_cgroup(struct run *run, const struct step *step, int *fd)
     if (inside < 0)
         return inside;
     place->inside_fd = inside;
+    (void)write_to(inside, "cgroup.max.depth", DEPTH_MOST); /* where it is not ours to say: less */
     return alone ? go_outside(place) : 0;
 }
 

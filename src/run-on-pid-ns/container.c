@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #define MANAGER      "conit"
 #define COPY_BYTES   4096
 #define COPY_AT_MOST 65536
+#define LISTEN_FIRST 3 /* SD_LISTEN_FDS_START */
 
 /* ---- /run/host ----------------------------------------------------------------------------- */
 
@@ -38,8 +40,9 @@ static int copy_to(const char *path, int from_fd)
         got = read(from_fd, bytes, sizeof bytes);
         if (got <= 0)
             return got < 0 ? -errno : 0;
-        if (write(to, bytes, (size_t)got) != got)
-            return errno ? -errno : -EIO;
+        ssize_t put = write(to, bytes, (size_t)got);
+        if (put != got)
+            return put < 0 ? -errno : -ENOSPC;
     }
     return 0;
 }
@@ -61,6 +64,19 @@ int step_describe(struct run *run, const struct step *step, int *fd)
 }
 
 /* ---- the environment ----------------------------------------------------------------------- */
+
+/* The descriptors that our LISTEN_FDS names (sd_listen_fds(3)) are for us as it is. */
+void keep_own_descriptors(void)
+{
+    uint64_t pid, count;
+    const char *pid_text = getenv("LISTEN_PID"), *count_text = getenv("LISTEN_FDS");
+    if (!pid_text || !count_text || text_parse_unsigned(pid_text, &pid) < 0 ||
+        text_parse_unsigned(count_text, &count) < 0 || pid != (uint64_t)getpid())
+        return;
+    for (uint64_t fd = LISTEN_FIRST; fd < LISTEN_FIRST + count; fd++)
+        if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
+            return;
+}
 
 void forget_own_environment(void)
 {

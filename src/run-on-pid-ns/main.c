@@ -8,6 +8,7 @@
 #include "run-on-pid-ns/options.h"
 #include "run-on-pid-ns/outside.h"
 #include "run-on-pid-ns/plan.h"
+#include "run-on-pid-ns/steps.h"
 #include "run-on-pid-ns/terminal.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ int main(int argc, char **argv)
         return 0;
     }
     int failed = open_standard();
+    keep_own_descriptors();
     console_init(2, true);
     log_add_sink(terminal_sink, NULL, LOG_INFO);
     if (failed < 0) {

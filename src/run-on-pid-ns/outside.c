@@ -305,6 +305,7 @@ static void on_process(struct loop_fd *source, uint32_t events);
 static void start(struct outside *outside)
 {
     outside->started_at_ns = clock_now_ns();
+    outside->killed_for = 0;
     int failed = start_inside(outside->options, &outside->inside);
     if (failed) {
         finish(outside, failed, NULL);

@@ -77,7 +77,9 @@ static int make(struct run *run)
     }
     if (pid == 0)
         run_inside(run);
-    return send(run->outer_fd, &pid, sizeof pid, MSG_NOSIGNAL) < 0 ? EXIT_OWN_FAILURE : 0;
+    if (send(run->outer_fd, &pid, sizeof pid, MSG_NOSIGNAL) < 0)
+        return fail("Could not tell which process 1 was made", errno);
+    return 0;
 }
 
 /* ---- the outer process --------------------------------------------------------------------- */
@@ -91,7 +93,8 @@ static int reap(pid_t child)
 }
 
 /* Starts the maker, and waits until it has made process 1. Returns its pid, or 0: then it was said
- * why there is none. */
+ * why there is none. One that was made and could not be told of ends by itself once our end is
+ * closed. */
 static pid_t run_maker(struct run *run, int own_fd, int other_fd)
 {
     pid_t pid = 0;
@@ -106,8 +109,9 @@ static pid_t run_maker(struct run *run, int own_fd, int other_fd)
         _exit(make(run));
     }
     close(other_fd);
-    bool made = recv(own_fd, &pid, sizeof pid, 0) == sizeof pid;
     int status = reap(maker);
+    /* Process 1 holds the other end: without a message from the maker there is none to wait for. */
+    bool made = recv(own_fd, &pid, sizeof pid, MSG_DONTWAIT) == sizeof pid;
     if (!made && WIFSIGNALED(status))
         LOG(ERROR, "What was to make the namespaces was ended", NUMBER("signal", WTERMSIG(status)));
     return made ? pid : 0;

@@ -49,6 +49,10 @@ step_function step_open_description, step_describe, step_notify, step_clean_envi
  */
 void forget_own_environment(void);
 
+/* Closes at the next execution the descriptors that were meant for this process, LISTEN_FDS of
+ * sd_listen_fds(3). To be called by the process that was started (container.c). */
+void keep_own_descriptors(void);
+
 /* Makes the folder, or the file where it is to be none, with all above it, where it is missing: a
  * place to mount something on. Returns 0, or -errno with the hint set. */
 int make_place(struct run *run, const char *path, bool folder);

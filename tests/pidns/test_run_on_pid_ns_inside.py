@@ -20,6 +20,7 @@ NOBODY = 65534
 NAMESPACES = ('pid', 'mnt', 'time', 'uts', 'ipc', 'net', 'cgroup', 'user')
 UNSHARE = {'x86_64': 272, 'aarch64': 97, 'riscv64': 97}
 CLONE = {'x86_64': 56, 'aarch64': 220, 'riscv64': 220}
+SENDTO = {'x86_64': 44, 'aarch64': 206}
 SOCKETPAIR = {'x86_64': 53, 'aarch64': 199, 'riscv64': 199}
 PIDFD_OPEN = 434
 CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWUSER = 0x80, 0x20000, 0x10000000
@@ -422,6 +423,13 @@ def test_no_descriptor_of_ours_is_open_inside():
     assert names == ['0', '1', '2', '3'], names  # the last one is of ls
 
 
+def test_a_descriptor_that_listen_fds_names_goes_no_further_and_another_is_handed_on():
+    script = 'exec 3</dev/null 4</dev/null 5</dev/null; export LISTEN_FDS=2 LISTEN_PID=%s; exec "$0" ls /proc/self/fd'
+    for pid, expected in (('$$', ['0', '1', '2', '3', '5']), ('1', ['0', '1', '2', '3', '4', '5', '6'])):
+        result = subprocess.run(['sh', '-c', script % pid, PROGRAM], capture_output=True, text=True, check=True)
+        assert result.stdout.split() == expected, result  # the first that is free is of ls
+
+
 def test_the_umask_and_the_folder_are_as_outside():
     umask = os.umask(0o027)
     try:
@@ -613,6 +621,18 @@ def test_a_start_that_fails_outside_leaves_neither_process_nor_cgroup():
         result = run('--cgroup', 'true', preexec_fn=lambda: (cgroup.enter(), fail()))
         refuse(result, 'Could not open process 1', 'memory')
         assert 'is left' not in result.stderr and not folders_below(cgroup.folder), result
+
+
+def test_where_process_1_cannot_be_told_of_nobody_waits_for_it():
+    refuse(run('true', preexec_fn=without_calls(SENDTO, 0xffffffff, 1)), 'Could not tell which process 1 was made')
+
+
+def test_no_deeper_cgroups_are_made_inside_than_can_be_removed():
+    with own_cgroup() as cgroup:
+        script = 'cd /sys/fs/cgroup; n=0; while mkdir d 2>/dev/null && cd d; do n=$((n + 1)); done; echo $n'
+        deep = int(said('--cgroup', '--private-run', 'sh', '-c', script, preexec_fn=cgroup.enter))
+        assert 30 < deep < 64, deep
+        assert not folders_below(cgroup.folder)
 
 
 # The steps.
