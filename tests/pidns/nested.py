@@ -179,7 +179,7 @@ def check_boot_and_stop(name):
         machine.slc('stop', service)
         listed = machine.json('list')
         assert (listed[0]['state'], listed[0]['exit']) == ('stopped', {'code': 0}), listed
-        said = machine.log_of(service)
+        said = machine.slc('journal', service).stdout
         assert f'goodbye from {name}' in said, said
         assert re.search(INITS[name].last, said), said
         before.check(machine)
