@@ -154,9 +154,15 @@ static void watch(struct terminal *terminal, struct loop_fd *source, int fd, uin
         (void)loop_add(terminal->loop, source, fd, events, on_event);
 }
 
+/* For something, and a carriage return that waits. */
+static bool has_room(const struct terminal *terminal)
+{
+    return terminal->out_used + 1 < sizeof terminal->out;
+}
+
 static void watch_all(struct terminal *terminal)
 {
-    bool room = terminal->out_used < sizeof terminal->out;
+    bool room = has_room(terminal);
     bool attached = terminal->master_fd >= 0 && !terminal->draining;
     watch(terminal, &terminal->master_source, attached ? terminal->master_fd : -1,
           (room ? EPOLLIN : 0u) | (terminal->in_used ? EPOLLOUT : 0u), on_master);
@@ -212,14 +218,36 @@ static void flush_out(struct terminal *terminal)
     memmove(terminal->out, terminal->out + done, terminal->out_used);
 }
 
+/* A terminal makes "\r\n" of each line end (termios(3), ONLCR), which is of use to a terminal only.
+ * The bytes lie one behind `to`, or further. Returns how many are at `to` now. */
+static size_t take_returns_out(bool *waits, char *to, const char *bytes, size_t count)
+{
+    char *at = to;
+    for (size_t i = 0; i < count; i++) {
+        char byte = bytes[i];
+        if (*waits && byte != '\n')
+            *at++ = '\r';
+        *waits = byte == '\r';
+        if (!*waits)
+            *at++ = byte;
+    }
+    return (size_t)(at - to);
+}
+
 /* Returns false when there is nothing more for now. */
 static bool read_master(struct terminal *terminal)
 {
-    size_t room = sizeof terminal->out - terminal->out_used;
-    ssize_t count = room ? read(terminal->master_fd, terminal->out + terminal->out_used, room) : 0;
+    char *to = terminal->out + terminal->out_used;
+    char *bytes = to + terminal->out_plain;
+    if (!has_room(terminal))
+        return false;
+    ssize_t count =
+        read(terminal->master_fd, bytes, (size_t)(terminal->out + sizeof terminal->out - bytes));
     if (count <= 0)
         return count < 0 && errno == EINTR;
-    terminal->out_used += (size_t)count;
+    terminal->out_used += terminal->out_plain
+                              ? take_returns_out(&terminal->return_waits, to, bytes, (size_t)count)
+                              : (size_t)count;
     return true;
 }
 
@@ -239,7 +267,7 @@ static bool drain(struct terminal *terminal)
 {
     while (terminal->master_fd >= 0) {
         flush_out(terminal);
-        if (terminal->out_used == sizeof terminal->out)
+        if (!has_room(terminal))
             return false;
         if (!read_master(terminal))
             close_master(terminal);
@@ -344,6 +372,7 @@ void terminal_init(struct terminal *terminal, struct loop *loop, bool relays)
         catch_fatal();
     }
     terminal->out_fd = open_again(STDOUT_FILENO, O_WRONLY, &terminal->out_own);
+    terminal->out_plain = !isatty(STDOUT_FILENO);
 }
 
 int terminal_attach(struct terminal *terminal, int master_fd, int slave_fd)
@@ -351,6 +380,7 @@ int terminal_attach(struct terminal *terminal, int master_fd, int slave_fd)
     terminal->master_fd = master_fd;
     terminal->slave_fd = slave_fd;
     terminal->in_used = 0;
+    terminal->return_waits = false;
     if (master_fd < 0)
         return 0;
     int flags = fcntl(master_fd, F_GETFL);

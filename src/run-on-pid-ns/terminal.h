@@ -45,6 +45,8 @@ struct terminal {
     struct loop_fd in_source, out_source;
     char out[TERMINAL_OUT_BYTES], in[TERMINAL_IN_BYTES];
     size_t out_used, in_used;
+    bool out_plain;    /* stdout is no terminal: lines end as anywhere else */
+    bool return_waits; /* a carriage return was read, and what is behind it not yet */
     struct terminal_escape escape;
 
     struct loop_timer look_timer;

@@ -89,16 +89,22 @@ def test_what_is_printed_on_the_console_goes_to_stdout_whole_before_it_ends():
             'i=0; while [ $i -lt 5000 ]; do echo line $i; i=$((i+1)); done; exit 9')
     with running('--console', '--', 'sh', '-c', text) as one:
         status, output = one.end()
-        lines = output.replace('\r', '').splitlines()
+        lines = output.split('\n')[:-1]
         assert status == 9 and lines[1:4] == ['to-stdout', 'to-stderr', 'to-console'], lines[:5]
         assert lines[4:] == [f'line {i}' for i in range(5000)] and lines[0].startswith('/dev/'), lines[-5:]
+
+
+def test_line_ends_are_those_of_a_file_and_other_returns_stay():
+    with running('--console', '--', 'printf', r'one\n1%%\r2%%\rdone\n\r\nend\r') as one:
+        # What is printed last and waits for what is behind it has nothing behind it.
+        assert one.end() == (0, 'one\n1%\r2%\rdone\n\r\nend')
 
 
 def test_a_command_with_a_console_that_ends_at_once_ends_as_any_other():
     for options in (['--console'], ['--console', '--dev']):
         for _ in range(15):
             with running(*options, '--', 'sh', '-c', 'echo short; exit 3') as one:
-                assert one.end() == (3, 'short\r\n')
+                assert one.end() == (3, 'short\n')
 
 
 def test_output_that_cannot_be_written_is_said_to_be_lost():
@@ -130,7 +136,7 @@ def test_what_is_printed_goes_behind_what_is_in_a_file_already():
         for word in ('first', 'second'):
             subprocess.run([PROGRAM, '--dev', '--console', 'echo', word], stdin=subprocess.DEVNULL, stdout=output,
                            check=True, timeout=60)
-    assert path.read_bytes() == b'first\r\nsecond\r\n'
+    assert path.read_bytes() == b'first\nsecond\n'
 
 
 def test_a_descriptor_that_is_closed_is_not_taken_by_one_of_ours():
