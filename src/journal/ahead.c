@@ -15,7 +15,7 @@ struct journal_ahead {
     pthread_cond_t changed;
     char *text;
     size_t wanted; /* SIZE_MAX: nothing */
-    bool done, good, damaged, ending;
+    bool busy, good, damaged, ending;
 };
 
 static void *work(void *context)
@@ -24,7 +24,7 @@ static void *work(void *context)
 
     pthread_mutex_lock(&ahead->lock);
     while (!ahead->ending) {
-        if (ahead->wanted == SIZE_MAX || ahead->done) {
+        if (!ahead->busy) {
             pthread_cond_wait(&ahead->changed, &ahead->lock);
             continue;
         }
@@ -33,7 +33,7 @@ static void *work(void *context)
         bool damaged = false;
         bool good = journal_source_decompress(ahead->source, number, ahead->text, &damaged) == 0;
         pthread_mutex_lock(&ahead->lock);
-        ahead->done = true;
+        ahead->busy = false;
         ahead->damaged = damaged;
         ahead->good = good;
         pthread_cond_signal(&ahead->changed);
@@ -72,7 +72,7 @@ struct journal_ahead *journal_ahead_create(const struct journal_source *source)
 /* Waits until the thread is not at work. The lock is held. */
 static void settle(struct journal_ahead *ahead)
 {
-    while (ahead->wanted != SIZE_MAX && !ahead->done)
+    while (ahead->busy)
         pthread_cond_wait(&ahead->changed, &ahead->lock);
 }
 
@@ -97,7 +97,7 @@ void journal_ahead_want(struct journal_ahead *ahead, size_t number)
     pthread_mutex_lock(&ahead->lock);
     settle(ahead);
     ahead->wanted = number;
-    ahead->done = false;
+    ahead->busy = true;
     pthread_cond_signal(&ahead->changed);
     pthread_mutex_unlock(&ahead->lock);
 }
