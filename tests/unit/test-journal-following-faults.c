@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -193,6 +194,48 @@ TEST(a_file_that_begins_otherwise_is_not_gone_on_with)
     reader.bookmarks = &bookmarks;
     CHECK_NUMBER(journal_reader_go_on(&reader), 0);
     CHECK(journal_reader_place(&reader).file == 0 && journal_reader_place(&reader).at == 0);
+    end();
+}
+
+/* It was cut back to less than it is known by, and is opened again. */
+static void go_on_in_one_that_was_cut_back(void)
+{
+    begin_following(3);
+    journal_reader_remember(&reader);
+    journal_reader_close(&reader);
+    CHECK_NUMBER(truncate(in("current"), sizeof PREFIX "0\n" - 1), 0);
+    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
+    reader.bookmarks = &bookmarks;
+    faults_begin();
+    int found = journal_reader_go_on(&reader);
+    faults_end();
+    if (!fault_happened())
+        CHECK_NUMBER(found, 1);
+    else if (strcmp(fault_call(), "fstat64") == 0)
+        CHECK_NUMBER(found, 0); /* its number is not known: it is one like any other */
+    else
+        CHECK_NUMBER(found, -ENOMEM);
+    if (found < 0)
+        CHECK_NUMBER(journal_reader_go_on(&reader), 1);
+    end();
+}
+
+TEST(a_file_that_cannot_be_looked_at_for_want_of_memory_is_looked_for_with_the_next_try)
+{
+    CHECK_NUMBER(fault_each_of("pread64", FAULT_CALLS, ENOMEM, go_on_in_one_that_was_cut_back), 2);
+    CHECK_NUMBER(fault_each_of("fstat64", FAULT_CALLS, ENOMEM, go_on_in_one_that_was_cut_back), 1);
+}
+
+TEST(only_current_is_known_by_its_number)
+{
+    begin_following(3);
+    journal_reader_remember(&reader);
+    journal_reader_close(&reader);
+    rename_to("current", SEALED);
+    CHECK_NUMBER(truncate(in(SEALED), sizeof PREFIX "0\n" - 1), 0);
+    CHECK_NUMBER(journal_reader_open(&reader, in("")), 0);
+    reader.bookmarks = &bookmarks;
+    CHECK_NUMBER(journal_reader_go_on(&reader), 0);
     end();
 }
 
