@@ -114,7 +114,7 @@ def test_what_a_journal_that_died_had_is_read_on_when_its_pipe_cannot_be_taken_a
         booted(machine)
         has_printed(machine, 'talks', 'once\n')
         machine.rules.fail('service-journal', 'epoll_ctl', errno.ENOMEM,
-                           function='journal_add_pipe', times=2)
+                           function='journal_go_on_with_pipe', times=2)
         machine.kill_journal()
         was_hit(machine, 2)
         tell('again')
