@@ -218,18 +218,23 @@ static void flush_out(struct terminal *terminal)
     memmove(terminal->out, terminal->out + done, terminal->out_used);
 }
 
-/* A terminal makes "\r\n" of each line end (termios(3), ONLCR), which is of use to a terminal only.
- * The bytes lie one behind `to`, or further. Returns how many are at `to` now. */
-static size_t take_returns_out(bool *waits, char *to, const char *bytes, size_t count)
+/* A terminal makes "\r\n" of each line end (termios(3), ONLCR), and inits print carriage returns of
+ * their own at both ends of a line: of use to a terminal only. Several in a row are one. The bytes
+ * lie one behind `to`, or further. Returns how many are at `to` now. */
+static size_t take_returns_out(struct terminal *terminal, char *to, const char *bytes, size_t count)
 {
     char *at = to;
     for (size_t i = 0; i < count; i++) {
         char byte = bytes[i];
-        if (*waits && byte != '\n')
+        if (byte == '\r') {
+            terminal->return_waits = terminal->in_line;
+            continue;
+        }
+        if (terminal->return_waits && byte != '\n')
             *at++ = '\r';
-        *waits = byte == '\r';
-        if (!*waits)
-            *at++ = byte;
+        terminal->return_waits = false;
+        terminal->in_line = byte != '\n';
+        *at++ = byte;
     }
     return (size_t)(at - to);
 }
@@ -245,9 +250,8 @@ static bool read_master(struct terminal *terminal)
         read(terminal->master_fd, bytes, (size_t)(terminal->out + sizeof terminal->out - bytes));
     if (count <= 0)
         return count < 0 && errno == EINTR;
-    terminal->out_used += terminal->out_plain
-                              ? take_returns_out(&terminal->return_waits, to, bytes, (size_t)count)
-                              : (size_t)count;
+    terminal->out_used +=
+        terminal->out_plain ? take_returns_out(terminal, to, bytes, (size_t)count) : (size_t)count;
     return true;
 }
 
@@ -380,7 +384,7 @@ int terminal_attach(struct terminal *terminal, int master_fd, int slave_fd)
     terminal->master_fd = master_fd;
     terminal->slave_fd = slave_fd;
     terminal->in_used = 0;
-    terminal->return_waits = false;
+    terminal->return_waits = terminal->in_line = false;
     if (master_fd < 0)
         return 0;
     int flags = fcntl(master_fd, F_GETFL);

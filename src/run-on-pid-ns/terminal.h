@@ -47,6 +47,7 @@ struct terminal {
     size_t out_used, in_used;
     bool out_plain;    /* stdout is no terminal: lines end as anywhere else */
     bool return_waits; /* a carriage return was read, and what is behind it not yet */
+    bool in_line;      /* something else was read since the last line end */
     struct terminal_escape escape;
 
     struct loop_timer look_timer;

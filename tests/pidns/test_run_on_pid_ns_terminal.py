@@ -95,9 +95,9 @@ def test_what_is_printed_on_the_console_goes_to_stdout_whole_before_it_ends():
 
 
 def test_line_ends_are_those_of_a_file_and_other_returns_stay():
-    with running('--console', '--', 'printf', r'one\n1%%\r2%%\rdone\n\r\nend\r') as one:
+    with running('--console', '--', 'printf', r'one\n1%%\r2%%\rdone\r\n\rnext\n\r\nend\r') as one:
         # What is printed last and waits for what is behind it has nothing behind it.
-        assert one.end() == (0, 'one\n1%\r2%\rdone\n\r\nend')
+        assert one.end() == (0, 'one\n1%\r2%\rdone\nnext\n\nend')
 
 
 def test_a_command_with_a_console_that_ends_at_once_ends_as_any_other():
