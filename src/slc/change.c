@@ -96,7 +96,10 @@ static void say_done(const struct slc *slc, const json_t *result)
         if (strcmp(words[i].verb, slc->verb->name) != 0)
             continue;
         if (!strcmp(outcome, "already")) {
-            printf("%s: %s %s\n", name, words[i].already, state);
+            printf("%s: %s %s", name, words[i].already, state);
+            if (!strcmp(slc->verb->name, "start") && strcmp(state, "running") != 0)
+                printf(" (slc restart %s runs it again)", name);
+            putchar('\n');
             continue;
         }
         if (!strcmp(outcome, "begun")) {

@@ -165,7 +165,7 @@ def test_a_task_is_done_and_runs_again_only_when_restarted():
         booted(machine)
         wait(machine, 't', 'done')
         result = machine.slc('start', 't')
-        assert result.stdout == 't: had nothing to start: it is done\n', result
+        assert result.stdout == 't: had nothing to start: it is done (slc restart t runs it again)\n', result
         assert printed(machine, 't') == 'ran\n'
         machine.slc('restart', 't')
         assert printed(machine, 't') == 'ran\nran\n'
