@@ -601,8 +601,10 @@ class Storm:
                 if verb == 'Stop':
                     assert state in ('stopped', 'broken'), (verb, result, services.get(name))
                 elif result['outcome'] in ('done', 'already') and not moves(name, 'running'):
-                    # Unless a need, one of those that crash, has taken it down since.
-                    assert state in UP or (services[name]['reason'] or '').startswith('needs '), (
+                    # Unless a need, one of those that crash, has taken it down since. Of one whose
+                    # file was broken meanwhile that is said instead.
+                    reason = services[name]['reason'] or ''
+                    assert state in UP or reason.startswith('needs ') or f'{name}.yml:' in reason, (
                         verb, result, services.get(name))
         finally:
             connection.close()
