@@ -29,13 +29,13 @@ static const struct row {
     [STEP_DIVIDE_CGROUP] = {NULL,
                             step_divide_cgroup,
                             {{ENOENT, "no cgroup v2 is mounted: leave --cgroup out"},
-                             {EACCES, "our cgroup is another user's: start it in one of yours, or "
-                                      "as a service"},
+                             {EACCES, "our cgroup is another user's: chown it to this one, or "
+                                      "leave --cgroup out"},
                              {EROFS, "it is mounted read-only: leave --cgroup out"}}},
     [STEP_ENTER_CGROUP] = {NULL,
                            step_enter_cgroup,
-                           {{EACCES, "our cgroup is another user's: start it in one of yours, or "
-                                     "as a service"}}},
+                           {{EACCES, "our cgroup is another user's: chown it to this one, or leave "
+                                     "--cgroup out"}}},
     [STEP_NEW_USER] =
         {NULL,
          step_new_user,
