@@ -211,7 +211,7 @@ void cgroup_remove_folder(int folder_fd)
     remove_tree(AT_FDCWD, path, 0);
 }
 
-static void remove_leftovers(int own_fd)
+void cgroup_remove_leftovers(int own_fd, bool (*is_ours)(const char *name))
 {
     int fd = openat(own_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
@@ -221,7 +221,7 @@ static void remove_leftovers(int own_fd)
         return;
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
-        if (entry->d_type != DT_DIR || !is_folder_name(entry->d_name))
+        if (entry->d_type != DT_DIR || !is_ours(entry->d_name))
             continue;
         AUTO_CLOSE int old = openat(own_fd, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (old >= 0 && flock(old, LOCK_EX | LOCK_NB) == 0)
@@ -247,7 +247,7 @@ int cgroup_create_folder(void)
     AUTO_CLOSE int own = cgroup_open_own();
     if (own < 0)
         return own;
-    remove_leftovers(own);
+    cgroup_remove_leftovers(own, is_folder_name);
     for (int attempt = 0; attempt < 8; attempt++) {
         if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random)
             random = (uint64_t)getpid() << 32 | (uint64_t)(uintptr_t)&random;

@@ -24,6 +24,10 @@ int cgroup_open_own(void);
  * folder. */
 void cgroup_remove_tree(int parent_fd, const char *name);
 
+/* The same for each cgroup below with such a name, and which nobody holds locked with flock(2): who
+ * made it was killed. */
+void cgroup_remove_leftovers(int own_fd, bool (*is_ours)(const char *name));
+
 /* The folder's path as /proc/PID/cgroup of our own children has it, a line end, and its path as a
  * file. -ENOENT: no mount shows it; -ENAMETOOLONG, or another -errno. */
 int cgroup_folder_paths(int folder_fd, char *ret, size_t size_bytes);

@@ -7,7 +7,6 @@
 #include "proc/cgroup.h"
 #include "run-on-pid-ns/steps.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -64,25 +63,10 @@ static bool is_ours_alone(int cgroup_fd)
     return cgroup_processes(cgroup_fd, pids, 2) == 1;
 }
 
-/* Removes those that a run-on-pid-ns has left that was killed. Nobody holds their locks. */
-static void remove_leftovers(int own_fd)
+static bool is_inside_name(const char *name)
 {
-    int fd = openat(own_fd, ".", OPEN_FLAGS);
-    DIR *folder = fd < 0 ? NULL : fdopendir(fd);
-    if (!folder) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        const char *rest;
-        if (!text_starts_with(entry->d_name, INSIDE, &rest) || (*rest && *rest != '-'))
-            continue;
-        AUTO_CLOSE int old = openat(own_fd, entry->d_name, OPEN_FLAGS);
-        if (old >= 0 && flock(old, LOCK_EX | LOCK_NB) == 0)
-            cgroup_remove_tree(own_fd, entry->d_name);
-    }
-    closedir(folder);
+    const char *rest;
+    return text_starts_with(name, INSIDE, &rest) && (!*rest || *rest == '-');
 }
 
 /* Whether the folder of that name still is the one that is open. */
@@ -151,7 +135,7 @@ int step_divide_cgroup(struct run *run, const struct step *step, int *fd)
     if (own < 0)
         return own;
     place->own_fd = own;
-    remove_leftovers(own);
+    cgroup_remove_leftovers(own, is_inside_name);
     bool alone = is_ours_alone(own);
     int inside = make_some_inside(place, &alone);
     if (inside < 0)
