@@ -38,6 +38,22 @@ static void make(void)
     options = (struct options){.time = TIME_NEW};
 }
 
+/* Everything that is given once, in a root. */
+static struct options all_in_root(void)
+{
+    return (struct options){.root = "/r",
+                            .uts = true,
+                            .ipc = true,
+                            .net = true,
+                            .cgroup = true,
+                            .user = true,
+                            .dev = true,
+                            .private_run = true,
+                            .console = true,
+                            .notify = true,
+                            .hostname = "h"};
+}
+
 static bool has(const char *words)
 {
     for (size_t i = 0; i < plan.count; i++)
@@ -57,21 +73,9 @@ TEST(the_defaults_are_five_steps_inside)
 
 TEST(a_system_in_a_root_has_all_steps_in_order)
 {
-    options = (struct options){.root = "/r",
-                               .uts = true,
-                               .ipc = true,
-                               .net = true,
-                               .cgroup = true,
-                               .user = true,
-                               .dev = true,
-                               .private_run = true,
-                               .console = true,
-                               .notify = true,
-                               .hostname = "h",
-                               .uptime_ms = 1500,
-                               .bind_count = 1,
-                               .read_only_count = 1,
-                               .environment_count = 1};
+    options = all_in_root();
+    options.uptime_ms = 1500;
+    options.bind_count = options.read_only_count = options.environment_count = 1;
     options.binds[0] = (struct options_bind){"/a", "/b", true};
     options.read_only[0] = "/c";
     options.environment[0] = "E=f";
@@ -141,20 +145,10 @@ TEST(a_shared_time_is_no_step)
 
 TEST(there_is_room_for_all_that_can_be_given)
 {
-    options = (struct options){.root = "/r",
-                               .uts = true,
-                               .ipc = true,
-                               .net = true,
-                               .cgroup = true,
-                               .user = true,
-                               .dev = true,
-                               .private_run = true,
-                               .console = true,
-                               .notify = true,
-                               .hostname = "h",
-                               .bind_count = OPTIONS_BINDS_MAX,
-                               .read_only_count = OPTIONS_READ_ONLY_MAX,
-                               .environment_count = OPTIONS_ENVIRONMENT_MAX};
+    options = all_in_root();
+    options.bind_count = OPTIONS_BINDS_MAX;
+    options.read_only_count = OPTIONS_READ_ONLY_MAX;
+    options.environment_count = OPTIONS_ENVIRONMENT_MAX;
     for (size_t i = 0; i < 64; i++) {
         options.binds[i] = (struct options_bind){"/a", "/b", false};
         options.read_only[i] = options.environment[i] = "/c";
