@@ -101,7 +101,7 @@ static int find_own_folder(char *path, size_t size_bytes)
     return end_search(file, result);
 }
 
-static int write_to(int cgroup_fd, const char *file, const char *value)
+int cgroup_write(int cgroup_fd, const char *file, const char *value)
 {
     AUTO_CLOSE int fd = openat(cgroup_fd, file, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
@@ -261,7 +261,7 @@ int cgroup_create_folder(void)
         /* Somebody may take it for a leftover between mkdir and the lock: then try another. */
         if (folder >= 0 && flock(folder, LOCK_EX | LOCK_NB) == 0 &&
             faccessat(own, name, F_OK, 0) == 0) {
-            write_to(folder, "cgroup.max.depth", DEPTH_MAX);
+            cgroup_write(folder, "cgroup.max.depth", DEPTH_MAX);
             return take_fd(&folder);
         }
     }
@@ -333,13 +333,13 @@ static bool is_frozen(int cgroup_fd)
 
 int cgroup_thaw(int folder_fd, int cgroup_fd)
 {
-    int failed = is_frozen(cgroup_fd) ? write_to(cgroup_fd, "cgroup.freeze", "0") : 0;
+    int failed = is_frozen(cgroup_fd) ? cgroup_write(cgroup_fd, "cgroup.freeze", "0") : 0;
     return failed || is_frozen(folder_fd) ? -EBUSY : 0;
 }
 
 int cgroup_kill(int cgroup_fd)
 {
-    return write_to(cgroup_fd, "cgroup.kill", "1");
+    return cgroup_write(cgroup_fd, "cgroup.kill", "1");
 }
 
 /* Calls `each` with every pid in cgroup.procs. Returns how many, or -errno. */

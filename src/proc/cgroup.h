@@ -20,6 +20,9 @@ int cgroup_create_folder(void);
  * (close-on-exec, the caller's); -ENOENT when no cgroup v2 is mounted, or -errno. */
 int cgroup_open_own(void);
 
+/* Writes the value into one of its files, which may be that of one below. Returns 0 or -errno. */
+int cgroup_write(int cgroup_fd, const char *file, const char *value);
+
 /* Removes all cgroups below, deepest first, and then itself: what is empty, and no launcher's
  * folder. */
 void cgroup_remove_tree(int parent_fd, const char *name);

@@ -24,14 +24,6 @@
 #define DEPTH_MOST "62" /* below each other inside: no more than cgroup_remove_tree() removes */
 #define OPEN_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
-static int write_to(int cgroup_fd, const char *path, const char *value)
-{
-    AUTO_CLOSE int fd = openat(cgroup_fd, path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    return write(fd, value, strlen(value)) < 0 ? -errno : 0;
-}
-
 /* Hands each controller on, or takes them back. One that cannot be is no error. */
 static void set_controllers(int cgroup_fd, char sign)
 {
@@ -42,7 +34,7 @@ static void set_controllers(int cgroup_fd, char sign)
     for (char *at = list; *at;) {
         size_t bytes = strcspn(at, " \n");
         text_format(word, sizeof word, "%c%.*s", sign, (int)bytes, at);
-        int failed = bytes ? write_to(cgroup_fd, "cgroup.subtree_control", word) : 0;
+        int failed = bytes ? cgroup_write(cgroup_fd, "cgroup.subtree_control", word) : 0;
         if (failed)
             LOG(DEBUG, "A controller stays as it is", TEXT("controller", word + 1),
                 TEXT("error", strerror(-failed)));
@@ -118,7 +110,7 @@ static int go_outside(struct cgroup_place *place)
 {
     if (mkdirat(place->own_fd, OUTSIDE, 0755) < 0 && errno != EEXIST)
         return -errno;
-    int failed = write_to(place->own_fd, OUTSIDE "/cgroup.procs", "0");
+    int failed = cgroup_write(place->own_fd, OUTSIDE "/cgroup.procs", "0");
     if (failed) {
         unlinkat(place->own_fd, OUTSIDE, AT_REMOVEDIR);
         return failed;
@@ -141,13 +133,14 @@ int step_divide_cgroup(struct run *run, const struct step *step, int *fd)
     if (inside < 0)
         return inside;
     place->inside_fd = inside;
-    (void)write_to(inside, "cgroup.max.depth", DEPTH_MOST); /* where it is not ours to say: less */
+    (void)cgroup_write(inside, "cgroup.max.depth",
+                       DEPTH_MOST); /* where it is not ours to say: less */
     return alone ? go_outside(place) : 0;
 }
 
 int step_enter_cgroup(struct run *run, const struct step *step, int *fd)
 {
-    return write_to(run->cgroup->inside_fd, "cgroup.procs", "0");
+    return cgroup_write(run->cgroup->inside_fd, "cgroup.procs", "0");
 }
 
 /* Below /sys, which need not be a sysfs of ours. */
@@ -185,7 +178,7 @@ void cgroup_place_finish(struct cgroup_place *place)
     }
     if (place->divided) {
         set_controllers(place->own_fd, '-');
-        int failed = write_to(place->own_fd, "cgroup.procs", "0");
+        int failed = cgroup_write(place->own_fd, "cgroup.procs", "0");
         if (failed)
             LOG(DEBUG, "We stay in a cgroup of our own", TEXT("error", strerror(-failed)));
         unlinkat(place->own_fd, OUTSIDE, AT_REMOVEDIR);
